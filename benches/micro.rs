@@ -1,0 +1,185 @@
+//! What a row costs on its way through the client, without any I/O: `cargo bench --bench micro`.
+//!
+//! The rows are those of a typical metrics table: timestamptz, int4, a short text and ten float8, 154 bytes. Every
+//! bench asserts how many rows it saw, so a fast wrong answer fails.
+
+use std::hint::black_box;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use hypercopy::pgcopy::binary::{HEADER, Row, Scanner, TRAILER};
+use hypercopy::pgcopy::{Canon, Checksum, HashType, MAX_RECORD_BYTES, RowHash, RowHasher, TimeType, text};
+
+const ROWS: u64 = 10_000;
+const FLOATS: usize = 10;
+const COLUMNS: u16 = 3 + FLOATS as u16;
+const PIECE_BYTES: usize = 64 << 10;
+const BATCH_BYTES: usize = 256 << 10;
+
+fn main() {
+    divan::main();
+}
+
+/// The pieces of a stream: header with the first row, one row each, trailer alone, as a server sends them.
+fn row_pieces() -> Vec<Bytes> {
+    let mut pieces: Vec<Bytes> = (0..ROWS).map(|i| if i == 0 { row(i, &HEADER) } else { row(i, &[]) }).collect();
+    pieces.push(Bytes::from_static(&TRAILER));
+    pieces
+}
+
+fn row(i: u64, before: &[u8]) -> Bytes {
+    let mut out = BytesMut::from(before);
+    out.put_i16(COLUMNS as i16);
+    put_field(&mut out, &(789_004_800_000_000 + 1_000_000 * i as i64).to_be_bytes());
+    put_field(&mut out, &(i as i32 % 1000).to_be_bytes());
+    put_field(&mut out, format!("device{:02}", i % 100).as_bytes());
+    for column in 0..FLOATS {
+        put_field(&mut out, &(i as f64 * 0.1 + column as f64).to_be_bytes());
+    }
+    out.freeze()
+}
+
+fn put_field(out: &mut BytesMut, field: &[u8]) {
+    out.put_i32(field.len() as i32);
+    out.put_slice(field);
+}
+
+/// The same stream in pieces that are cut in the middle of rows.
+fn block_pieces() -> Vec<Bytes> {
+    let stream = Bytes::from(row_pieces().concat());
+    (0..stream.len()).step_by(PIECE_BYTES).map(|at| stream.slice(at..stream.len().min(at + PIECE_BYTES))).collect()
+}
+
+fn text_pieces() -> Vec<Bytes> {
+    let line = |i| format!("2025-01-01 00:00:{:02}+00\t{i}\tdevice{:02}\t{}\n", i % 60, i % 100, i as f64 * 0.1);
+    (0..ROWS).map(|i| Bytes::from(line(i))).collect()
+}
+
+fn each_row(pieces: &[Bytes], mut look: impl FnMut(Row<'_>)) {
+    let mut scanner = Scanner::new(COLUMNS, MAX_RECORD_BYTES);
+    for piece in pieces {
+        let mut rows = scanner.rows(piece);
+        while let Some(row) = rows.next_row().expect("well-formed") {
+            look(row);
+        }
+    }
+    assert_eq!(scanner.finish(), Ok(ROWS));
+}
+
+/// Runs `look` over every row of the stream, counting rows and bytes.
+fn bench_rows(bencher: Bencher<'_, '_>, pieces: Vec<Bytes>, mut look: impl FnMut(Row<'_>)) {
+    let bytes: usize = pieces.iter().map(Bytes::len).sum();
+    bencher
+        .counter(ItemsCount::new(ROWS))
+        .counter(BytesCount::new(bytes))
+        .bench_local(|| each_row(black_box(&pieces), &mut look));
+}
+
+#[divan::bench]
+fn scan_one_row_pieces(bencher: Bencher<'_, '_>) {
+    bench_rows(bencher, row_pieces(), |row| {
+        black_box(row.bytes());
+    });
+}
+
+#[divan::bench]
+fn scan_64k_pieces(bencher: Bencher<'_, '_>) {
+    bench_rows(bencher, block_pieces(), |row| {
+        black_box(row.bytes());
+    });
+}
+
+/// The worst case for the scanner: half of the fields are NULL, at random, so no branch can be predicted.
+#[divan::bench]
+fn scan_random_nulls(bencher: Bencher<'_, '_>) {
+    let mut random = 1u64;
+    let mut stream = BytesMut::from(&HEADER[..]);
+    for _ in 0..ROWS {
+        stream.put_i16(COLUMNS as i16);
+        for _ in 0..COLUMNS {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            if random >> 63 == 0 { stream.put_i32(-1) } else { put_field(&mut stream, &random.to_be_bytes()) }
+        }
+    }
+    stream.put_slice(&TRAILER);
+    bench_rows(bencher, vec![stream.freeze()], |row| {
+        black_box(row.bytes());
+    });
+}
+
+#[divan::bench]
+fn scan_and_coalesce_one_row_pieces(bencher: Bencher<'_, '_>) {
+    let mut batch = BytesMut::with_capacity(BATCH_BYTES);
+    bench_rows(bencher, row_pieces(), |row| {
+        if batch.len() + row.bytes().len() > BATCH_BYTES {
+            black_box(&batch);
+            batch.clear();
+        }
+        batch.extend_from_slice(row.bytes());
+    });
+}
+
+#[divan::bench]
+fn scan_and_read_all_fields(bencher: Bencher<'_, '_>) {
+    bench_rows(bencher, row_pieces(), |row| {
+        let fields = row.fields().map(|field| field.map_or(0, <[u8]>::len)).sum::<usize>();
+        assert_eq!(black_box(fields) + 2 + 4 * usize::from(COLUMNS), row.bytes().len());
+    });
+}
+
+#[divan::bench]
+fn scan_and_read_dimensions(bencher: Bencher<'_, '_>) {
+    bench_rows(bencher, row_pieces(), |row| {
+        let time = row.field(0).and_then(|field| TimeType::Timestamptz.internal(field));
+        let space = HashType::Text.partition_hash(row.field(2));
+        assert!(black_box(time).is_some() & black_box(space).is_some());
+    });
+}
+
+fn bench_checksum(bencher: Bencher<'_, '_>, columns: Vec<Canon>) {
+    let bytes = row_pieces().iter().map(Bytes::len).sum::<usize>();
+    let pieces = row_pieces();
+    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes)).bench_local(|| {
+        let (mut hasher, mut checksum) = (RowHasher::new(columns.clone()), Checksum::default());
+        each_row(black_box(&pieces), |row| checksum.add_row(hasher.hash(&row).expect("well-formed")));
+        assert_eq!(checksum.rows, ROWS);
+        checksum
+    });
+}
+
+#[divan::bench]
+fn scan_and_checksum_raw(bencher: Bencher<'_, '_>) {
+    bench_checksum(bencher, vec![Canon::Raw; usize::from(COLUMNS)]);
+}
+
+#[divan::bench]
+fn scan_and_checksum_two_floats(bencher: Bencher<'_, '_>) {
+    let mut columns = vec![Canon::Raw; usize::from(COLUMNS)];
+    columns[3..5].fill(Canon::Float8);
+    bench_checksum(bencher, columns);
+}
+
+#[divan::bench]
+fn scan_and_checksum_ten_floats(bencher: Bencher<'_, '_>) {
+    let mut columns = vec![Canon::Raw; usize::from(COLUMNS)];
+    columns[3..].fill(Canon::Float8);
+    bench_checksum(bencher, columns);
+}
+
+#[divan::bench]
+fn scan_and_checksum_text(bencher: Bencher<'_, '_>) {
+    let pieces = text_pieces();
+    let bytes = pieces.iter().map(Bytes::len).sum::<usize>();
+    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes)).bench_local(|| {
+        let (mut scanner, mut checksum) = (text::Scanner::new(MAX_RECORD_BYTES), Checksum::default());
+        for piece in black_box(&pieces) {
+            let mut rows = scanner.rows(piece);
+            while let Some(row) = rows.next_row().expect("well-formed") {
+                checksum.add_row(RowHash::of_line(row.line()));
+            }
+        }
+        assert_eq!((scanner.finish(), checksum.rows), (Ok(ROWS), ROWS));
+        checksum
+    });
+}

@@ -1,0 +1,230 @@
+//! The command line as close to its flags as can be; [`MigrateArguments::request`] makes the engine's terms of it.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hypercopy::connect::Conninfo;
+use hypercopy::error::{Error, Kind, Result};
+use hypercopy::migrate::Request;
+use hypercopy::plan::HashRequest;
+use hypercopy::verify::Mode;
+
+/// Moves TimescaleDB hypertables: between clusters, into new chunk layouts, in parallel and verified.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done · 1 internal · 2 wrong command line · 3 refused, nothing was written · 4 the source failed · \
+5 the target failed · 7 source and target differ · 8 given up · 130/143 interrupted";
+
+const CONNINFO: &str = "\
+A conninfo is a URI (postgresql://user@host:5432/database) or keywords ('host=… port=… dbname=… user=…'). What it \
+leaves out comes from PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE, PGOPTIONS and PGCONNECT_TIMEOUT. \
+Whenever TLS is used the server's certificate is verified, against the system's roots or the file that PGSSLROOTCERT names.";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See it work: two throwaway TimescaleDB clusters, a sample hypertable, one verified migration
+    #[command(long_about = "\
+See it work: starts two throwaway TimescaleDB clusters on this machine, fills a sample hypertable, migrates it into \
+another chunk layout and verifies every row.
+
+The server is the newest installed PostgreSQL that has TimescaleDB, else Debian's packages, which are unpacked into \
+the user's cache directory (about 45 MB; nothing is installed). HYPERCOPY_CLUSTER=CONNINFO uses a server of yours \
+instead: two databases are created in it, and dropped at the end.")]
+    Demo(DemoArguments),
+    /// List the hypertables of a database, or show one of them
+    #[command(after_long_help = CONNINFO)]
+    Inspect(InspectArguments),
+    /// Copy a hypertable, definition and rows, to another cluster, database or name
+    #[command(after_long_help = CONNINFO, long_about = "\
+Copies a hypertable, definition and rows, to another cluster, database or name, with the same or another chunk layout.
+
+All rows are read under one snapshot; the source is only read and holds ACCESS SHARE locks, as with pg_dump. On the \
+target the table, its chunks, constraints and indexes are created; a table that exists there is refused. What is not \
+carried is listed before the copy begins, and again at its end.")]
+    Migrate(Box<MigrateArguments>),
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Rows of the sample hypertable
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub rows: u64,
+    /// Leave both clusters running and say how to reach and stop them
+    #[arg(long)]
+    pub keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArguments {
+    /// The database to look at
+    #[arg(long, value_name = "CONNINFO", env = "HYPERCOPY_SOURCE", hide_env_values = true, default_value = "")]
+    pub source: String,
+    /// A hypertable, by SQL's quoting rules: metrics, app.metrics, '"Odd Name"' [default: list all]
+    pub table: Option<String>,
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MigrateArguments {
+    /// Where the hypertable is
+    #[arg(long, value_name = "CONNINFO", env = "HYPERCOPY_SOURCE", hide_env_values = true)]
+    pub source: String,
+    /// Where it shall go
+    #[arg(long, value_name = "CONNINFO", env = "HYPERCOPY_TARGET", hide_env_values = true)]
+    pub target: String,
+    /// The hypertable, by SQL's quoting rules, looked up in the role's search_path on the source
+    pub table: String,
+    /// Its name on the target [default: the same schema and name]
+    #[arg(long = "as", value_name = "SCHEMA.TABLE", help_heading = "Layout")]
+    pub target_table: Option<String>,
+    /// Chunk interval of the time dimension: an interval without months for times ('1 day', '6 hours'), a bare integer in
+    /// the column's unit for integers [default: the source's]
+    #[arg(long, value_name = "INTERVAL", help_heading = "Layout", allow_hyphen_values = true)]
+    pub chunk_interval: Option<String>,
+    /// Hash dimension: a column and its number of partitions (1 to 32767), or 'none' [default: the source's]
+    #[arg(long, value_name = "COLUMN:N | none", help_heading = "Layout")]
+    pub hash_partitions: Option<String>,
+    /// Refuse a layout that needs more chunks than this
+    #[arg(long, value_name = "N", help_heading = "Layout", default_value_t = 10_000)]
+    pub max_new_chunks: u64,
+    /// Copy rows from this value of the time dimension on; without a time zone it is read in the session's, as in psql
+    #[arg(long, value_name = "VALUE", help_heading = "Range", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// Copy rows before this value of the time dimension
+    #[arg(long, value_name = "VALUE", help_heading = "Range", allow_hyphen_values = true)]
+    pub until: Option<String>,
+    /// Workers; each holds one session on the source and one on the target [default: the machine's cores, at most 8]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Compare the target with what was read: its rows per range, or a checksum over every bit of them
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = VerifyArgument::Counts)]
+    pub verify: VerifyArgument,
+    /// Print what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Refuse where something of the source would not be carried, instead of listing it
+    #[arg(long)]
+    pub strict: bool,
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArguments {
+    /// Print the report as one JSON document on stdout; everything else goes to stderr
+    #[arg(long)]
+    pub json: bool,
+    /// Write the JSON report to a file, also when the command fails
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Progress on stderr: a bar on a terminal and lines elsewhere (auto), or one of them, or none
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressArgument::Auto)]
+    pub progress: ProgressArgument,
+    /// Print errors only
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Print the DDL of the plan too
+    #[arg(short, long, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum VerifyArgument {
+    None,
+    Counts,
+    Checksum,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProgressArgument {
+    Auto,
+    Bar,
+    Plain,
+    None,
+}
+
+/// More workers than this saturate most servers; ask for them by name.
+const DEFAULT_JOBS_LIMIT: usize = 8;
+
+impl MigrateArguments {
+    /// The engine's terms.
+    pub fn request(&self) -> Result<Request> {
+        let verify = match self.verify {
+            VerifyArgument::None => Mode::None,
+            VerifyArgument::Counts => Mode::Counts,
+            VerifyArgument::Checksum => Mode::Checksum,
+        };
+        Ok(Request {
+            source: conninfo("--source", &self.source)?,
+            target: conninfo("--target", &self.target)?,
+            table: self.table.clone(),
+            target_table: self.target_table.clone(),
+            chunk_interval: self.chunk_interval.clone(),
+            hash_partitions: self.hash_partitions.as_deref().map(hash_partitions).transpose()?,
+            from: self.from.clone(),
+            until: self.until.clone(),
+            max_new_chunks: self.max_new_chunks,
+            jobs: self.jobs.map_or_else(default_jobs, NonZeroUsize::get),
+            verify,
+            strict: self.strict,
+        })
+    }
+}
+
+pub fn default_jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(DEFAULT_JOBS_LIMIT)
+}
+
+pub fn conninfo(option: &str, text: &str) -> Result<Conninfo> {
+    Conninfo::parse(text, |name| std::env::var(name).ok())
+        .map_err(|error| Error::new(Kind::Usage, format!("{option} is no conninfo")).caused_by(error))
+}
+
+fn hash_partitions(text: &str) -> Result<HashRequest> {
+    if text == "none" {
+        return Ok(HashRequest::None);
+    }
+    let wrong = || {
+        Error::new(Kind::Usage, format!("--hash-partitions \"{text}\" is not COLUMN:N"))
+            .hint("Write the column's name, a colon and a number, such as device_id:4; or none.")
+    };
+    let (column, partitions) = text.rsplit_once(':').ok_or_else(wrong)?;
+    // A column is named as a table would be: folded to lower case unless it is quoted.
+    let column = hypercopy::ident::QualifiedName::parse(column, "")?;
+    if !column.schema.is_empty() {
+        return Err(wrong());
+    }
+    Ok(HashRequest::Column { column: column.name, partitions: partitions.trim().parse().map_err(|_| wrong())? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn hash_partitions_take_a_column_and_a_number() {
+        let column = |name: &str, partitions| HashRequest::Column { column: name.into(), partitions };
+        assert_eq!(hash_partitions("Device:4").unwrap(), column("device", 4));
+        assert_eq!(hash_partitions("\"a:b\":2").unwrap(), column("a:b", 2));
+        assert_eq!(hash_partitions("none").unwrap(), HashRequest::None);
+        for wrong in ["device", "device:", "device:x", ":4", "a.b:2"] {
+            assert_eq!(hash_partitions(wrong).unwrap_err().kind(), Kind::Usage, "{wrong}");
+        }
+    }
+}

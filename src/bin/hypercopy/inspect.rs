@@ -1,0 +1,100 @@
+//! `hypercopy inspect`.
+
+use std::fmt::Write;
+
+use hypercopy::error::{Context, Kind, Result};
+use hypercopy::inspect::{self, TableReport};
+
+use crate::args::{InspectArguments, conninfo};
+use crate::output::{bytes, count, print};
+
+pub async fn run(arguments: InspectArguments) -> Result<()> {
+    let source = conninfo("--source", &arguments.source)?;
+    let (text, json) = match &arguments.table {
+        Some(table) => {
+            let report = inspect::table(&source, table).await?;
+            (table_text(&report), to_json(&report)?)
+        }
+        None => {
+            let report = inspect::list(&source).await?;
+            (list_text(&report), to_json(&report)?)
+        }
+    };
+    print(if arguments.json { &json } else { &text });
+    Ok(())
+}
+
+fn to_json(report: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string_pretty(report).doing(Kind::Internal, || "cannot write the report as JSON")
+}
+
+fn list_text(report: &inspect::ListReport) -> String {
+    let mut text = format!("{}, {}\n", report.endpoint, report.version);
+    if report.hypertables.is_empty() {
+        return text + "no hypertables";
+    }
+    let mut rows = vec![["hypertable", "chunks", "size", "rows (estimated)", "dimensions"].map(str::to_string)];
+    rows.extend(report.hypertables.iter().map(|found| {
+        [
+            found.name.to_string(),
+            count(found.chunks),
+            bytes(found.total_bytes),
+            found.estimated_rows.map_or("not analyzed".into(), count),
+            found.dimensions.clone().unwrap_or_default(),
+        ]
+    }));
+    text.push_str(&aligned(&rows));
+    text
+}
+
+fn table_text(report: &TableReport) -> String {
+    let mut text = format!("{} at {}, {}\n", report.table, report.endpoint, report.version);
+    let mut field = |name: &str, value: &str| {
+        let _ = writeln!(text, "  {name:<12}{value}");
+    };
+    field("dimensions", &report.dimensions.join(", "));
+    field(
+        "chunks",
+        &format!(
+            "{} ({} compressed), {} of rows, {} of indexes",
+            count(report.chunks.len() as u64),
+            report.chunks.iter().filter(|chunk| chunk.compressed).count(),
+            bytes(report.table_bytes),
+            bytes(report.index_bytes)
+        ),
+    );
+    field("rows", &format!("about {}", count(report.estimated_rows)));
+    for column in &report.columns {
+        field("column", column);
+    }
+    for definition in report.constraints.iter().chain(&report.indexes) {
+        field("key", definition);
+    }
+    for found in &report.not_carried {
+        field("not carried", &format!("{}: {}", found.kind, found.object));
+    }
+    let mut rows = vec![["chunk", "range", "size", "indexes", "rows (estimated)", ""].map(str::to_string)];
+    rows.extend(report.chunks.iter().map(|chunk| {
+        [
+            chunk.name.clone(),
+            chunk.range.clone(),
+            bytes(chunk.table_bytes),
+            bytes(chunk.index_bytes),
+            count(chunk.estimated_rows),
+            if chunk.compressed { "compressed".into() } else { String::new() },
+        ]
+    }));
+    text.push_str(&aligned(&rows));
+    text
+}
+
+/// Columns as wide as their widest cell.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("  {}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}

@@ -1,0 +1,237 @@
+//! What the terminal shows: reports, plans, errors, numbers.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+use hypercopy::error::{Context, Error, Kind, Result};
+use hypercopy::progress::LatencySummary;
+use hypercopy::report::{Outcome, PlanReport, Report};
+
+use crate::args::OutputArguments;
+
+/// Prints an error and what to do about it.
+pub fn error(error: &Error) {
+    let _ = writeln!(std::io::stderr(), "hypercopy: {}", error.report());
+}
+
+/// Prints to stdout; a reader that has left is no error of ours.
+pub fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// Writes the report wherever it was asked for.
+pub fn report(report: &Report, options: &OutputArguments) -> Result<()> {
+    if let Some(path) = &options.report {
+        std::fs::write(path, report.to_json()? + "\n")
+            .doing(Kind::Internal, || format!("cannot write the report to {}", path.display()))?;
+    }
+    if options.json {
+        print(&report.to_json()?);
+    } else if !options.quiet {
+        match report.outcome {
+            Outcome::Planned => print(&plan(report, true)),
+            Outcome::Finished => print(&summary(report, options.verbose)),
+            Outcome::Failed | Outcome::Running => {}
+        }
+    }
+    Ok(())
+}
+
+/// What has to be known before the copy begins: what is not carried, and warnings.
+pub fn plan_notes(report: &Report) -> String {
+    let mut text = String::new();
+    for warning in report.plan.iter().flat_map(|plan| &plan.warnings) {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    text.push_str(&not_carried(report));
+    text.trim_end().to_string()
+}
+
+fn not_carried(report: &Report) -> String {
+    if report.not_carried.is_empty() {
+        return String::new();
+    }
+    let mut text = "not carried:\n".to_string();
+    for found in &report.not_carried {
+        let _ = writeln!(text, "  {}: {}", found.kind, found.object);
+    }
+    text
+}
+
+fn plan(report: &Report, with_ddl: bool) -> String {
+    let Some(plan) = &report.plan else { return String::new() };
+    let mut text = String::new();
+    sides(&mut text, report);
+    let mut field = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<12}{value}");
+    };
+    field("layout", layout(plan));
+    field("chunks", format!("{} on the source, {} to make on the target", plan.source_chunks, plan.new_chunks));
+    field("range", plan.range.clone());
+    field("rows", format!("about {} in {}, {} tasks", count(plan.estimated_rows), bytes(plan.estimated_bytes), plan.tasks));
+    field("format", format(plan));
+    field("locks", plan.source_locks.clone());
+    field(
+        "target",
+        format!("about {} of disk and {} of WAL", bytes(plan.target_disk_bytes), bytes(plan.target_wal_bytes)),
+    );
+    if with_ddl {
+        ddl(&mut text, plan);
+    }
+    text
+}
+
+fn ddl(text: &mut String, plan: &PlanReport) {
+    for (title, statements) in [("before the rows", &plan.before_rows), ("behind the rows", &plan.after_rows)] {
+        if !statements.is_empty() {
+            let _ = writeln!(text, "\n-- {title}");
+        }
+        for statement in statements {
+            let _ = writeln!(text, "{};", statement.sql.trim_end());
+        }
+    }
+}
+
+fn layout(plan: &PlanReport) -> String {
+    if plan.source_layout == plan.target_layout {
+        plan.target_layout.clone()
+    } else {
+        format!("{} → {}", plan.source_layout, plan.target_layout)
+    }
+}
+
+fn format(plan: &PlanReport) -> String {
+    match &plan.format_reason {
+        None => plan.format.name().to_string(),
+        Some(reason) => format!("{} ({reason})", plan.format.name()),
+    }
+}
+
+fn sides(text: &mut String, report: &Report) {
+    for (name, end) in [("source", &report.source), ("target", &report.target)] {
+        if let Some(end) = end {
+            let _ = writeln!(text, "  {name:<12}{} at {}, {}", end.table, end.endpoint, end.version);
+        }
+    }
+    if let Some(snapshot) = &report.snapshot_at {
+        let _ = writeln!(text, "  {:<12}{snapshot}", "snapshot");
+    }
+}
+
+fn summary(report: &Report, verbose: bool) -> String {
+    let copy_seconds = report.phase_seconds("copy").max(0.001);
+    let mut text = format!(
+        "{} rows, {} copied in {} ({} rows/s, {}/s while copying)\n",
+        count(report.rows),
+        bytes(report.bytes),
+        duration(Duration::from_secs_f64(report.seconds)),
+        count((report.rows as f64 / copy_seconds) as u64),
+        bytes((report.bytes as f64 / copy_seconds) as u64),
+    );
+    sides(&mut text, report);
+    let mut field = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:<12}{value}");
+    };
+    if let Some(plan) = &report.plan {
+        field("layout", layout(plan));
+        let after = report.target_chunks.map(|chunks| chunks.to_string()).unwrap_or_default();
+        field("chunks", format!("{} → {after}", plan.source_chunks));
+        field("format", format(plan));
+    }
+    let phases: Vec<String> =
+        report.phases.iter().map(|phase| format!("{} {:.2} s", phase.name, phase.seconds)).collect();
+    field("phases", phases.join(" · "));
+    if let Some(latency) = &report.latency {
+        field("tasks", format!("{}, claim to commit {}", latency.task.count, quantiles(&latency.task)));
+        let blocked = [("source", latency.blocked_on_source), ("channel", latency.blocked_on_channel), ("target", latency.blocked_on_target)];
+        for (what, waits) in blocked {
+            field("blocked", format!("on {what} {} in all, {}", micros(waits.total_us), quantiles(&waits)));
+        }
+    }
+    if let Some(verification) = &report.verification {
+        field("verified", match verification.mode {
+            "none" => "no".to_string(),
+            mode => format!("by {mode}, {} ranges equal", verification.ranges),
+        });
+    }
+    if let Some(engine) = &report.engine {
+        field("engine", format!("{:.2} s CPU, {} peak memory", engine.cpu_seconds, bytes(engine.peak_memory_bytes)));
+    }
+    text.push_str(&not_carried(report));
+    if let (true, Some(plan)) = (verbose, &report.plan) {
+        ddl(&mut text, plan);
+    }
+    text
+}
+
+fn quantiles(waits: &LatencySummary) -> String {
+    format!("p50 {}, p99 {}, max {}", micros(waits.p50_us), micros(waits.p99_us), micros(waits.max_us))
+}
+
+/// A duration given in microseconds.
+fn micros(us: u64) -> String {
+    match us {
+        0..1000 => format!("{us} µs"),
+        1000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
+        _ => format!("{:.2} s", us as f64 / 1e6),
+    }
+}
+
+/// A number with its thousands apart.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> = digits
+        .as_bytes()
+        .rchunks(3)
+        .rev()
+        .map(|group| std::str::from_utf8(group).unwrap_or_default())
+        .collect();
+    groups.join(",")
+}
+
+/// Bytes in decimal units.
+pub fn bytes(number: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    if number < 1000 {
+        return format!("{number} B");
+    }
+    let mut value = number as f64 / 1000.0;
+    let mut unit = 0;
+    while value >= 999.5 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = if value < 10.0 { 1 } else { 0 };
+    format!("{value:.decimals$} {}", UNITS[unit])
+}
+
+/// A duration for people.
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        10..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_as_people_write_them() {
+        assert_eq!(count(0), "0");
+        assert_eq!(count(999), "999");
+        assert_eq!(count(4_032_000), "4,032,000");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(1_500), "1.5 kB");
+        assert_eq!(bytes(999_999), "1.0 MB");
+        assert_eq!(bytes(618_000_000), "618 MB");
+        assert_eq!(duration(Duration::from_millis(1250)), "1.2 s");
+        assert_eq!(duration(Duration::from_secs(75)), "1 min 15 s");
+        assert_eq!(duration(Duration::from_secs(7260)), "2 h 01 min");
+    }
+}

@@ -1,0 +1,1 @@
+select dimension_slice.chunk_id, dimension_slice.id as dimension_slice_id from _timescaledb_catalog.dimension_slice

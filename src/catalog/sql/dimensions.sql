@@ -1,0 +1,14 @@
+-- The dimensions in their order; the first is the primary one. $1: hypertable id.
+select
+    (row ->> 'id')::int as id,
+    row ->> 'column_name' as column,
+    (row ->> 'column_type')::regtype::text as column_type,
+    (row ->> 'num_slices')::int as partitions,
+    (row ->> 'interval_length')::bigint as interval_length,
+    row ->> 'partitioning_func_schema' as partitioning_function_schema,
+    row ->> 'partitioning_func' as partitioning_function,
+    row ->> 'integer_now_func_schema' as integer_now_schema,
+    row ->> 'integer_now_func' as integer_now_function
+from (select to_jsonb(dimension) as row from _timescaledb_catalog.dimension) dimensions
+where (row ->> 'hypertable_id')::int = $1
+order by (row ->> 'id')::int

@@ -1,0 +1,17 @@
+-- What stands where the new table shall be. $1: schema, $2: name, $3: the source's owner.
+select
+    namespace.oid is not null as schema_exists,
+    coalesce(has_schema_privilege(namespace.oid, 'create'), false) as may_create_in_schema,
+    relation.relkind::text as existing,
+    relation.oid::bigint as existing_oid,
+    (
+        select coalesce(jsonb_agg(class.relname), '[]') from pg_catalog.pg_class class
+        where class.relnamespace = namespace.oid
+    ) as taken,
+    coalesce((
+        select pg_has_role(role.oid, case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end)
+        from pg_catalog.pg_roles role where role.rolname = $3
+    ), false) as may_own_for_source_owner
+from (values (1)) one
+left join pg_catalog.pg_namespace namespace on namespace.nspname = $1
+left join pg_catalog.pg_class relation on relation.relnamespace = namespace.oid and relation.relname = $2

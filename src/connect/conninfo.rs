@@ -1,0 +1,139 @@
+//! Where a server is: a conninfo string, completed by the `PG*` environment.
+
+use std::time::Duration;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode};
+
+use crate::error::{Context, Error, Kind, Result};
+
+/// A server and database to connect to. Holds the password, and shows neither it nor itself.
+#[derive(Clone)]
+pub struct Conninfo {
+    config: Config,
+}
+
+impl Conninfo {
+    /// Parses what tokio-postgres parses, a URI (`postgresql://user@host:port/database`) or keywords
+    /// (`host=… dbname=…`), and fills what is missing from `environment` (`PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`,
+    /// `PGPASSWORD`, `PGSSLMODE`, `PGOPTIONS`, `PGCONNECT_TIMEOUT`), then from libpq's defaults.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`]; the text itself is not repeated, because it may hold a password.
+    pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Conninfo> {
+        let mut config: Config = text.parse().doing(Kind::Usage, || "cannot read the conninfo")?;
+        let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
+        if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
+            default_host(&mut config, variable("PGHOST"));
+        }
+        if let (true, Some(port)) = (config.get_ports().is_empty(), variable("PGPORT")) {
+            config.port(number("PGPORT", &port)?);
+        }
+        if let (None, Some(user)) = (config.get_user(), variable("PGUSER")) {
+            config.user(user);
+        }
+        if let (None, Some(password)) = (config.get_password(), variable("PGPASSWORD")) {
+            config.password(password);
+        }
+        if let (None, Some(database)) = (config.get_dbname(), variable("PGDATABASE")) {
+            config.dbname(database);
+        }
+        if let (None, Some(options)) = (config.get_options(), variable("PGOPTIONS")) {
+            config.options(options);
+        }
+        if let (None, Some(seconds)) = (config.get_connect_timeout(), variable("PGCONNECT_TIMEOUT")) {
+            config.connect_timeout(Duration::from_secs(number("PGCONNECT_TIMEOUT", &seconds)?));
+        }
+        if let (false, Some(mode)) = (text.contains("sslmode"), variable("PGSSLMODE")) {
+            config.ssl_mode(ssl_mode(&mode)?);
+        }
+        Ok(Conninfo { config })
+    }
+
+    /// `host:port/database` for people: never the password, never the user's options.
+    pub fn endpoint(&self) -> String {
+        let host = match self.config.get_hosts().first() {
+            Some(Host::Tcp(name)) => name.clone(),
+            #[cfg(unix)]
+            Some(Host::Unix(path)) => path.display().to_string(),
+            None => self.config.get_hostaddrs().first().map(ToString::to_string).unwrap_or_default(),
+        };
+        let port = self.config.get_ports().first().copied().unwrap_or(5432);
+        let database = self.config.get_dbname().or(self.config.get_user()).unwrap_or("");
+        format!("{host}:{port}/{database}")
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How long a whole connect may take, TLS and authentication included; a minute unless the conninfo says.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(Duration::from_secs(60))
+    }
+}
+
+/// libpq's order: the variable, the directory where servers of this machine listen, localhost.
+fn default_host(config: &mut Config, variable: Option<String>) {
+    const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
+    match variable {
+        Some(hosts) => hosts.split(',').for_each(|host| {
+            config.host(host);
+        }),
+        None if std::path::Path::new(SOCKET_DIRECTORY).is_dir() => {
+            config.host_path(SOCKET_DIRECTORY);
+        }
+        None => {
+            config.host("localhost");
+        }
+    }
+}
+
+/// Whenever TLS is used the certificate and the name in it are verified, so `verify-full` asks for what `require`
+/// already does here.
+fn ssl_mode(mode: &str) -> Result<SslMode> {
+    match mode {
+        "disable" => Ok(SslMode::Disable),
+        "allow" | "prefer" => Ok(SslMode::Prefer),
+        "require" | "verify-ca" | "verify-full" => Ok(SslMode::Require),
+        _ => Err(Error::new(Kind::Usage, format!("PGSSLMODE is \"{mode}\""))
+            .hint("It takes disable, allow, prefer, require, verify-ca or verify-full.")),
+    }
+}
+
+fn number<T: std::str::FromStr<Err = std::num::ParseIntError>>(name: &str, value: &str) -> Result<T> {
+    value.parse().doing(Kind::Usage, || format!("{name} is not a number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Conninfo> {
+        Conninfo::parse(text, |name| {
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string())
+        })
+    }
+
+    #[test]
+    fn the_environment_fills_what_the_text_leaves_out() {
+        let environment = [("PGHOST", "db.example"), ("PGPORT", "6000"), ("PGDATABASE", "metrics"), ("PGUSER", "ann")];
+        assert_eq!(parse("", &environment).unwrap().endpoint(), "db.example:6000/metrics");
+        assert_eq!(parse("host=a port=1 dbname=b", &environment).unwrap().endpoint(), "a:1/b");
+        assert_eq!(parse("postgresql://bob@h:7/d", &environment).unwrap().endpoint(), "h:7/d");
+    }
+
+    #[test]
+    fn no_error_and_no_endpoint_shows_a_password() {
+        let shown = parse("postgresql://bob:hunter2@h/d", &[]).unwrap().endpoint();
+        assert!(!shown.contains("hunter2"));
+        let error = parse("host=h password=hunter2 nonsense=hunter2", &[]).err().unwrap();
+        assert!(!error.report().contains("hunter2"), "{}", error.report());
+    }
+
+    #[test]
+    fn a_bad_variable_is_named() {
+        assert_eq!(parse("", &[("PGPORT", "x")]).err().unwrap().message(), "PGPORT is not a number");
+        assert_eq!(parse("", &[("PGSSLMODE", "maybe")]).err().unwrap().kind(), Kind::Usage);
+    }
+}

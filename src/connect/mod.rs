@@ -1,0 +1,280 @@
+//! Connections: conninfo, TLS, session settings, and the two kinds of session.
+//!
+//! A [`Source`] can only be read; a [`Target`] can be written. Both hold a [`Session`], whose settings are pinned when
+//! it is opened, so that nothing a role or database has set can hide rows or change what values look like
+//! (`session_settings.sql` says why each is there).
+//!
+//! **Invariant:** knows nothing of hypertables, and never prints a conninfo: an endpoint is shown as host, port and
+//! database.
+
+mod conninfo;
+mod tls;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{CancelToken, Client, CopyInSink, CopyOutStream};
+
+pub use conninfo::Conninfo;
+
+use crate::error::{Context, Error, Kind, Result};
+use crate::ident::quote_literal;
+
+/// Which of the two ends a session belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Where rows come from.
+    Source,
+    /// Where rows go to.
+    Target,
+}
+
+impl Side {
+    /// The blame for a statement that this side refuses during the work.
+    pub fn kind(self) -> Kind {
+        match self {
+            Side::Source => Kind::Source,
+            Side::Target => Kind::Target,
+        }
+    }
+
+    /// `source` or `target`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Side::Source => "source",
+            Side::Target => "target",
+        }
+    }
+}
+
+/// Parameters of a statement.
+pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// One connection with pinned settings. Dropping it closes the socket; the server then ends the backend, within
+/// `client_connection_check_interval` even in the middle of a statement.
+pub struct Session {
+    client: Client,
+    cancel: CancelToken,
+    side: Side,
+    endpoint: String,
+    original: Original,
+}
+
+/// Whether a session has TimescaleDB in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Library {
+    /// As every session should.
+    Loaded,
+    /// PostgreSQL alone, to which a hypertable is a parent with children.
+    Plain,
+}
+
+/// What the role's own session would have had; names and times on the command line are read under these.
+struct Original {
+    search_path: String,
+    time_zone: String,
+}
+
+impl Session {
+    /// Connects and pins the session's settings. `role` completes the `application_name`, by which operators find us
+    /// in `pg_stat_activity`: `hypercopy migrate copy 2`.
+    async fn open(side: Side, conninfo: &Conninfo, role: &str, library: Library) -> Result<Session> {
+        let endpoint = conninfo.endpoint();
+        let connecting = || format!("cannot connect to the {} at {endpoint}", side.name());
+        let mut config = conninfo.config().clone();
+        config.application_name(format!("hypercopy {role}"));
+        let attempt = async {
+            let (client, connection) = config.connect(tls::connector()?).await.doing(side.kind(), connecting)?;
+            // Ends by itself when the client is dropped; its error reaches the client's own next call.
+            tokio::spawn(connection);
+            Ok::<_, Error>(client)
+        };
+        let client = tokio::time::timeout(conninfo.connect_timeout(), attempt)
+            .await
+            .map_err(|_| {
+                Error::new(side.kind(), connecting())
+                    .caused_by("timeout expired")
+                    .hint("connect_timeout=SECONDS in the conninfo, or PGCONNECT_TIMEOUT, gives it longer.")
+            })
+            .and_then(|connected| connected)
+            .map_err(|error| hint_on_tls(error))?;
+        let cancel = client.cancel_token();
+        let original = Original { search_path: String::new(), time_zone: String::new() };
+        let mut session = Session { client, cancel, side, endpoint, original };
+        session.pin_settings(library).await?;
+        Ok(session)
+    }
+
+    async fn pin_settings(&mut self, library: Library) -> Result<()> {
+        // It works only before the first other statement; a role may have it on.
+        let disable_load = if library == Library::Plain { "on" } else { "off" };
+        self.batch(&format!("set timescaledb.disable_load = {disable_load}")).await?;
+        let row = self.row("select current_setting('search_path'), current_setting('TimeZone')", &[]).await?;
+        self.original = Original { search_path: row.get(0), time_zone: row.get(1) };
+        let read_only = if self.side == Side::Source { "on" } else { "off" };
+        // Twice: the first look at pg_settings may be what loads TimescaleDB and brings its settings.
+        for _ in 0..2 {
+            self.rows(include_str!("session_settings.sql"), &[&read_only]).await?;
+        }
+        Ok(())
+    }
+
+    /// Which end this is.
+    pub fn side(&self) -> Side {
+        self.side
+    }
+
+    /// `host:port/database`, for people.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The rows of a query. `sql` may not write; on a source the server refuses it.
+    pub async fn rows(&self, sql: &str, params: Params<'_>) -> Result<Vec<tokio_postgres::Row>> {
+        self.client.query(sql, params).await.map_err(|error| self.error(error, sql))
+    }
+
+    /// The one row of a query.
+    pub async fn row(&self, sql: &str, params: Params<'_>) -> Result<tokio_postgres::Row> {
+        self.client.query_one(sql, params).await.map_err(|error| self.error(error, sql))
+    }
+
+    /// The rows of a query as plain data: each row becomes a JSON object whose keys are the column names.
+    pub async fn records<T: DeserializeOwned>(&self, sql: &str, params: Params<'_>) -> Result<Vec<T>> {
+        let rows = self.rows(&format!("select row_to_json(q)::text from ({sql}) q"), params).await?;
+        let record = |row: &tokio_postgres::Row| {
+            serde_json::from_str(row.get::<_, &str>(0))
+                .doing(Kind::Internal, || format!("cannot read the {}'s answer to a catalog query", self.side.name()))
+        };
+        rows.iter().map(record).collect()
+    }
+
+    /// The one row of a query as plain data.
+    pub async fn record<T: DeserializeOwned>(&self, sql: &str, params: Params<'_>) -> Result<T> {
+        let mut records = self.records(sql, params).await?;
+        match records.len() {
+            1 => Ok(records.remove(0)),
+            count => Err(Error::internal(format!("a catalog query on the {} gave {count} rows", self.side.name()))),
+        }
+    }
+
+    /// Statements without rows: transaction control and locks.
+    pub async fn batch(&self, sql: &str) -> Result<()> {
+        self.client.batch_execute(sql).await.map_err(|error| self.error(error, sql))
+    }
+
+    /// Starts `copy … to stdout`. Dropping the stream does not stop the server: cancel, then drop the session.
+    pub async fn copy_out(&self, sql: &str) -> Result<Pin<Box<CopyOutStream>>> {
+        let stream = self.client.copy_out(sql).await.map_err(|error| self.error(error, sql))?;
+        Ok(Box::pin(stream))
+    }
+
+    /// A handle that cancels what this session is running.
+    pub fn canceller(&self) -> Canceller {
+        Canceller { token: self.cancel.clone() }
+    }
+
+    /// The statements that make the next names be looked up as the role itself would; undo with [`Session::unask`].
+    fn as_the_role_sees(&self) -> String {
+        let (path, zone) = (quote_literal(&self.original.search_path), quote_literal(&self.original.time_zone));
+        format!("select set_config('search_path', {path}, true), set_config('TimeZone', {zone}, true)")
+    }
+
+    /// The rows of a query that is run under the role's own `search_path` and `TimeZone`, as psql would run it.
+    pub async fn rows_as_role(&self, sql: &str, params: Params<'_>) -> Result<Vec<tokio_postgres::Row>> {
+        self.batch(&format!("begin read only; {}", self.as_the_role_sees())).await?;
+        let rows = self.rows(sql, params).await;
+        self.batch("rollback").await?;
+        rows
+    }
+
+    fn error(&self, error: tokio_postgres::Error, sql: &str) -> Error {
+        let verb: String = sql.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+        Error::new(self.side.kind(), format!("the {} refused \"{verb} …\"", self.side.name())).caused_by(error)
+    }
+}
+
+/// Cancels the statement that a session is running, from outside that session.
+#[derive(Clone)]
+pub struct Canceller {
+    token: CancelToken,
+}
+
+impl Canceller {
+    /// Asks the server to cancel. A request that does not arrive within two seconds is given up: the session's
+    /// connection is dropped next, and the server notices that too.
+    pub async fn cancel(&self) {
+        if let Ok(connector) = tls::connector() {
+            let _ = tokio::time::timeout(Duration::from_secs(2), self.token.cancel_query(connector)).await;
+        }
+    }
+}
+
+/// A session on the source: it can be read, and nothing else.
+pub struct Source(Session);
+
+impl Source {
+    /// Opens a session whose transactions are read-only by default.
+    pub async fn open(conninfo: &Conninfo, role: &str) -> Result<Source> {
+        Ok(Source(Session::open(Side::Source, conninfo, role, Library::Loaded).await?))
+    }
+}
+
+impl std::ops::Deref for Source {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.0
+    }
+}
+
+/// A session on the target.
+pub struct Target(Session);
+
+impl Target {
+    /// Opens a session whose transactions are read-write, read committed, whatever role or database have set.
+    pub async fn open(conninfo: &Conninfo, role: &str) -> Result<Target> {
+        Ok(Target(Session::open(Side::Target, conninfo, role, Library::Loaded).await?))
+    }
+
+    /// Opens a session in which TimescaleDB is not loaded: hypertables are parents with children there. Rows written to
+    /// a root in it would be lost to TimescaleDB, so it is for `analyze` alone.
+    pub async fn open_plain(conninfo: &Conninfo, role: &str) -> Result<Target> {
+        Ok(Target(Session::open(Side::Target, conninfo, role, Library::Plain).await?))
+    }
+
+    /// Runs one statement and answers the number of rows it touched.
+    pub async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
+        self.0.client.execute(sql, params).await.map_err(|error| self.0.error(error, sql))
+    }
+
+    /// Starts `copy … from stdin`. An error here has cost the connection (rust-postgres issue 789): the client sends
+    /// one Sync more than the server expects. A sink that is dropped unfinished aborts the copy.
+    pub async fn copy_in(&self, sql: &str) -> Result<Pin<Box<CopyInSink<Bytes>>>> {
+        let sink = self.0.client.copy_in(sql).await.map_err(|error| self.0.error(error, sql))?;
+        Ok(Box::pin(sink))
+    }
+}
+
+impl std::ops::Deref for Target {
+    type Target = Session;
+
+    fn deref(&self) -> &Session {
+        &self.0
+    }
+}
+
+fn hint_on_tls(error: Error) -> Error {
+    let about_tls = error.summary().contains("certificate") || error.summary().contains("TLS");
+    if about_tls && error.hint_text().is_none() {
+        error.hint(
+            "Certificates are verified whenever TLS is used: name the CA file in PGSSLROOTCERT, or, on a network that \
+             needs no TLS, add sslmode=disable.",
+        )
+    } else {
+        error
+    }
+}

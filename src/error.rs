@@ -1,0 +1,259 @@
+//! The one error type of the crate.
+//!
+//! An [`Error`] says what was being done and to which object (`message`), why it failed (its source, rendered with
+//! SQLSTATE and the server's own detail), and what to do next (`hint`). Callers ask it questions
+//! ([`Error::kind`], [`Error::is_retryable`]) instead of matching variants. It is printed once, at the edge.
+//!
+//! **Invariant:** no text in here is built from row values or passwords. The one exception is what a server says in
+//! its own DETAIL, which [`Error::report`] shows on the terminal and [`Error::summary`] leaves out.
+
+use std::fmt;
+
+use tokio_postgres::error::{DbError, SqlState};
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Who is to blame, and so what the process answers when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A defect of hypercopy or of the machine it runs on.
+    Internal,
+    /// The command line alone shows that the request is wrong.
+    Usage,
+    /// Refused by looking at the servers, before the first write.
+    Refused,
+    /// The source said no during the work.
+    Source,
+    /// The target said no during the work (also where source and target are one database).
+    Target,
+    /// Both sides were readable and differ.
+    Different,
+    /// Given up, can be resumed.
+    Resumable,
+    /// Ended by a signal; the number is the signal's.
+    Signal(u8),
+}
+
+impl Kind {
+    /// The exit code of the process, as the README documents it.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Internal => 1,
+            Kind::Usage => 2,
+            Kind::Refused => 3,
+            Kind::Source => 4,
+            Kind::Target => 5,
+            Kind::Different => 7,
+            Kind::Resumable => 8,
+            Kind::Signal(number) => 128 + number,
+        }
+    }
+
+    /// The stable word for this kind in JSON reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Internal => "internal",
+            Kind::Usage => "usage",
+            Kind::Refused => "refused",
+            Kind::Source => "source",
+            Kind::Target => "target",
+            Kind::Different => "different",
+            Kind::Resumable => "resumable",
+            Kind::Signal(_) => "signal",
+        }
+    }
+}
+
+/// What went wrong; see the module documentation.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    kind: Kind,
+    message: String,
+    hint: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// An error with a message: lower case, no full stop, naming the object it is about.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        Error(Box::new(Inner { kind, message: message.into(), hint: None, source: None }))
+    }
+
+    /// A request that [`Kind::Refused`] describes.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Error::new(Kind::Refused, message)
+    }
+
+    /// A defect of ours or of this machine.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Error::new(Kind::Internal, message)
+    }
+
+    /// Adds what to do next, as a full sentence.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Attaches the error that caused this one; its text is not copied into the message.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// The same error under another kind; used where only the caller knows whether something was written already.
+    #[must_use]
+    pub fn with_kind(mut self, kind: Kind) -> Self {
+        self.0.kind = kind;
+        self
+    }
+
+    /// Who is to blame.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The message alone, without cause and hint.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// The server's SQLSTATE, where a server's answer is the cause.
+    pub fn sqlstate(&self) -> Option<&SqlState> {
+        self.database_error().map(DbError::code)
+    }
+
+    /// Whether the same statement may succeed when it is tried again: connection loss, admin shutdown, deadlock,
+    /// serialization failure, too many connections, cannot connect now, lock not available. Not disk full.
+    pub fn is_retryable(&self) -> bool {
+        match self.sqlstate() {
+            Some(state) => {
+                state.code().starts_with("08")
+                    || [
+                        SqlState::ADMIN_SHUTDOWN,
+                        SqlState::CRASH_SHUTDOWN,
+                        SqlState::CANNOT_CONNECT_NOW,
+                        SqlState::TOO_MANY_CONNECTIONS,
+                        SqlState::T_R_SERIALIZATION_FAILURE,
+                        SqlState::T_R_DEADLOCK_DETECTED,
+                        SqlState::LOCK_NOT_AVAILABLE,
+                    ]
+                    .contains(state)
+            }
+            None => self.chain().any(|cause| {
+                cause.is::<std::io::Error>()
+                    || cause.downcast_ref::<tokio_postgres::Error>().is_some_and(tokio_postgres::Error::is_closed)
+            }),
+        }
+    }
+
+    /// One line for reports and ledgers: message and causes, with SQLSTATE, without what may quote a row.
+    pub fn summary(&self) -> String {
+        let mut text = self.0.message.clone();
+        for cause in self.chain() {
+            text.push_str(": ");
+            match cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error) {
+                Some(db) => {
+                    text.push_str(&format!("{} (SQLSTATE {})", db.message(), db.code().code()));
+                    return text;
+                }
+                None => text.push_str(&cause.to_string()),
+            }
+        }
+        text
+    }
+
+    /// The text for a person at a terminal: message, causes, the server's detail and position, hint. Several lines.
+    pub fn report(&self) -> String {
+        let mut text = self.summary();
+        if let Some(db) = self.database_error() {
+            let lines = [("detail", db.detail()), ("server's hint", db.hint()), ("where", db.where_())];
+            for (label, line) in lines.into_iter().filter_map(|(label, line)| Some((label, line?))) {
+                text.push_str(&format!("\n  {label}: {line}"));
+            }
+        }
+        if let Some(hint) = self.hint_text() {
+            text.push_str(&format!("\n  hint: {hint}"));
+        }
+        sanitize(&text)
+    }
+
+    /// The hint, where there is one.
+    pub fn hint_text(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
+    fn database_error(&self) -> Option<&DbError> {
+        self.chain()
+            .find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error))
+    }
+
+    fn chain(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
+        let first = self.0.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static));
+        std::iter::successors(first, |cause| cause.source())
+    }
+}
+
+/// Control characters of a hostile server's message must not reach the terminal.
+fn sanitize(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.0.kind, self.report())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.chain().next()
+    }
+}
+
+/// Says what was being done when something outside this crate failed.
+pub trait Context<T> {
+    /// Wraps the failure into an [`Error`] of `kind`; `doing` is evaluated only on failure.
+    fn doing<M: Into<String>>(self, kind: Kind, doing: impl FnOnce() -> M) -> Result<T>;
+}
+
+impl<T, E: Into<Box<dyn std::error::Error + Send + Sync>>> Context<T> for std::result::Result<T, E> {
+    fn doing<M: Into<String>>(self, kind: Kind, doing: impl FnOnce() -> M) -> Result<T> {
+        self.map_err(|error| Error::new(kind, doing()).caused_by(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_shows_message_cause_and_hint_in_that_order() {
+        let error = Error::refused("cannot read table public.t")
+            .caused_by(std::io::Error::other("no route"))
+            .hint("Check the network.");
+        assert_eq!(error.report(), "cannot read table public.t: no route\n  hint: Check the network.");
+        assert_eq!(error.kind().exit_code(), 3);
+    }
+
+    #[test]
+    fn a_broken_socket_is_retryable_and_a_refusal_is_not() {
+        assert!(Error::new(Kind::Source, "reading").caused_by(std::io::Error::other("reset")).is_retryable());
+        assert!(!Error::refused("no such table").is_retryable());
+    }
+
+    #[test]
+    fn escape_sequences_do_not_reach_the_terminal() {
+        assert_eq!(Error::internal("a\u{1b}[2Jb").report(), "a\u{fffd}[2Jb");
+    }
+}

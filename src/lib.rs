@@ -1,0 +1,20 @@
+//! hypercopy moves TimescaleDB hypertables: between clusters, into new chunk layouts.
+#![forbid(unsafe_code)]
+
+pub mod catalog;
+pub mod cluster;
+pub mod connect;
+pub mod error;
+pub mod ident;
+pub mod inspect;
+pub mod ledger;
+pub mod migrate;
+pub mod pgcopy;
+pub mod pipeline;
+pub mod plan;
+pub mod progress;
+pub mod reader;
+pub mod report;
+pub mod schema;
+pub mod verify;
+pub mod writer;

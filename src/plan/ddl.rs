@@ -1,0 +1,367 @@
+//! DDL text: the hypertable as the target shall have it.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::{ClosedDimension, Layout, OpenDimension};
+use crate::catalog::{Column, Constraint, ConstraintKind, Hypertable, Sequence};
+use crate::error::{Error, Result};
+use crate::ident::{MAX_IDENT_BYTES, QualifiedName, quote_columns, quote_ident, quote_literal, truncate_ident};
+
+/// One statement and what it does, in words that name its object.
+#[derive(Clone, Debug, Serialize)]
+pub struct Statement {
+    /// For people and for the ledger: `create index metrics_time_idx`.
+    pub title: String,
+    /// The statement.
+    pub sql: String,
+}
+
+impl Statement {
+    /// A statement with its title.
+    pub fn new(title: impl Into<String>, sql: impl Into<String>) -> Self {
+        Statement { title: title.into(), sql: sql.into() }
+    }
+}
+
+/// How things are called on the target.
+pub struct TargetNames {
+    /// The new table.
+    pub table: QualifiedName,
+    /// The schema of TimescaleDB's functions for users.
+    pub timescaledb_schema: String,
+    /// New names of indexes and of the constraints that are indexes, by their old ones.
+    renamed: HashMap<String, String>,
+}
+
+impl TargetNames {
+    /// Names for everything of `source` that lives in the table's schema, where `taken` names are in use already: what
+    /// begins with the old table's name begins with the new one's, and what is in use gets a number, as
+    /// `create table … (like … including indexes)` would give it.
+    pub fn new(source: &Hypertable, table: QualifiedName, timescaledb_schema: String, taken: &[String]) -> Self {
+        let taken: HashSet<&str> = taken.iter().map(String::as_str).chain([table.name.as_str()]).collect();
+        let is_index = |c: &&Constraint| c.kind != ConstraintKind::Check;
+        let constraints = source.constraints.iter().filter(is_index).map(|constraint| &constraint.name);
+        let mut renamed: HashMap<String, String> = HashMap::new();
+        let mut given: Vec<String> = Vec::new();
+        for name in constraints.chain(source.indexes.iter().map(|index| &index.name)) {
+            let wanted = match name.strip_prefix(source.name().name.as_str()) {
+                Some(rest) if source.name().name != table.name => with_suffix(&table.name, rest),
+                _ => name.clone(),
+            };
+            let free = std::iter::once(wanted.clone())
+                .chain((1..).map(|number| with_suffix(&wanted, &format!("_{number}"))))
+                .find(|candidate| !taken.contains(candidate.as_str()) && !given.contains(candidate))
+                .expect("there are more numbers than names");
+            given.push(free.clone());
+            renamed.insert(name.clone(), free);
+        }
+        TargetNames { table, timescaledb_schema, renamed }
+    }
+
+    fn of_index(&self, name: &str) -> String {
+        self.renamed.get(name).cloned().unwrap_or_else(|| name.to_string())
+    }
+}
+
+/// `name` cut so that it and `suffix` fit an identifier.
+fn with_suffix(name: &str, suffix: &str) -> String {
+    format!("{}{suffix}", truncate_ident(name, MAX_IDENT_BYTES.saturating_sub(suffix.len())))
+}
+
+/// What is made on the empty table, in one transaction with the job's row: schemas, sequences, the table, its checks,
+/// the hypertable, and the primary key where `key_first`.
+pub fn pre_data(
+    source: &Hypertable,
+    layout: &Layout,
+    names: &TargetNames,
+    missing_schemas: &[String],
+    missing_sequences: &[&Sequence],
+    key_first: bool,
+) -> Vec<Statement> {
+    let mut statements: Vec<Statement> = missing_schemas.iter().map(|schema| create_schema(schema)).collect();
+    statements.extend(missing_sequences.iter().map(|sequence| create_sequence(sequence)));
+    statements.push(create_table(source, names));
+    statements.extend(source.columns.iter().flat_map(|column| alter_column(column, names)));
+    statements.extend(missing_sequences.iter().filter_map(|sequence| own_sequence(sequence, names)));
+    statements.extend(source.constraints.iter().filter(|c| is_early(c, key_first)).map(|c| add_constraint(c, names)));
+    statements.push(create_hypertable(&layout.primary, names));
+    statements.extend(layout.open.iter().map(|dimension| add_open_dimension(dimension, names)));
+    statements.extend(layout.closed.iter().map(|dimension| add_closed_dimension(dimension, names)));
+    statements.extend(integer_now(source, names));
+    statements
+}
+
+/// What is made after the rows: the constraints that [`pre_data`] left out, one after the other because each locks the
+/// table, then the indexes, which can be built at once.
+///
+/// # Errors
+/// Where an index cannot be written under its new table's name.
+pub fn post_data(
+    source: &Hypertable,
+    names: &TargetNames,
+    key_first: bool,
+) -> Result<(Vec<Statement>, Vec<Statement>)> {
+    let constraints =
+        source.constraints.iter().filter(|c| !is_early(c, key_first)).map(|c| add_constraint(c, names)).collect();
+    let indexes = source.indexes.iter().filter(|index| index.valid).map(|index| {
+        let body = index.body.as_ref().ok_or_else(|| {
+            Error::refused(format!("cannot read the definition of index {}", index.name)).hint(index.definition.clone())
+        })?;
+        let unique = if index.unique { "unique " } else { "" };
+        let name = names.of_index(&index.name);
+        Ok(Statement::new(
+            format!("create index {name}"),
+            format!("create {unique}index {} on {} {body}", quote_ident(&name), names.table.sql()),
+        ))
+    });
+    Ok((constraints, indexes.collect::<Result<_>>()?))
+}
+
+/// Moves the sequences that this job made to where the source's stand.
+pub fn sequence_values(source: &Hypertable, names: &TargetNames, missing_sequences: &[&Sequence]) -> Vec<Statement> {
+    let is_ours = |s: &&Sequence| s.identity || missing_sequences.iter().any(|missing| missing.name == s.name);
+    let moved = source.sequences.iter().filter(is_ours).filter_map(|sequence| {
+        let value = sequence.last_value?;
+        let target = match &sequence.column {
+            Some(column) if sequence.identity => format!(
+                "pg_catalog.pg_get_serial_sequence({}, {})",
+                quote_literal(&names.table.sql()),
+                quote_literal(column)
+            ),
+            _ => format!("{}::pg_catalog.regclass", quote_literal(&sequence.name.sql())),
+        };
+        Some(Statement::new(
+            format!("set value of sequence {}", sequence.name),
+            format!("select pg_catalog.setval({target}, {value}, true)"),
+        ))
+    });
+    moved.collect()
+}
+
+fn create_schema(schema: &str) -> Statement {
+    Statement::new(format!("create schema {schema}"), format!("create schema {}", quote_ident(schema)))
+}
+
+fn create_sequence(sequence: &Sequence) -> Statement {
+    Statement::new(
+        format!("create sequence {}", sequence.name),
+        format!("create sequence {} as {} {}", sequence.name.sql(), sequence.type_name, sequence_options(sequence)),
+    )
+}
+
+fn sequence_options(sequence: &Sequence) -> String {
+    format!(
+        "increment by {} minvalue {} maxvalue {} start with {} cache {} {}",
+        sequence.increment,
+        sequence.minimum,
+        sequence.maximum,
+        sequence.start,
+        sequence.cache,
+        if sequence.cycle { "cycle" } else { "no cycle" }
+    )
+}
+
+fn own_sequence(sequence: &Sequence, names: &TargetNames) -> Option<Statement> {
+    let column = sequence.column.as_ref().filter(|_| !sequence.identity && sequence.name.schema == names.table.schema)?;
+    Some(Statement::new(
+        format!("own sequence {}", sequence.name),
+        format!("alter sequence {} owned by {}.{}", sequence.name.sql(), names.table.sql(), quote_ident(column)),
+    ))
+}
+
+fn create_table(source: &Hypertable, names: &TargetNames) -> Statement {
+    let columns: Vec<String> = source.columns.iter().map(|column| column_definition(column, source)).collect();
+    Statement::new(
+        format!("create table {}", names.table),
+        format!("create table {} (\n    {}\n)", names.table.sql(), columns.join(",\n    ")),
+    )
+}
+
+fn column_definition(column: &Column, source: &Hypertable) -> String {
+    let mut text = format!("{} {}", quote_ident(&column.name), column.type_name);
+    if let Some(collation) = &column.collation {
+        text.push_str(&format!(" collate {collation}"));
+    }
+    match (&column.expression, column.generated.as_deref()) {
+        (Some(expression), Some("v")) => text.push_str(&format!(" generated always as ({expression}) virtual")),
+        (Some(expression), Some(_)) => text.push_str(&format!(" generated always as ({expression}) stored")),
+        (Some(expression), None) => text.push_str(&format!(" default {expression}")),
+        (None, _) => {}
+    }
+    if let Some(identity) = &column.identity {
+        let always = if identity == "a" { "always" } else { "by default" };
+        let sequence = source.sequences.iter().find(|s| s.identity && s.column.as_deref() == Some(&column.name));
+        let options = sequence.map(|sequence| format!(" ({})", sequence_options(sequence))).unwrap_or_default();
+        text.push_str(&format!(" generated {always} as identity{options}"));
+    }
+    if column.not_null {
+        text.push_str(" not null");
+    }
+    text
+}
+
+/// Storage has no place in CREATE TABLE before PostgreSQL 16.
+fn alter_column(column: &Column, names: &TargetNames) -> Vec<Statement> {
+    let alter = |what: &str, value: &str| {
+        Statement::new(
+            format!("set {what} of column {}", column.name),
+            format!("alter table {} alter column {} set {what} {value}", names.table.sql(), quote_ident(&column.name)),
+        )
+    };
+    let storage = column.storage.iter().map(|storage| alter("storage", storage));
+    storage.chain(column.compression.iter().map(|method| alter("compression", method))).collect()
+}
+
+/// Checks are made on the empty table: adding one later walks all chunks in one statement. One that the source never
+/// validated may not hold for all rows, so it comes after them, as unvalidated as it was.
+fn is_early(constraint: &Constraint, key_first: bool) -> bool {
+    match constraint.kind {
+        ConstraintKind::Check => !constraint.definition.ends_with("NOT VALID"),
+        ConstraintKind::PrimaryKey => key_first,
+        ConstraintKind::Unique | ConstraintKind::Exclusion => false,
+    }
+}
+
+fn add_constraint(constraint: &Constraint, names: &TargetNames) -> Statement {
+    // Checks live in the table's own name space, the others are indexes too.
+    let name = match constraint.kind {
+        ConstraintKind::Check => constraint.name.clone(),
+        _ => names.of_index(&constraint.name),
+    };
+    Statement::new(
+        format!("add constraint {name}"),
+        format!("alter table {} add constraint {} {}", names.table.sql(), quote_ident(&name), constraint.definition),
+    )
+}
+
+fn create_hypertable(primary: &OpenDimension, names: &TargetNames) -> Statement {
+    Statement::new(
+        format!("create hypertable {}", names.table),
+        format!(
+            "select {}.create_hypertable({}::pg_catalog.regclass, {}::pg_catalog.name, chunk_time_interval => {}::pg_catalog.int8, create_default_indexes => false)",
+            quote_ident(&names.timescaledb_schema),
+            quote_literal(&names.table.sql()),
+            quote_literal(&primary.column),
+            primary.interval
+        ),
+    )
+}
+
+fn add_open_dimension(dimension: &OpenDimension, names: &TargetNames) -> Statement {
+    add_dimension(&dimension.column, &format!("chunk_time_interval => {}::pg_catalog.int8", dimension.interval), names)
+}
+
+fn add_closed_dimension(dimension: &ClosedDimension, names: &TargetNames) -> Statement {
+    add_dimension(&dimension.column, &format!("number_partitions => {}", dimension.partitions), names)
+}
+
+fn add_dimension(column: &str, option: &str, names: &TargetNames) -> Statement {
+    Statement::new(
+        format!("add dimension {column}"),
+        format!(
+            "select {}.add_dimension({}::pg_catalog.regclass, {}::pg_catalog.name, {option})",
+            quote_ident(&names.timescaledb_schema),
+            quote_literal(&names.table.sql()),
+            quote_literal(column)
+        ),
+    )
+}
+
+fn integer_now(source: &Hypertable, names: &TargetNames) -> Option<Statement> {
+    let function = integer_now_function(source)?;
+    Some(Statement::new(
+        format!("set integer_now_func {function}"),
+        format!(
+            "select {}.set_integer_now_func({}::pg_catalog.regclass, {}::pg_catalog.regproc)",
+            quote_ident(&names.timescaledb_schema),
+            quote_literal(&names.table.sql()),
+            quote_literal(&function.sql())
+        ),
+    ))
+}
+
+/// The function that answers "now" for an integer dimension.
+pub(crate) fn integer_now_function(source: &Hypertable) -> Option<QualifiedName> {
+    let primary = source.dimensions.first()?;
+    Some(QualifiedName::new(primary.integer_now_schema.as_ref()?, primary.integer_now_function.as_ref()?))
+}
+
+/// The columns of a copy, as both statements of a task name them.
+pub(crate) fn column_list(source: &Hypertable) -> String {
+    quote_columns(source.copied_columns().map(|column| column.name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{HypertableRow, Index, Table};
+
+    fn index(name: &str) -> Index {
+        Index {
+            name: name.into(),
+            unique: false,
+            valid: true,
+            method: "btree".into(),
+            keys: vec![Some("time".into())],
+            partial: false,
+            body: Some("USING btree (\"time\")".into()),
+            definition: String::new(),
+        }
+    }
+
+    fn hypertable(name: &str, indexes: &[&str]) -> Hypertable {
+        let name = QualifiedName::new("public", name);
+        Hypertable {
+            table: Table {
+                oid: 1,
+                name,
+                kind: "r".into(),
+                unlogged: false,
+                owner: "o".into(),
+                row_security_active: false,
+                schema_usable: true,
+                unreadable_columns: Vec::new(),
+                root_bytes: 0,
+            },
+            row: HypertableRow { id: 1, internal: false, columnstore: false, distributed: false, materialization: false },
+            dimensions: Vec::new(),
+            columns: Vec::new(),
+            constraints: Vec::new(),
+            indexes: indexes.iter().map(|name| index(name)).collect(),
+            types: Vec::new(),
+            sequences: Vec::new(),
+            dependencies: Vec::new(),
+            not_carried: Vec::new(),
+        }
+    }
+
+    fn index_statements(source: &Hypertable, new_name: &str, taken: &[&str]) -> Vec<String> {
+        let taken: Vec<String> = taken.iter().map(ToString::to_string).collect();
+        let names = TargetNames::new(source, QualifiedName::new("public", new_name), "public".into(), &taken);
+        let (_, indexes) = post_data(source, &names, true).unwrap();
+        indexes.into_iter().map(|statement| statement.sql).collect()
+    }
+
+    #[test]
+    fn indexes_follow_their_tables_name() {
+        let statements = index_statements(&hypertable("metrics", &["metrics_time_idx", "other"]), "m2", &[]);
+        assert_eq!(statements[0], "create index \"m2_time_idx\" on \"public\".\"m2\" USING btree (\"time\")");
+        assert!(statements[1].starts_with("create index \"other\" "));
+    }
+
+    #[test]
+    fn names_in_use_get_a_number() {
+        let statements = index_statements(&hypertable("metrics", &["a", "a_1"]), "metrics", &["a"]);
+        assert!(statements[0].starts_with("create index \"a_1\" "), "{}", statements[0]);
+        assert!(statements[1].starts_with("create index \"a_1_1\" "), "{}", statements[1]);
+    }
+
+    #[test]
+    fn long_names_stay_within_an_identifier() {
+        let long = "x".repeat(63);
+        let statements = index_statements(&hypertable("metrics", &["metrics_time_idx"]), &long, &[]);
+        assert!(statements[0].contains(&format!("\"{}_time_idx\"", "x".repeat(54))), "{}", statements[0]);
+    }
+}

@@ -1,0 +1,117 @@
+//! Dimension arithmetic as TimescaleDB does it for a new chunk (`calculate_open_range_default` in its dimension.c).
+//!
+//! It foretells where chunks will be, for planning alone: rows are routed by slices that were read back.
+
+use serde::Serialize;
+
+use crate::catalog::Slice;
+use crate::pgcopy::{HashType, TimeType};
+
+/// A dimension with an interval.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OpenDimension {
+    /// The column.
+    pub column: String,
+    /// Its type.
+    pub time_type: TimeType,
+    /// Microseconds, or the column's own unit for integers; positive.
+    pub interval: i64,
+}
+
+/// A dimension with a number of hash partitions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ClosedDimension {
+    /// The column.
+    pub column: String,
+    /// How many partitions.
+    pub partitions: i32,
+    /// How to hash the column's binary values; none where the server has to.
+    pub hash_type: Option<HashType>,
+}
+
+impl OpenDimension {
+    /// The slice of a new chunk for `value`, were there no neighbours to cut it.
+    pub fn bucket(&self, value: i64) -> Slice {
+        let (minimum, maximum) = bounds(self.time_type);
+        let interval = self.interval;
+        let value = value.max(minimum);
+        if value >= 0 {
+            let start = (value / interval) * interval;
+            let end = if maximum.saturating_sub(start) < interval { i64::MAX } else { start + interval };
+            Slice { start, end }
+        } else {
+            let end = ((value + 1) / interval) * interval;
+            let start = if minimum.saturating_sub(end) > -interval { i64::MIN } else { end - interval };
+            Slice { start, end }
+        }
+    }
+
+    /// Where the last bucket begins, which has no end.
+    pub fn last_bucket_start(&self) -> i64 {
+        self.bucket(bounds(self.time_type).1).start
+    }
+
+    /// Whether −infinity has a place: only where the earliest finite value opens a slice without a start.
+    pub fn holds_minus_infinity(&self) -> bool {
+        self.bucket(bounds(self.time_type).0).start == i64::MIN
+    }
+
+    /// A value inside the bucket of `value` that a chunk can be made for: −infinity makes none, the earliest finite
+    /// value does.
+    pub fn point(&self, value: i64) -> i64 {
+        match self.time_type {
+            TimeType::Int2 | TimeType::Int4 | TimeType::Int8 => value,
+            _ => value.max(bounds(self.time_type).0),
+        }
+    }
+}
+
+/// Least and greatest finite value of a type, in internal time (timestamp limits of `src/time_utils.h`).
+fn bounds(time_type: TimeType) -> (i64, i64) {
+    match time_type {
+        TimeType::Int2 => (i16::MIN.into(), i16::MAX.into()),
+        TimeType::Int4 => (i32::MIN.into(), i32::MAX.into()),
+        TimeType::Int8 => (i64::MIN, i64::MAX),
+        TimeType::Timestamptz | TimeType::Timestamp | TimeType::Date => (-210_866_803_200_000_000, 9_223_371_331_200_000_000),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: i64 = 3_600_000_000;
+
+    fn timestamps(interval: i64) -> OpenDimension {
+        OpenDimension { column: "time".into(), time_type: TimeType::Timestamptz, interval }
+    }
+
+    /// The slices that a server showed (reference 1.4).
+    #[test]
+    fn buckets_are_the_servers() {
+        let week = timestamps(168 * HOUR);
+        assert_eq!(week.bucket(1_741_132_800_000_000), Slice { start: 1_740_614_400_000_000, end: 1_741_219_200_000_000 });
+        assert_eq!(week.bucket(-86_400_000_000), Slice { start: -604_800_000_000, end: 0 });
+        assert_eq!(week.bucket(-210_866_803_200_000_000), Slice { start: i64::MIN, end: -210_866_544_000_000_000 });
+        assert_eq!(week.bucket(9_223_371_244_800_000_000).end, i64::MAX);
+        let small = OpenDimension { column: "n".into(), time_type: TimeType::Int2, interval: 1000 };
+        assert_eq!(small.bucket(32767), Slice { start: 32000, end: i64::MAX });
+        assert_eq!(small.bucket(-32768), Slice { start: i64::MIN, end: -32000 });
+    }
+
+    #[test]
+    fn minus_infinity_needs_an_open_first_slice() {
+        assert!(timestamps(168 * HOUR).holds_minus_infinity());
+        assert!(!timestamps(HOUR).holds_minus_infinity());
+    }
+
+    #[test]
+    fn a_bucket_holds_its_value_whatever_the_value() {
+        for interval in [1, 7, 1000, i64::MAX / 2, i64::MAX] {
+            let dimension = OpenDimension { column: "n".into(), time_type: TimeType::Int8, interval };
+            for value in [i64::MIN, i64::MIN + 1, -1001, -1, 0, 1, 999, i64::MAX - 1, i64::MAX] {
+                assert!(dimension.bucket(value).contains(value), "{value} with interval {interval}");
+            }
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The target's dimensions: the source's, or those asked for.
+
+use serde::Serialize;
+
+use super::{ClosedDimension, OpenDimension};
+use crate::catalog::{Constraint, ConstraintKind, Dimension, Hypertable};
+use crate::error::{Error, Result};
+use crate::ident::{QualifiedName, display_ident};
+use crate::pgcopy::{HashType, TimeType};
+
+/// An interval as asked for, already a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IntervalRequest {
+    /// A bare integer, in the unit of an integer dimension.
+    Integer(i64),
+    /// An interval without months.
+    Microseconds(i64),
+}
+
+/// Closed dimensions as asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HashRequest {
+    /// None at all.
+    None,
+    /// One, on this column.
+    Column {
+        /// The column's name, unquoted.
+        column: String,
+        /// How many partitions.
+        partitions: i32,
+    },
+}
+
+/// What the request changes of the source's partitioning; what it leaves out stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Partitioning {
+    /// Interval of the primary dimension.
+    pub interval: Option<IntervalRequest>,
+    /// Closed dimensions.
+    pub hash: Option<HashRequest>,
+}
+
+/// The dimensions of the new hypertable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Layout {
+    /// The primary dimension.
+    pub primary: OpenDimension,
+    /// Further dimensions with intervals.
+    pub open: Vec<OpenDimension>,
+    /// Hash dimensions.
+    pub closed: Vec<ClosedDimension>,
+}
+
+impl Layout {
+    /// The layout that `request` makes of `source`. `encoding` is the source database's: text is hashed as the server
+    /// stores it.
+    ///
+    /// # Errors
+    /// Refuses what TimescaleDB could not create, and dimensions of a kind that is not supported.
+    pub fn resolve(source: &Hypertable, request: &Partitioning, encoding: &str) -> Result<Layout> {
+        let primary = primary_dimension(source.name(), &source.dimensions)?;
+        let mut layout = Layout { primary, open: Vec::new(), closed: Vec::new() };
+        if let Some(interval) = request.interval {
+            layout.primary.interval = resolve_interval(&layout.primary, interval)?;
+        }
+        for dimension in &source.dimensions[1..] {
+            match dimension.partitions {
+                None => layout.open.push(open_dimension(source.name(), dimension)?),
+                Some(partitions) if request.hash.is_none() => {
+                    refuse_custom_function(source, dimension)?;
+                    layout.closed.push(closed_dimension(source, &dimension.column, partitions, encoding)?);
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(HashRequest::Column { column, partitions }) = &request.hash {
+            layout.closed.push(closed_dimension(source, column, *partitions, encoding)?);
+        }
+        layout.check_columns(source)?;
+        Ok(layout)
+    }
+
+    /// The columns of all dimensions, the primary one first.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.primary)
+            .chain(&self.open)
+            .map(|dimension| dimension.column.as_str())
+            .chain(self.closed.iter().map(|dimension| dimension.column.as_str()))
+    }
+
+    /// Chunks that one bucket of all open dimensions can have.
+    pub fn partitions_per_bucket(&self) -> u64 {
+        self.closed.iter().map(|dimension| dimension.partitions as u64).product()
+    }
+
+    /// For people: `time 1 day, hash(device) 4`.
+    pub fn describe(&self) -> String {
+        let open = std::iter::once(&self.primary)
+            .chain(&self.open)
+            .map(|d| format!("{} {}", display_ident(&d.column), describe_interval(d.time_type, d.interval)));
+        let closed = self.closed.iter().map(|d| format!("hash({}) {}", display_ident(&d.column), d.partitions));
+        open.chain(closed).collect::<Vec<_>>().join(", ")
+    }
+
+    fn check_columns(&self, source: &Hypertable) -> Result<()> {
+        let columns: Vec<&str> = self.columns().collect();
+        for (position, column) in columns.iter().enumerate() {
+            if columns[..position].contains(column) {
+                return Err(Error::refused(format!("column {} would be two dimensions at once", display_ident(column)))
+                    .hint("--hash-partitions takes a column that is not the time dimension."));
+            }
+            for constraint in source.constraints.iter().filter(|constraint| is_unique(constraint)) {
+                if !constraint.columns.iter().any(|name| name == column) {
+                    return Err(not_in_key(column, &constraint.name));
+                }
+            }
+            for index in source.indexes.iter().filter(|index| index.unique) {
+                if !index.keys.iter().any(|key| key.as_deref() == Some(column)) {
+                    return Err(not_in_key(column, &index.name));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_unique(constraint: &Constraint) -> bool {
+    matches!(constraint.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique)
+}
+
+fn not_in_key(column: &str, key: &str) -> Error {
+    Error::refused(format!("dimension column {} is not in unique key {}", display_ident(column), display_ident(key)))
+        .hint("TimescaleDB can only keep a key unique that contains every dimension's column; choose a column of the key.")
+}
+
+/// A length of the primary dimension for people.
+pub(crate) fn describe_interval(time_type: TimeType, interval: i64) -> String {
+    if matches!(time_type, TimeType::Int2 | TimeType::Int4 | TimeType::Int8) {
+        return interval.to_string();
+    }
+    const UNITS: [(i64, &str); 5] =
+        [(86_400_000_000, "day"), (3_600_000_000, "hour"), (60_000_000, "minute"), (1_000_000, "second"), (1, "µs")];
+    let (unit, name) = UNITS.into_iter().find(|(unit, _)| interval % unit == 0).unwrap_or((1, "µs"));
+    let count = interval / unit;
+    format!("{count} {name}{}", if count == 1 || unit == 1 { "" } else { "s" })
+}
+
+/// The primary dimension of a table.
+///
+/// # Errors
+/// Refuses a kind of dimension that is not supported.
+pub fn primary_dimension(table: &QualifiedName, dimensions: &[Dimension]) -> Result<OpenDimension> {
+    let primary = dimensions
+        .first()
+        .ok_or_else(|| Error::refused(format!("hypertable {table} has no dimension")))?;
+    open_dimension(table, primary)
+}
+
+fn open_dimension(table: &QualifiedName, dimension: &Dimension) -> Result<OpenDimension> {
+    let column = display_ident(&dimension.column);
+    let unsupported = |what: String| {
+        Error::refused(format!("dimension {column} of {table} {what}"))
+            .hint("Supported are dimensions with an interval over timestamptz, timestamp, date, smallint, integer and bigint.")
+    };
+    if dimension.partitioning_function.is_some() {
+        return Err(unsupported("has a time partitioning function, which is not supported".into()));
+    }
+    let interval = dimension.interval_length.ok_or_else(|| unsupported("has no fixed interval".into()))?;
+    let time_type = time_type(&dimension.column_type)
+        .ok_or_else(|| unsupported(format!("is of type {}, which is not supported", dimension.column_type)))?;
+    Ok(OpenDimension { column: dimension.column.clone(), time_type, interval })
+}
+
+fn time_type(type_name: &str) -> Option<TimeType> {
+    Some(match type_name {
+        "timestamp with time zone" => TimeType::Timestamptz,
+        "timestamp without time zone" => TimeType::Timestamp,
+        "date" => TimeType::Date,
+        "smallint" => TimeType::Int2,
+        "integer" => TimeType::Int4,
+        "bigint" => TimeType::Int8,
+        _ => return None,
+    })
+}
+
+fn resolve_interval(primary: &OpenDimension, request: IntervalRequest) -> Result<i64> {
+    let column = display_ident(&primary.column);
+    let is_integer = matches!(primary.time_type, TimeType::Int2 | TimeType::Int4 | TimeType::Int8);
+    let interval = match request {
+        IntervalRequest::Integer(interval) if is_integer => interval,
+        IntervalRequest::Microseconds(interval) if !is_integer => interval,
+        IntervalRequest::Integer(_) => {
+            return Err(Error::refused(format!("--chunk-interval is a bare integer, but dimension {column} is a time"))
+                .hint("Write an interval with its unit, such as '1 day' or '6 hours'."));
+        }
+        IntervalRequest::Microseconds(_) => {
+            return Err(Error::refused(format!("--chunk-interval is an interval, but dimension {column} is an integer"))
+                .hint("Write a bare integer in the column's own unit."));
+        }
+    };
+    let greatest = match primary.time_type {
+        TimeType::Int2 => i16::MAX.into(),
+        TimeType::Int4 => i32::MAX.into(),
+        _ => i64::MAX,
+    };
+    if interval <= 0 || interval > greatest {
+        return Err(Error::refused(format!("--chunk-interval does not fit dimension {column}"))
+            .hint(format!("It takes values from 1 to {greatest} in the dimension's unit (microseconds for times).")));
+    }
+    if primary.time_type == TimeType::Date && interval % 86_400_000_000 != 0 {
+        return Err(Error::refused(format!("--chunk-interval is not a number of whole days, but dimension {column} is a date")));
+    }
+    Ok(interval)
+}
+
+fn refuse_custom_function(source: &Hypertable, dimension: &Dimension) -> Result<()> {
+    match dimension.partitioning_function.as_deref() {
+        None | Some("get_partition_hash") => Ok(()),
+        Some(function) => Err(Error::refused(format!(
+            "hash dimension {} of {} uses the partitioning function {function}, which is not supported",
+            display_ident(&dimension.column),
+            source.name()
+        ))
+        .hint("--hash-partitions COLUMN:N or --hash-partitions none replaces it.")),
+    }
+}
+
+fn closed_dimension(source: &Hypertable, column: &str, partitions: i32, encoding: &str) -> Result<ClosedDimension> {
+    let found = source.column(column).ok_or_else(|| {
+        Error::refused(format!("{} has no column {} to partition by hash", source.name(), display_ident(column)))
+    })?;
+    if found.generated.is_some() {
+        return Err(Error::refused(format!("column {} is generated and cannot be a hash dimension", display_ident(column))));
+    }
+    if !(1..=i32::from(i16::MAX)).contains(&partitions) {
+        return Err(Error::refused(format!("{partitions} is no number of hash partitions")).hint("It goes from 1 to 32767."));
+    }
+    let hash_type = hash_type(&found.type_name)
+        .filter(|hash_type| !is_text(*hash_type) || (encoding == "UTF8" && found.collation.is_none()));
+    Ok(ClosedDimension { column: column.to_string(), partitions, hash_type })
+}
+
+fn is_text(hash_type: HashType) -> bool {
+    matches!(hash_type, HashType::Text | HashType::Bpchar)
+}
+
+/// The hash functions of the reference, section 5.1; every other type's values are routed by the server.
+fn hash_type(type_name: &str) -> Option<HashType> {
+    let bare = type_name.split('(').next().unwrap_or_default().trim();
+    Some(match bare {
+        "text" | "character varying" => HashType::Text,
+        "character" => HashType::Bpchar,
+        "smallint" => HashType::Int2,
+        "integer" => HashType::Int4,
+        "bigint" => HashType::Int8,
+        "date" => HashType::Date,
+        "timestamp with time zone" | "timestamp without time zone" => HashType::Timestamp,
+        "boolean" => HashType::Bool,
+        "uuid" => HashType::Uuid,
+        "real" => HashType::Float4,
+        "double precision" => HashType::Float8,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_read_as_people_say_them() {
+        assert_eq!(describe_interval(TimeType::Timestamptz, 86_400_000_000), "1 day");
+        assert_eq!(describe_interval(TimeType::Date, 7 * 86_400_000_000), "7 days");
+        assert_eq!(describe_interval(TimeType::Timestamp, 90 * 60_000_000), "90 minutes");
+        assert_eq!(describe_interval(TimeType::Timestamptz, 1), "1 µs");
+        assert_eq!(describe_interval(TimeType::Int8, 1000), "1000");
+    }
+
+    #[test]
+    fn an_interval_must_fit_the_dimensions_type() {
+        let dimension = |time_type| OpenDimension { column: "t".into(), time_type, interval: 1 };
+        let refused = |time_type, request| resolve_interval(&dimension(time_type), request).unwrap_err();
+        assert!(refused(TimeType::Timestamptz, IntervalRequest::Integer(5)).message().contains("bare integer"));
+        assert!(refused(TimeType::Int8, IntervalRequest::Microseconds(5)).message().contains("is an interval"));
+        assert!(refused(TimeType::Int2, IntervalRequest::Integer(40_000)).message().contains("does not fit"));
+        assert!(refused(TimeType::Date, IntervalRequest::Microseconds(3_600_000_000)).message().contains("whole days"));
+        assert!(refused(TimeType::Timestamptz, IntervalRequest::Microseconds(0)).message().contains("does not fit"));
+    }
+
+    #[test]
+    fn modifiers_do_not_hide_a_hash_type() {
+        assert_eq!(hash_type("character varying(20)"), Some(HashType::Text));
+        assert_eq!(hash_type("timestamp(3) with time zone"), None);
+        assert_eq!(hash_type("numeric"), None);
+    }
+}

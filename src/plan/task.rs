@@ -1,0 +1,262 @@
+//! Tasks: ranges of the primary dimension that tile the axis.
+//!
+//! A task is what one target transaction copies. Cuts lie on the target's chunk boundaries first, then on the source's,
+//! then inside a chunk; a cut through a source chunk is allowed only where an index makes a range of it cheap to read,
+//! so that a chunk without one is read once.
+
+use serde::Serialize;
+
+use super::Range;
+use crate::catalog::Slice;
+
+/// A source chunk as far as cutting needs it.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceChunk {
+    /// Its slice of the primary dimension.
+    pub slice: Slice,
+    /// A range of it is cheap to read.
+    pub splittable: bool,
+}
+
+/// The rows that one source chunk has for one bucket of the target.
+#[derive(Clone, Copy, Debug)]
+pub struct Cell {
+    /// Which source chunk.
+    pub chunk: usize,
+    /// The first value the chunk has in the bucket.
+    pub value: i64,
+    /// Estimated bytes.
+    pub bytes: u64,
+    /// Estimated rows.
+    pub rows: u64,
+}
+
+/// What a task reads of one source chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Read {
+    /// Which source chunk.
+    pub chunk: usize,
+    /// The bounds it has to be read with; none where all of it belongs to the task.
+    pub range: Range,
+}
+
+/// One unit of work, of one transaction and of resume.
+#[derive(Clone, Debug, Serialize)]
+pub struct Task {
+    /// Its number, from 1 along the axis.
+    pub id: i32,
+    /// The rows it copies.
+    pub range: Range,
+    /// Every source chunk that may hold some of them.
+    pub reads: Vec<Read>,
+    /// Estimated bytes.
+    pub bytes: u64,
+    /// Estimated rows.
+    pub rows: u64,
+}
+
+/// Chunks that one statement reads at most: each is a node in the server's plan.
+const MAX_READS: usize = 64;
+
+/// Cuts `bounds` into tasks of about `task_bytes`. `boundaries` are the starts and ends of the target's slices.
+///
+/// The tasks tile `bounds` in order, and every chunk that overlaps a task is among its reads, also one without cells:
+/// that nothing was seen in it is no proof.
+pub fn cut_tasks(bounds: Range, chunks: &[SourceChunk], cells: &[Cell], boundaries: &[i64], task_bytes: u64) -> Vec<Task> {
+    let mut cells = cells.to_vec();
+    cells.sort_unstable_by_key(|cell| cell.value);
+    let cutter = Cutter::new(chunks, boundaries, task_bytes.max(1));
+    let mut ranges = Vec::new();
+    cutter.cut(bounds, &cells, &mut ranges);
+    ranges.into_iter().enumerate().map(|(position, range)| task(position, range, chunks, &cells)).collect()
+}
+
+fn task(position: usize, range: Range, chunks: &[SourceChunk], cells: &[Cell]) -> Task {
+    let overlapping = chunks.iter().enumerate().filter(|(_, chunk)| range.overlaps(chunk.slice));
+    let reads = overlapping.map(|(chunk, source)| Read { chunk, range: range.within(source.slice) }).collect();
+    let inside = cells.iter().filter(|cell| range.contains(cell.value));
+    let (bytes, rows) = inside.fold((0, 0), |(bytes, rows), cell| (bytes + cell.bytes, rows + cell.rows));
+    Task { id: position as i32 + 1, range, reads, bytes, rows }
+}
+
+struct Cutter<'a> {
+    chunks: &'a [SourceChunk],
+    /// Where a cut may be, the best kind first; sorted.
+    candidates: [Vec<i64>; 2],
+    task_bytes: u64,
+}
+
+impl<'a> Cutter<'a> {
+    fn new(chunks: &'a [SourceChunk], boundaries: &[i64], task_bytes: u64) -> Self {
+        let sources = chunks.iter().flat_map(|chunk| [chunk.slice.start, chunk.slice.end]);
+        let candidates = [boundaries.to_vec(), sources.collect()].map(|mut cuts: Vec<i64>| {
+            cuts.sort_unstable();
+            cuts.dedup();
+            cuts.retain(|cut| ![i64::MIN, i64::MAX].contains(cut) && is_allowed(chunks, *cut));
+            cuts
+        });
+        Cutter { chunks, candidates, task_bytes }
+    }
+
+    /// Halves `range` at the best cut until its weight is a task's. `cells` are those inside, by value.
+    fn cut(&self, range: Range, cells: &[Cell], ranges: &mut Vec<Range>) {
+        match self.best_cut(range, cells) {
+            Some(cut) => {
+                let (left, right) = cells.split_at(cells.partition_point(|cell| cell.value < cut));
+                self.cut(Range { until: Some(cut), ..range }, left, ranges);
+                self.cut(Range { from: Some(cut), ..range }, right, ranges);
+            }
+            None => ranges.push(range),
+        }
+    }
+
+    fn best_cut(&self, range: Range, cells: &[Cell]) -> Option<i64> {
+        let total: u64 = cells.iter().map(|cell| cell.bytes).sum();
+        if total <= self.task_bytes + self.task_bytes / 2 && cells.len() <= MAX_READS {
+            return None;
+        }
+        let on_boundary = self.candidates.iter().find_map(|cuts| most_even(cuts, cells, total));
+        on_boundary.or_else(|| self.cut_inside(range, cells)).filter(|cut| !range.is_cut_away_by(*cut))
+    }
+
+    /// The middle of what the chunks in `range` cover, where all of them can be read in part.
+    fn cut_inside(&self, range: Range, cells: &[Cell]) -> Option<i64> {
+        let slices = || cells.iter().map(|cell| &self.chunks[cell.chunk]);
+        let heaviest = cells.iter().max_by_key(|cell| cell.bytes)?;
+        let slice = self.chunks[heaviest.chunk].slice;
+        let low = slice.start.max(range.from.unwrap_or(i64::MIN)).max(heaviest.value);
+        let high = slice.end.min(range.until.unwrap_or(i64::MAX));
+        // What has no end has no middle.
+        let middle = (high != i64::MAX).then(|| low.midpoint(high))?;
+        (middle > low && slices().all(|chunk| chunk.splittable) && is_allowed(self.chunks, middle)).then_some(middle)
+    }
+}
+
+impl Range {
+    /// Whether a cut would leave one side empty.
+    fn is_cut_away_by(&self, cut: i64) -> bool {
+        self.from.is_some_and(|from| cut <= from) || self.until.is_some_and(|until| cut >= until)
+    }
+}
+
+/// A cut must not go through a chunk that would have to be read whole on both sides.
+fn is_allowed(chunks: &[SourceChunk], cut: i64) -> bool {
+    !chunks.iter().any(|chunk| !chunk.splittable && chunk.slice.start < cut && cut < chunk.slice.end)
+}
+
+/// The cut with cells on both sides whose sides weigh most alike.
+fn most_even(cuts: &[i64], cells: &[Cell], total: u64) -> Option<i64> {
+    let (first, last) = (cells.first()?.value, cells.last()?.value);
+    let inside = &cuts[cuts.partition_point(|cut| *cut <= first)..cuts.partition_point(|cut| *cut <= last)];
+    let mut left = 0;
+    let mut next = cells.iter().peekable();
+    inside
+        .iter()
+        .map(|cut| {
+            while let Some(cell) = next.next_if(|cell| cell.value < *cut) {
+                left += cell.bytes;
+            }
+            (left.abs_diff(total - left), *cut)
+        })
+        .min()
+        .map(|(_, cut)| cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(start: i64, end: i64, splittable: bool) -> SourceChunk {
+        SourceChunk { slice: Slice { start, end }, splittable }
+    }
+
+    fn cell(chunk: usize, value: i64, bytes: u64) -> Cell {
+        Cell { chunk, value, bytes, rows: bytes / 10 }
+    }
+
+    /// The tasks' ranges touch each other and span the bounds; every value belongs to exactly one.
+    fn assert_tiling(tasks: &[Task], bounds: Range) {
+        assert_eq!(tasks.first().unwrap().range.from, bounds.from);
+        assert_eq!(tasks.last().unwrap().range.until, bounds.until);
+        for pair in tasks.windows(2) {
+            assert!(pair[0].range.until.is_some());
+            assert_eq!(pair[0].range.until, pair[1].range.from);
+            assert!(!pair[0].range.is_empty());
+        }
+    }
+
+    #[test]
+    fn no_rows_are_still_one_task_over_the_whole_axis() {
+        let tasks = cut_tasks(Range::ALL, &[chunk(0, 10, true)], &[], &[0, 10], 100);
+        assert_eq!(tasks.len(), 1);
+        assert_eq!(tasks[0].range, Range::ALL);
+        assert_eq!(tasks[0].reads, [Read { chunk: 0, range: Range::ALL }]);
+    }
+
+    #[test]
+    fn cuts_lie_on_target_boundaries_and_small_neighbours_stay_together() {
+        let chunks: Vec<_> = (0..8).map(|i| chunk(i * 12, i * 12 + 12, true)).collect();
+        let cells: Vec<_> = (0..8).map(|i| cell(i, i as i64 * 12, 50)).collect();
+        let boundaries = [0, 24, 48, 72, 96];
+        let tasks = cut_tasks(Range::ALL, &chunks, &cells, &boundaries, 100);
+        assert_eq!(tasks.iter().map(|task| task.range.until).collect::<Vec<_>>(), [Some(24), Some(48), Some(72), None]);
+        assert!(tasks.iter().all(|task| task.reads.iter().all(|read| read.range == Range::ALL)));
+        let merged = cut_tasks(Range::ALL, &chunks, &cells, &boundaries, 1000);
+        assert_eq!(merged.len(), 1);
+    }
+
+    #[test]
+    fn a_large_chunk_is_cut_inside_only_if_ranges_of_it_are_cheap() {
+        let cells = [cell(0, 0, 1000)];
+        let cheap = cut_tasks(Range::ALL, &[chunk(0, 1024, true)], &cells, &[0, 1024], 100);
+        assert_tiling(&cheap, Range::ALL);
+        assert!(cheap.len() > 1, "{}", cheap.len());
+        let dear = cut_tasks(Range::ALL, &[chunk(0, 1024, false)], &cells, &[0, 512, 1024], 100);
+        assert_eq!(dear.len(), 1);
+    }
+
+    #[test]
+    fn bounds_are_the_ends_of_the_first_and_the_last_task() {
+        let bounds = Range { from: Some(5), until: Some(95) };
+        let chunks: Vec<_> = (0..10).map(|i| chunk(i * 10, i * 10 + 10, true)).collect();
+        let cells: Vec<_> = (0..10).map(|i| cell(i, (i as i64 * 10).max(5), 50)).collect();
+        let tasks = cut_tasks(bounds, &chunks, &cells, &[0, 50, 100], 50);
+        assert_tiling(&tasks, bounds);
+        assert_eq!(tasks[0].reads[0].range, Range { from: Some(5), until: None });
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn tasks_tile_the_axis_and_read_every_chunk_they_overlap(
+            widths in proptest::collection::vec((1i64..50, proptest::bool::ANY, 0u64..500), 1..40),
+            interval in 1i64..60,
+            task_bytes in 1u64..2000,
+        ) {
+            let mut chunks = Vec::new();
+            let mut cells = Vec::new();
+            let mut start = -100;
+            for (width, splittable, bytes) in widths {
+                let source = chunk(start, start + width, splittable);
+                if bytes > 0 {
+                    cells.push(cell(chunks.len(), start, bytes));
+                }
+                chunks.push(source);
+                start += width;
+            }
+            let boundaries: Vec<i64> = (-200..2000).step_by(interval as usize).collect();
+            let tasks = cut_tasks(Range::ALL, &chunks, &cells, &boundaries, task_bytes);
+            assert_tiling(&tasks, Range::ALL);
+            for value in -100..start {
+                let owners: Vec<_> = tasks.iter().filter(|task| task.range.contains(value)).collect();
+                assert_eq!(owners.len(), 1);
+                let home = chunks.iter().position(|chunk| chunk.slice.contains(value)).unwrap();
+                let read = owners[0].reads.iter().find(|read| read.chunk == home).unwrap();
+                assert!(read.range.contains(value));
+            }
+            for (position, source) in chunks.iter().enumerate() {
+                let readers = tasks.iter().filter(|task| task.reads.iter().any(|read| read.chunk == position)).count();
+                assert!(source.splittable || readers == 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! One snapshot for all readers, and the locks that keep it true.
+//!
+//! A snapshot alone is not enough: TRUNCATE and compression replace a chunk's file under a reader that still sees the
+//! old catalog, and a dropped chunk is gone for everyone (reference 2.2). So every session locks first, the leader
+//! exports, the others import, and then the chunks *that the snapshot shows* are locked by name and their files compared
+//! with the snapshot's: a chunk that was born, truncated or dropped between the first lock and the export makes all
+//! begin again.
+//!
+//! `access share` is all that is ever held, as pg_dump does.
+
+use futures_util::future::try_join_all;
+
+use crate::catalog::{Chunk, Server, Slice, read};
+use crate::connect::{Conninfo, Source};
+use crate::error::{Error, Kind, Result};
+use crate::ident::{QualifiedName, quote_literal};
+use crate::plan::Range;
+
+/// How often a source that changes under the lock protocol is tried before giving up.
+const ATTEMPTS: usize = 10;
+/// Tables that one LOCK statement names.
+const LOCK_BATCH: usize = 500;
+/// How long a lock is waited for: longer would make writers queue behind us and behind whom we wait for.
+const LOCK_TIMEOUT: &str = "10s";
+
+/// Who the readers are of.
+pub struct Subject<'a> {
+    /// The source.
+    pub conninfo: &'a Conninfo,
+    /// What it is.
+    pub server: &'a Server,
+    /// The hypertable.
+    pub table: &'a QualifiedName,
+    /// Its id.
+    pub hypertable_id: i32,
+    /// How many workers will read.
+    pub jobs: usize,
+    /// Bounds of the primary dimension.
+    pub bounds: Range,
+    /// What operators see in `pg_stat_activity`.
+    pub role: &'a str,
+}
+
+/// Sessions that see one moment of the source. Dropping it closes them, which releases the snapshot and the locks.
+pub struct Snapshot {
+    /// Exports the snapshot and answers catalog questions; it copies nothing.
+    pub leader: Source,
+    /// The sessions that copy.
+    pub workers: Vec<Source>,
+    /// The hypertable's chunks in the snapshot, those outside the bounds left out.
+    pub chunks: Vec<Chunk>,
+    /// Which stretch of the axis each worker holds locks for.
+    pub shares: Shares,
+    /// When it was taken, as the source's clock says.
+    pub taken_at: String,
+}
+
+/// Whose locks cover what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shares {
+    /// Every session has locked every chunk; any worker may take any task.
+    All,
+    /// The lock table is too small for that: worker n holds the chunks of the n-th range, and only it may read there.
+    Ranges(Vec<Range>),
+}
+
+impl Shares {
+    /// How many relation locks the sessions hold, for the plan.
+    pub fn locks(&self, jobs: usize, chunks: usize) -> usize {
+        match self {
+            Shares::All => (jobs + 1) * (chunks + 1),
+            Shares::Ranges(_) => jobs + 1 + chunks,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Opens the sessions and takes the snapshot. `splits` says where the axis may be divided between workers: chunk
+    /// boundaries through which no chunk reaches that must be read in one piece.
+    ///
+    /// # Errors
+    /// [`Kind::Source`] where the table keeps changing, or a lock is not had in time.
+    pub async fn take(subject: &Subject<'_>) -> Result<Snapshot> {
+        let leader = Source::open(subject.conninfo, &format!("{} leader", subject.role)).await?;
+        let open = (1..=subject.jobs).map(async |worker| {
+            Source::open(subject.conninfo, &format!("{} copy out {worker}", subject.role)).await
+        });
+        let workers = try_join_all(open).await?;
+        for _ in 0..ATTEMPTS {
+            match attempt(subject, &leader, &workers).await {
+                Ok(Some((chunks, shares))) => {
+                    let taken_at = leader.row("select now()::text", &[]).await?.get(0);
+                    return Ok(Snapshot { leader, workers, chunks, shares, taken_at });
+                }
+                Ok(None) => {}
+                Err(error) if is_vanished(&error) => {}
+                Err(error) => return Err(explain_lock(error, subject.table)),
+            }
+            try_join_all(std::iter::once(&leader).chain(&workers).map(|session| session.batch("rollback"))).await?;
+        }
+        Err(Error::new(Kind::Source, format!("chunks of {} changed each of {ATTEMPTS} times they were locked", subject.table))
+            .hint("Pause what drops, truncates or compresses its chunks (policies among them) while the copy begins."))
+    }
+
+    /// Runs `work` and gives back the locks that it took: what a query locks beside its table (indexes, toast,
+    /// compressed relations) would otherwise pile up until the end of the long transaction.
+    pub async fn releasing_locks<T>(session: &Source, work: impl Future<Output = Result<T>>) -> Result<T> {
+        session.batch("savepoint before_read").await?;
+        let answer = work.await?;
+        session.batch("rollback to savepoint before_read").await?;
+        Ok(answer)
+    }
+}
+
+/// `None` where the table changed meanwhile.
+async fn attempt(subject: &Subject<'_>, leader: &Source, workers: &[Source]) -> Result<Option<(Vec<Chunk>, Shares)>> {
+    let known = chunks_inside(subject, leader).await?;
+    let lock_all = (subject.jobs + 1) * (known.len() + 1) <= (subject.server.lock_table / 4) as usize;
+    let only = if lock_all { "" } else { "only " };
+    let begin = format!(
+        "begin isolation level repeatable read read only; set local lock_timeout = '{LOCK_TIMEOUT}'; \
+         lock table {only}{} in access share mode",
+        subject.table.sql()
+    );
+    try_join_all(std::iter::once(leader).chain(workers).map(|session| session.batch(&begin))).await?;
+    let snapshot: String = leader.row("select pg_catalog.pg_export_snapshot()", &[]).await?.get(0);
+    let import = format!("set transaction snapshot {}", quote_literal(&snapshot));
+    try_join_all(workers.iter().map(|worker| worker.batch(&import))).await?;
+
+    let chunks = chunks_inside(subject, leader).await?;
+    let shares = if lock_all { Shares::All } else { Shares::Ranges(divide(&chunks, subject.bounds, workers.len())) };
+    lock_chunks(&shares, &chunks, leader, workers).await?;
+    Ok(is_unchanged(leader, &chunks).await?.then_some((chunks, shares)))
+}
+
+async fn chunks_inside(subject: &Subject<'_>, leader: &Source) -> Result<Vec<Chunk>> {
+    let mut chunks = read::chunks(leader, subject.server, subject.hypertable_id).await?;
+    chunks.retain(|chunk| subject.bounds.overlaps(chunk.primary()));
+    Ok(chunks)
+}
+
+async fn lock_chunks(shares: &Shares, chunks: &[Chunk], leader: &Source, workers: &[Source]) -> Result<()> {
+    let locks = async |session: &Source, share: Range| {
+        let names: Vec<String> =
+            chunks.iter().filter(|chunk| share.overlaps(chunk.primary())).map(|chunk| chunk.table().sql()).collect();
+        for batch in names.chunks(LOCK_BATCH) {
+            session.batch(&format!("lock table only {} in access share mode", batch.join(", only "))).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    match shares {
+        Shares::All => {
+            try_join_all(std::iter::once(leader).chain(workers).map(|session| locks(session, Range::ALL))).await?;
+        }
+        Shares::Ranges(ranges) => {
+            try_join_all(workers.iter().zip(ranges).map(|(worker, range)| locks(worker, *range))).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether each chunk still has the file that it has in the snapshot: `pg_class` is read in the snapshot,
+/// `pg_relation_filenode()` answers for now.
+async fn is_unchanged(leader: &Source, chunks: &[Chunk]) -> Result<bool> {
+    let oids: Vec<u32> = chunks.iter().filter_map(|chunk| chunk.oid).collect();
+    let row = leader
+        .row(
+            "select count(*) from pg_catalog.pg_class class \
+             where class.oid = any ($1) and class.relfilenode = pg_catalog.pg_relation_filenode(class.oid)",
+            &[&oids],
+        )
+        .await?;
+    Ok(row.get::<_, i64>(0) as usize == chunks.len())
+}
+
+/// Cuts the axis into one range per worker, of about the same bytes, at boundaries that no chunk straddles.
+fn divide(chunks: &[Chunk], bounds: Range, workers: usize) -> Vec<Range> {
+    let mut slices: Vec<(Slice, u64)> =
+        chunks.iter().map(|chunk| (chunk.primary(), chunk.bytes.unwrap_or(0).max(1) as u64)).collect();
+    slices.sort_unstable();
+    let total: u64 = slices.iter().map(|(_, bytes)| bytes).sum();
+    let mut ranges = Vec::with_capacity(workers);
+    let (mut seen, mut reached, mut rest) = (0, i64::MIN, bounds);
+    for (slice, bytes) in slices {
+        let is_due = seen * workers as u64 >= total * (ranges.len() as u64 + 1);
+        let is_clean = reached <= slice.start && slice.start != i64::MIN;
+        if is_due && is_clean && ranges.len() + 1 < workers && rest.contains(slice.start) {
+            ranges.push(Range { until: Some(slice.start), ..rest });
+            rest.from = Some(slice.start);
+        }
+        seen += bytes;
+        reached = reached.max(slice.end);
+    }
+    ranges.push(rest);
+    ranges
+}
+
+/// A chunk that the snapshot shows and that no longer exists.
+fn is_vanished(error: &Error) -> bool {
+    use tokio_postgres::error::SqlState;
+    matches!(error.sqlstate(), Some(state) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_OBJECT].contains(state))
+}
+
+fn explain_lock(error: Error, table: &QualifiedName) -> Error {
+    use tokio_postgres::error::SqlState;
+    match error.sqlstate() {
+        Some(state) if *state == SqlState::LOCK_NOT_AVAILABLE => {
+            Error::new(Kind::Source, format!("{table} or one of its chunks stayed locked for {LOCK_TIMEOUT}"))
+                .caused_by(error)
+                .hint(
+                    "A reader's lock waits only for DDL, TRUNCATE, compression or CLUSTER: see who runs one in \
+                     pg_stat_activity, and try again when it has ended.",
+                )
+        }
+        Some(state) if *state == SqlState::OUT_OF_MEMORY => {
+            error.hint("The source's lock table is full: raise max_locks_per_transaction there, or lower --jobs.")
+        }
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(start: i64, end: i64, bytes: i64) -> Chunk {
+        Chunk {
+            id: 0,
+            oid: None,
+            schema: None,
+            name: None,
+            local: None,
+            tiered: false,
+            compressed: false,
+            slices: Some(vec![Slice { start, end }]),
+            bytes: Some(bytes),
+            index_bytes: None,
+            estimated_rows: None,
+            filenode: None,
+        }
+    }
+
+    #[test]
+    fn shares_tile_the_bounds_and_weigh_about_the_same() {
+        let chunks: Vec<Chunk> = (0..100).map(|i| chunk(i * 10, i * 10 + 10, 1000)).collect();
+        let shares = divide(&chunks, Range::ALL, 4);
+        let ends: Vec<_> = shares.iter().map(|share| share.until).collect();
+        assert_eq!(ends, [Some(250), Some(500), Some(750), None]);
+        assert_eq!(shares[1].from, Some(250));
+    }
+
+    #[test]
+    fn shares_are_not_cut_through_a_chunk() {
+        let chunks = [chunk(0, 100, 10), chunk(0, 40, 10), chunk(40, 100, 10), chunk(100, 200, 10)];
+        assert_eq!(divide(&chunks, Range::ALL, 2), [Range { from: None, until: Some(100) }, Range { from: Some(100), until: None }]);
+    }
+
+    #[test]
+    fn there_are_never_more_shares_than_workers_nor_none() {
+        assert_eq!(divide(&[], Range::ALL, 3), [Range::ALL]);
+        assert_eq!(divide(&[chunk(0, 10, 5)], Range::ALL, 3), [Range::ALL]);
+    }
+}

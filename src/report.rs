@@ -1,0 +1,310 @@
+//! What a run has to tell: filled while it works, whole also when it fails.
+//!
+//! **Invariant:** plain data without row values and passwords; how it is shown is the program's business.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use crate::catalog::{NotCarried, Server};
+use crate::error::{Error, Kind};
+use crate::ident::QualifiedName;
+use crate::ledger::JobId;
+use crate::pgcopy::{Format, TimeType};
+use crate::plan::Statement;
+use crate::progress::LatencySummary;
+use crate::verify::{Difference, Mode};
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It has not ended.
+    Running,
+    /// Only a plan was asked for.
+    Planned,
+    /// All is done.
+    Finished,
+    /// It stopped; see the error.
+    Failed,
+}
+
+/// The report of one run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// hypercopy's version.
+    pub hypercopy: &'static str,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it failed.
+    pub error: Option<ErrorReport>,
+    /// The job's number in the target's ledger.
+    pub job: Option<JobId>,
+    /// The source.
+    pub source: Option<EndReport>,
+    /// The target.
+    pub target: Option<EndReport>,
+    /// When the snapshot was taken, by the source's clock.
+    pub snapshot_at: Option<String>,
+    /// What was planned.
+    pub plan: Option<PlanReport>,
+    /// Tasks of the copy.
+    pub tasks: Option<usize>,
+    /// Rows that were copied.
+    pub rows: u64,
+    /// Bytes of COPY data that were copied.
+    pub bytes: u64,
+    /// All phases together, in seconds.
+    pub seconds: f64,
+    /// Phases in their order.
+    pub phases: Vec<PhaseReport>,
+    /// Where the workers' time went.
+    pub latency: Option<LatencyReport>,
+    /// Chunks of the target at the end.
+    pub target_chunks: Option<usize>,
+    /// What verification found.
+    pub verification: Option<Verification>,
+    /// What the source has and the target will not have.
+    pub not_carried: Vec<NotCarried>,
+    /// The engine's own use of the machine, where the system tells.
+    pub engine: Option<EngineReport>,
+    #[serde(skip)]
+    started: Instant,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Report {
+            hypercopy: env!("CARGO_PKG_VERSION"),
+            outcome: Outcome::Running,
+            error: None,
+            job: None,
+            source: None,
+            target: None,
+            snapshot_at: None,
+            plan: None,
+            tasks: None,
+            rows: 0,
+            bytes: 0,
+            seconds: 0.0,
+            phases: Vec::new(),
+            latency: None,
+            target_chunks: None,
+            verification: None,
+            not_carried: Vec::new(),
+            engine: None,
+            started: Instant::now(),
+        }
+    }
+}
+
+/// An error as programs read it.
+#[derive(Debug, Serialize)]
+pub struct ErrorReport {
+    /// Its kind, see the exit codes.
+    pub kind: &'static str,
+    /// The exit code.
+    pub exit_code: u8,
+    /// What failed and why; without what may quote a row.
+    pub message: String,
+    /// The server's SQLSTATE.
+    pub sqlstate: Option<String>,
+    /// What to do next.
+    pub hint: Option<String>,
+}
+
+/// One end of a copy.
+#[derive(Clone, Debug, Serialize)]
+pub struct EndReport {
+    /// `host:port/database`.
+    pub endpoint: String,
+    /// The table.
+    pub table: String,
+    /// Its versions, in words.
+    pub version: String,
+}
+
+impl EndReport {
+    /// Of a server.
+    pub fn new(endpoint: &str, table: &QualifiedName, server: &Server) -> Self {
+        EndReport { endpoint: endpoint.to_string(), table: table.to_string(), version: server.version() }
+    }
+}
+
+/// What will be done.
+#[derive(Debug, Serialize)]
+pub struct PlanReport {
+    /// The source's dimensions, in words.
+    pub source_layout: String,
+    /// The target's dimensions, in words.
+    pub target_layout: String,
+    /// The range of the primary dimension.
+    pub range: String,
+    /// Chunks of the source in the range.
+    pub source_chunks: usize,
+    /// Chunks that the target will get.
+    pub new_chunks: u64,
+    /// Tasks.
+    pub tasks: usize,
+    /// Rows, by the source's statistics.
+    pub estimated_rows: u64,
+    /// Bytes of the source's tables, uncompressed.
+    pub estimated_bytes: u64,
+    /// Bytes that the target's files will grow by.
+    pub target_disk_bytes: u64,
+    /// Bytes of WAL that the target will write.
+    pub target_wal_bytes: u64,
+    /// Format of the rows on their way.
+    pub format: Format,
+    /// Why they are not binary.
+    pub format_reason: Option<String>,
+    /// Locks that are held on the source.
+    pub source_locks: String,
+    /// DDL on the empty table.
+    pub before_rows: Vec<Statement>,
+    /// DDL behind the rows.
+    pub after_rows: Vec<Statement>,
+    /// Whether the primary key is made on the empty table.
+    pub key_first: bool,
+    /// What to think of before it starts.
+    pub warnings: Vec<String>,
+}
+
+/// How long a phase took.
+#[derive(Debug, Serialize)]
+pub struct PhaseReport {
+    /// Its name.
+    pub name: &'static str,
+    /// Seconds.
+    pub seconds: f64,
+}
+
+/// Where the workers' time went.
+#[derive(Debug, Serialize)]
+pub struct LatencyReport {
+    /// A task, from its claim to its commit.
+    pub task: LatencySummary,
+    /// Waits for the source's socket.
+    pub blocked_on_source: LatencySummary,
+    /// Waits of a reader for a full channel.
+    pub blocked_on_channel: LatencySummary,
+    /// Waits for the target's socket.
+    pub blocked_on_target: LatencySummary,
+}
+
+/// What verification found.
+#[derive(Debug, Serialize)]
+pub struct Verification {
+    /// `none`, `counts` or `checksum`.
+    pub mode: &'static str,
+    /// Ranges that were compared.
+    pub ranges: usize,
+    /// Those that differ.
+    pub differences: Vec<DifferenceReport>,
+}
+
+impl Verification {
+    /// It was not asked for.
+    pub fn none() -> Self {
+        Verification { mode: Mode::None.name(), ranges: 0, differences: Vec::new() }
+    }
+
+    /// Of so many ranges.
+    pub fn of(mode: Mode, ranges: usize, differences: &[Difference], time_type: TimeType) -> Self {
+        let differences = differences.iter().map(|difference| DifferenceReport {
+            range: difference.expected.range.display(time_type),
+            copied_rows: difference.expected.counted.rows,
+            found_rows: difference.found.rows,
+        });
+        Verification { mode: mode.name(), ranges, differences: differences.collect() }
+    }
+}
+
+/// A range in which the two sides differ; with the same number of rows, their checksums do.
+#[derive(Debug, Serialize)]
+pub struct DifferenceReport {
+    /// The range of the primary dimension.
+    pub range: String,
+    /// Rows that were copied.
+    pub copied_rows: u64,
+    /// Rows that are there.
+    pub found_rows: u64,
+}
+
+/// The engine's own use of the machine.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct EngineReport {
+    /// User and system time of all threads, in seconds.
+    pub cpu_seconds: f64,
+    /// Peak resident memory, in bytes.
+    pub peak_memory_bytes: u64,
+}
+
+impl EngineReport {
+    /// Of this process, from `/proc`; none where there is no such thing.
+    pub fn now() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let peak_kib: u64 = peak.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+        let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // The program's name, in parentheses, may hold spaces; utime and stime are the 12th and 13th field behind it.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+        let per_second = rustix::param::clock_ticks_per_second();
+        Some(EngineReport { cpu_seconds: ticks as f64 / per_second as f64, peak_memory_bytes: peak_kib << 10 })
+    }
+}
+
+impl Report {
+    /// Notes who the two ends are.
+    pub fn sides(&mut self, source: &EndReport, target: &EndReport) {
+        (self.source, self.target) = (Some(source.clone()), Some(target.clone()));
+    }
+
+    /// Notes a phase that began at `start` and ends now.
+    pub fn phase(&mut self, name: &'static str, start: Instant) {
+        self.phases.push(PhaseReport { name, seconds: start.elapsed().as_secs_f64() });
+    }
+
+    /// All is done.
+    pub fn finish(&mut self) {
+        self.end(Outcome::Finished);
+    }
+
+    /// Only a plan was asked for.
+    pub fn planned(&mut self) {
+        self.end(Outcome::Planned);
+    }
+
+    /// It stopped.
+    pub fn fail(&mut self, error: &Error) {
+        self.error = Some(ErrorReport {
+            kind: error.kind().name(),
+            exit_code: error.kind().exit_code(),
+            message: error.summary(),
+            sqlstate: error.sqlstate().map(|state| state.code().to_string()),
+            hint: error.hint_text().map(str::to_string),
+        });
+        self.end(Outcome::Failed);
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+        self.seconds = self.started.elapsed().as_secs_f64();
+        self.engine = EngineReport::now();
+    }
+
+    /// Seconds of a phase; 0 where it was not reached.
+    pub fn phase_seconds(&self, name: &str) -> f64 {
+        self.phases.iter().filter(|phase| phase.name == name).map(|phase| phase.seconds).sum()
+    }
+
+    /// The report as one JSON document.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] where it cannot be written.
+    pub fn to_json(&self) -> crate::error::Result<String> {
+        use crate::error::Context;
+        serde_json::to_string_pretty(self).doing(Kind::Internal, || "cannot write the report as JSON")
+    }
+}

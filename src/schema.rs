@@ -1,0 +1,255 @@
+//! Runs the plan's DDL; nothing else does.
+//!
+//! [`begin`] makes the table and the job's row in one transaction, [`make_chunks`] the chunks before the rows,
+//! [`finalize`] everything that is faster or safer behind the rows.
+//!
+//! **Invariant:** decides nothing about what the table looks like: every statement but the chunk-making ones comes
+//! from `plan` as text.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use futures_util::future::try_join_all;
+
+use crate::catalog::{Server, read};
+use crate::connect::Target;
+use crate::error::{Error, Kind, Result};
+use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
+use crate::ledger::{self, JobId, JobIdentity};
+use crate::plan::{ClosedDimension, Layout, Statement, sql_value};
+
+/// Runs `statements` and writes the job's row, in one transaction. When it fails nothing of it is there.
+pub async fn begin(target: &Target, statements: &[Statement], job: &JobIdentity<'_>) -> Result<JobId> {
+    target.batch("begin isolation level read committed read write; set local synchronous_commit = on").await?;
+    target.batch(ledger::CREATE).await?;
+    for statement in statements {
+        run(target, statement).await?;
+    }
+    let id = ledger::insert_job(target, job).await?;
+    target.batch("commit").await?;
+    Ok(id)
+}
+
+async fn run(target: &Target, statement: &Statement) -> Result<()> {
+    target.batch(&statement.sql).await.map_err(|error| {
+        let kind = error.kind();
+        Error::new(kind, format!("cannot {} on the target", statement.title)).caused_by(error)
+    })
+}
+
+/// A value per dimension that a chunk shall be made for: the primary one, then the further open ones.
+pub type Point = Vec<i64>;
+
+/// Locks that a transaction takes for each chunk it makes (heap, toast and its index, key, trigger), and for each that
+/// was there before (the trigger goes onto all of them, and off again); counted on 2.19.3 and 2.31.
+const LOCKS_PER_NEW_CHUNK: u64 = 12;
+const LOCKS_PER_OLD_CHUNK: u64 = 3;
+/// Chunks that one transaction makes: not more, because each holds its locks until the commit.
+const CHUNKS_PER_TRANSACTION: u64 = 250;
+/// Fewer than this would go through all chunks' triggers too often.
+const LEAST_CHUNKS_PER_TRANSACTION: u64 = 20;
+
+/// Refuses a number of chunks that the target's lock table cannot hold while they are made.
+pub fn refuse_too_many_locks(server: &Server, chunks: u64) -> Result<()> {
+    let needed = chunks * LOCKS_PER_OLD_CHUNK + LEAST_CHUNKS_PER_TRANSACTION * LOCKS_PER_NEW_CHUNK;
+    if needed <= server.lock_table {
+        return Ok(());
+    }
+    let factor = needed.div_ceil(server.lock_table.max(1));
+    Err(Error::refused(format!(
+        "{chunks} new chunks would take {needed} locks at once, and the target's lock table holds {}",
+        server.lock_table
+    ))
+    .hint(format!("Raise max_locks_per_transaction on the target to {factor} times what it is, or choose a larger --chunk-interval.")))
+}
+
+/// Makes one chunk for each point and partition, in short transactions, so that the workers that copy find them: a
+/// session that makes a chunk locks the hypertable until it commits, and workers would run one after another.
+///
+/// The rows that make them are stopped by a trigger that is created, used and dropped in one transaction and fires only
+/// where this transaction has set a setting (reference 3a, 9.2). Only for tables that this job has made.
+///
+/// Where a hash dimension's type has no generator of values, its chunks are left to the first rows that need them.
+pub async fn make_chunks(
+    target: &Target,
+    server: &Server,
+    table: &QualifiedName,
+    layout: &Layout,
+    points: &[Point],
+) -> Result<()> {
+    let mut closed = Vec::new();
+    for dimension in &layout.closed {
+        match partition_values(target, server, table, dimension).await? {
+            Some(values) => closed.push(values),
+            None => return Ok(()),
+        }
+    }
+    let columns: Vec<&str> = layout.columns().collect();
+    let rows = point_rows(layout, points, &closed);
+    let (mut made, mut rest) = (0, rows.as_slice());
+    while !rest.is_empty() {
+        let free = server.lock_table.saturating_sub(made * LOCKS_PER_OLD_CHUNK) / LOCKS_PER_NEW_CHUNK;
+        let count = free.clamp(LEAST_CHUNKS_PER_TRANSACTION, CHUNKS_PER_TRANSACTION).min(rest.len() as u64);
+        let (batch, later) = rest.split_at(count as usize);
+        let insert =
+            format!("insert into {} ({}) overriding system value values {}", table.sql(), quote_columns(columns.iter().copied()), batch.join(", "));
+        insert_into_nothing(target, table, &insert).await?;
+        made += count;
+        rest = later;
+    }
+    Ok(())
+}
+
+async fn insert_into_nothing(target: &Target, table: &QualifiedName, insert: &str) -> Result<()> {
+    let table = table.sql();
+    // The name sorts before every other trigger's, so that none of theirs sees the row.
+    let sql = format!(
+        "begin isolation level read committed read write;
+         create function pg_temp.hypercopy_no_row() returns trigger language plpgsql as 'begin return null; end';
+         create trigger \"!hypercopy\" before insert on {table} for each row
+             when (pg_catalog.current_setting('hypercopy.make_chunk', true) = 'on')
+             execute function pg_temp.hypercopy_no_row();
+         set local hypercopy.make_chunk = 'on';
+         {insert};
+         drop trigger \"!hypercopy\" on {table};
+         drop function pg_temp.hypercopy_no_row();
+         commit"
+    );
+    let made = target.batch(&sql).await;
+    if made.is_err() {
+        // The error ended the batch inside its transaction.
+        target.batch("rollback").await?;
+    }
+    made.map_err(|error| Error::new(Kind::Target, format!("cannot make chunks of {table}")).caused_by(error))
+}
+
+fn point_rows(layout: &Layout, points: &[Point], closed: &[Vec<String>]) -> Vec<String> {
+    let open: Vec<_> = std::iter::once(&layout.primary).chain(&layout.open).collect();
+    let mut rows = Vec::new();
+    for point in points {
+        let values: Vec<String> =
+            open.iter().zip(point).map(|(dimension, value)| sql_value(dimension.time_type, dimension.point(*value))).collect();
+        let combinations = closed.iter().fold(vec![values.join(", ")], |rows, values| {
+            rows.iter().flat_map(|row| values.iter().map(move |value| format!("{row}, {value}"))).collect()
+        });
+        rows.extend(combinations.into_iter().map(|row| format!("({row})")));
+    }
+    rows
+}
+
+/// One literal for each partition of a hash dimension, found by trying; `None` where the type has no generator, or too
+/// few values (an enum, a boolean) to reach each partition.
+async fn partition_values(
+    target: &Target,
+    server: &Server,
+    table: &QualifiedName,
+    dimension: &ClosedDimension,
+) -> Result<Option<Vec<String>>> {
+    let type_of = "select format_type(atttypid, atttypmod) from pg_catalog.pg_attribute \
+                   where attrelid = $1::text::pg_catalog.regclass and attname = $2";
+    let type_name: String = target.row(type_of, &[&table.sql(), &dimension.column]).await?.get(0);
+    let Some(candidate) = candidate(&type_name) else { return Ok(None) };
+    let partitions = i64::from(dimension.partitions);
+    let sql = format!(
+        "select min(value) from (
+             select ({candidate})::{type_name}::text as value,
+                 least({}(({candidate})::{type_name}) / {}, {}) as partition
+             from generate_series(1, {}) i) candidates
+         group by partition order by partition",
+        server.internal_function("get_partition_hash"),
+        i64::from(i32::MAX) / partitions,
+        partitions - 1,
+        partitions * 50
+    );
+    let rows = target.rows(&sql, &[]).await?;
+    let literal = |row: &tokio_postgres::Row| format!("{}::{type_name}", quote_literal(row.get(0)));
+    Ok((rows.len() as i64 == partitions).then(|| rows.iter().map(literal).collect()))
+}
+
+/// An expression over the integer `i` that gives many values of the type.
+fn candidate(type_name: &str) -> Option<&'static str> {
+    let bare = type_name.split('(').next().unwrap_or_default().trim();
+    Some(match bare {
+        "text" | "character varying" | "character" | "numeric" | "bigint" | "integer" => "i",
+        "smallint" => "i % 32768",
+        "real" | "double precision" => "i * 1.5",
+        "uuid" => "md5(i::text)",
+        "date" => "date '2000-01-01' + i",
+        "timestamp" | "timestamp with time zone" | "timestamp without time zone" => {
+            "timestamp '2000-01-01' + i * interval '1 second'"
+        }
+        "inet" | "cidr" => "(inet '10.0.0.0' + i)::text",
+        _ => return None,
+    })
+}
+
+/// The statements behind the rows: constraints one after the other, then indexes, several at once, then the rest. Each
+/// and its ledger mark are one transaction.
+pub async fn finalize(
+    sessions: &[Target],
+    job: JobId,
+    constraints: &[Statement],
+    indexes: &[Statement],
+    last: &[Statement],
+    progress: &(dyn Fn(&str) + Sync),
+) -> Result<()> {
+    for statement in constraints {
+        run_step(&sessions[0], job, statement, progress).await?;
+    }
+    run_all(sessions, indexes, async |session, statement| run_step(session, job, statement, progress).await).await?;
+    for statement in last {
+        run_step(&sessions[0], job, statement, progress).await?;
+    }
+    Ok(())
+}
+
+async fn run_step(target: &Target, job: JobId, statement: &Statement, progress: &(dyn Fn(&str) + Sync)) -> Result<()> {
+    progress(&statement.title);
+    target.batch("begin isolation level read committed read write").await?;
+    ledger::insert_step(target, job, &statement.title).await?;
+    let done = run(target, statement).await;
+    target.batch(if done.is_ok() { "commit" } else { "rollback" }).await?;
+    done
+}
+
+/// Collects statistics: each chunk by itself, several at once, then the root's own over all chunks. The root is
+/// analyzed by `plain`, a session without TimescaleDB, which would read every chunk a second time.
+pub async fn analyze(
+    sessions: &[Target],
+    plain: &Target,
+    server: &Server,
+    table: &QualifiedName,
+    hypertable_id: i32,
+) -> Result<()> {
+    let analyze = |name: &QualifiedName| Statement::new(format!("analyze {name}"), format!("analyze {}", name.sql()));
+    let chunks = read::chunks(&sessions[0], server, hypertable_id).await?;
+    let statements: Vec<Statement> = chunks.iter().map(|chunk| analyze(&chunk.table())).collect();
+    run_all(sessions, &statements, async |session, statement| run(session, statement).await).await?;
+    run(plain, &analyze(table)).await
+}
+
+/// Gives the statements to the sessions as these get free.
+async fn run_all(
+    sessions: &[Target],
+    statements: &[Statement],
+    run: impl AsyncFn(&Target, &Statement) -> Result<()>,
+) -> Result<()> {
+    let queue: Mutex<VecDeque<&Statement>> = Mutex::new(statements.iter().collect());
+    let next = || queue.lock().expect("no holder of the queue panics").pop_front();
+    let work = async |session: &Target| {
+        while let Some(statement) = next() {
+            run(session, statement).await?;
+        }
+        Ok::<_, Error>(())
+    };
+    try_join_all(sessions.iter().map(work)).await.map(drop)
+}
+
+/// Gives the table to the source's owner.
+pub fn set_owner(table: &QualifiedName, owner: &str) -> Statement {
+    Statement::new(
+        format!("give {table} to {owner}"),
+        format!("alter table {} owner to {}", table.sql(), quote_ident(owner)),
+    )
+}
+

@@ -1,0 +1,6 @@
+//! Doors out: where rows go to.
+//!
+//! **Invariant:** a writer stores what it is given, in the caller's order, and says how many rows the server counted;
+//! it looks into no row.
+
+pub mod hypertable;
