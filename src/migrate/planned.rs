@@ -147,7 +147,7 @@ impl Planned {
         let owner = (sides.place.may_own_for_source_owner && sides.source_table.owner != sides.target_server.role)
             .then(|| sides.source_table.owner.clone());
         let not_carried = not_carried(sides, &source, chunks, &missing_sequences);
-        let cells = cells(&source, chunks, &findings);
+        let cells = cells(&source, &layout, chunks, &findings);
         Ok(Planned {
             estimated_rows: cells.iter().map(|cell| cell.rows).sum(),
             estimated_bytes: cells.iter().map(|cell| cell.bytes).sum(),
@@ -194,8 +194,7 @@ impl Planned {
     fn cut(&self, shares: &Shares, boundaries: &[i64], jobs: usize) -> Vec<Task> {
         let task_bytes = task_bytes(self.estimated_bytes, jobs);
         let cut = |range: Range| {
-            let cells: Vec<Cell> = self.cells.iter().filter(|cell| range.contains(cell.value)).copied().collect();
-            cut_tasks(range, &self.source_chunks, &cells, boundaries, task_bytes)
+            cut_tasks(range, &self.source_chunks, &self.cells, boundaries, task_bytes)
         };
         let mut tasks: Vec<Task> = match shares {
             Shares::All => cut(self.bounds.range),
@@ -365,18 +364,22 @@ fn points(layout: &Layout, findings: &[Finding]) -> Vec<Point> {
 }
 
 /// A chunk's bytes and rows, spread evenly over the buckets it has rows for.
-fn cells(source: &Hypertable, chunks: &[Chunk], findings: &[Finding]) -> Vec<Cell> {
+fn cells(source: &Hypertable, layout: &Layout, chunks: &[Chunk], findings: &[Finding]) -> Vec<Cell> {
     let mut buckets: HashMap<usize, u64> = HashMap::new();
     for finding in findings {
         *buckets.entry(finding.chunk).or_default() += 1;
     }
     let row_bytes = row_bytes(source);
     let cell = |finding: &Finding| {
+        let first = finding.values[0];
+        let bucket = layout.primary.bucket(first);
         let chunk = &chunks[finding.chunk];
         let bytes = chunk.bytes.unwrap_or(0).max(0) as u64;
         let rows = chunk.estimated_rows.filter(|rows| *rows > 0).unwrap_or(bytes / row_bytes);
         let share = buckets[&finding.chunk];
-        Cell { chunk: finding.chunk, value: finding.values[0], bytes: bytes / share, rows: rows / share }
+        let end = chunk.primary().end.min(bucket.end);
+        let last = finding.last.unwrap_or(i64::MAX).min(if end == i64::MAX { end } else { end - 1 });
+        Cell { chunk: finding.chunk, first, last: last.max(first), bytes: bytes / share, rows: rows / share }
     };
     findings.iter().map(cell).collect()
 }

@@ -24,7 +24,9 @@ pub struct Cell {
     /// Which source chunk.
     pub chunk: usize,
     /// The first value the chunk has in the bucket.
-    pub value: i64,
+    pub first: i64,
+    /// The last one, or the last there could be.
+    pub last: i64,
     /// Estimated bytes.
     pub bytes: u64,
     /// Estimated rows.
@@ -58,13 +60,14 @@ pub struct Task {
 /// Chunks that one statement reads at most: each is a node in the server's plan.
 const MAX_READS: usize = 64;
 
-/// Cuts `bounds` into tasks of about `task_bytes`. `boundaries` are the starts and ends of the target's slices.
+/// Cuts `bounds` into tasks of about `task_bytes`. `boundaries` are the starts and ends of the target's slices; cells
+/// outside the bounds do not count.
 ///
 /// The tasks tile `bounds` in order, and every chunk that overlaps a task is among its reads, also one without cells:
 /// that nothing was seen in it is no proof.
 pub fn cut_tasks(bounds: Range, chunks: &[SourceChunk], cells: &[Cell], boundaries: &[i64], task_bytes: u64) -> Vec<Task> {
-    let mut cells = cells.to_vec();
-    cells.sort_unstable_by_key(|cell| cell.value);
+    let mut cells: Vec<Cell> = cells.iter().filter_map(|cell| cell.within(bounds)).collect();
+    cells.sort_unstable_by_key(|cell| cell.first);
     let cutter = Cutter::new(chunks, boundaries, task_bytes.max(1));
     let mut ranges = Vec::new();
     cutter.cut(bounds, &cells, &mut ranges);
@@ -74,9 +77,23 @@ pub fn cut_tasks(bounds: Range, chunks: &[SourceChunk], cells: &[Cell], boundari
 fn task(position: usize, range: Range, chunks: &[SourceChunk], cells: &[Cell]) -> Task {
     let overlapping = chunks.iter().enumerate().filter(|(_, chunk)| range.overlaps(chunk.slice));
     let reads = overlapping.map(|(chunk, source)| Read { chunk, range: range.within(source.slice) }).collect();
-    let inside = cells.iter().filter(|cell| range.contains(cell.value));
+    let inside = cells.iter().filter_map(|cell| cell.within(range));
     let (bytes, rows) = inside.fold((0, 0), |(bytes, rows), cell| (bytes + cell.bytes, rows + cell.rows));
     Task { id: position as i32 + 1, range, reads, bytes, rows }
+}
+
+impl Cell {
+    /// Its part in a range, as if its rows lay evenly between first and last.
+    fn within(&self, range: Range) -> Option<Cell> {
+        let first = range.from.map_or(self.first, |from| from.max(self.first));
+        let last = range.until.map_or(self.last, |until| self.last.min(until.saturating_sub(1)));
+        if first > last || !range.contains(first) {
+            return None;
+        }
+        let width = |first: i64, last: i64| i128::from(last) - i128::from(first) + 1;
+        let part = |whole: u64| (i128::from(whole) * width(first, last) / width(self.first, self.last)) as u64;
+        Some(Cell { first, last, bytes: part(self.bytes), rows: part(self.rows), ..*self })
+    }
 }
 
 struct Cutter<'a> {
@@ -98,44 +115,31 @@ impl<'a> Cutter<'a> {
         Cutter { chunks, candidates, task_bytes }
     }
 
-    /// Halves `range` at the best cut until its weight is a task's. `cells` are those inside, by value.
+    /// Halves `range` at the best cut until its weight is a task's. `cells` are those inside.
     fn cut(&self, range: Range, cells: &[Cell], ranges: &mut Vec<Range>) {
-        match self.best_cut(range, cells) {
-            Some(cut) => {
-                let (left, right) = cells.split_at(cells.partition_point(|cell| cell.value < cut));
-                self.cut(Range { until: Some(cut), ..range }, left, ranges);
-                self.cut(Range { from: Some(cut), ..range }, right, ranges);
-            }
-            None => ranges.push(range),
+        let Some(cut) = self.best_cut(cells) else { return ranges.push(range) };
+        for half in [Range { until: Some(cut), ..range }, Range { from: Some(cut), ..range }] {
+            let inside: Vec<Cell> = cells.iter().filter_map(|cell| cell.within(half)).collect();
+            self.cut(half, &inside, ranges);
         }
     }
 
-    fn best_cut(&self, range: Range, cells: &[Cell]) -> Option<i64> {
+    fn best_cut(&self, cells: &[Cell]) -> Option<i64> {
         let total: u64 = cells.iter().map(|cell| cell.bytes).sum();
         if total <= self.task_bytes + self.task_bytes / 2 && cells.len() <= MAX_READS {
             return None;
         }
         let on_boundary = self.candidates.iter().find_map(|cuts| most_even(cuts, cells, total));
-        on_boundary.or_else(|| self.cut_inside(range, cells)).filter(|cut| !range.is_cut_away_by(*cut))
+        on_boundary.or_else(|| self.cut_inside(cells))
     }
 
-    /// The middle of what the chunks in `range` cover, where all of them can be read in part.
-    fn cut_inside(&self, range: Range, cells: &[Cell]) -> Option<i64> {
-        let slices = || cells.iter().map(|cell| &self.chunks[cell.chunk]);
+    /// The middle of the heaviest cell, where every chunk that it goes through can be read in part.
+    fn cut_inside(&self, cells: &[Cell]) -> Option<i64> {
         let heaviest = cells.iter().max_by_key(|cell| cell.bytes)?;
-        let slice = self.chunks[heaviest.chunk].slice;
-        let low = slice.start.max(range.from.unwrap_or(i64::MIN)).max(heaviest.value);
-        let high = slice.end.min(range.until.unwrap_or(i64::MAX));
-        // What has no end has no middle.
-        let middle = (high != i64::MAX).then(|| low.midpoint(high))?;
-        (middle > low && slices().all(|chunk| chunk.splittable) && is_allowed(self.chunks, middle)).then_some(middle)
-    }
-}
-
-impl Range {
-    /// Whether a cut would leave one side empty.
-    fn is_cut_away_by(&self, cut: i64) -> bool {
-        self.from.is_some_and(|from| cut <= from) || self.until.is_some_and(|until| cut >= until)
+        let middle = heaviest.first.midpoint(heaviest.last).saturating_add(1);
+        // What has no end has no middle, and one value cannot be divided.
+        let divides = heaviest.first < middle && middle <= heaviest.last && heaviest.last != i64::MAX;
+        (divides && is_allowed(self.chunks, middle)).then_some(middle)
     }
 }
 
@@ -146,14 +150,14 @@ fn is_allowed(chunks: &[SourceChunk], cut: i64) -> bool {
 
 /// The cut with cells on both sides whose sides weigh most alike.
 fn most_even(cuts: &[i64], cells: &[Cell], total: u64) -> Option<i64> {
-    let (first, last) = (cells.first()?.value, cells.last()?.value);
+    let (first, last) = (cells.first()?.first, cells.last()?.first);
     let inside = &cuts[cuts.partition_point(|cut| *cut <= first)..cuts.partition_point(|cut| *cut <= last)];
     let mut left = 0;
     let mut next = cells.iter().peekable();
     inside
         .iter()
         .map(|cut| {
-            while let Some(cell) = next.next_if(|cell| cell.value < *cut) {
+            while let Some(cell) = next.next_if(|cell| cell.first < *cut) {
                 left += cell.bytes;
             }
             (left.abs_diff(total - left), *cut)
@@ -170,8 +174,8 @@ mod tests {
         SourceChunk { slice: Slice { start, end }, splittable }
     }
 
-    fn cell(chunk: usize, value: i64, bytes: u64) -> Cell {
-        Cell { chunk, value, bytes, rows: bytes / 10 }
+    fn cell(chunk: usize, first: i64, last: i64, bytes: u64) -> Cell {
+        Cell { chunk, first, last, bytes, rows: bytes / 10 }
     }
 
     /// The tasks' ranges touch each other and span the bounds; every value belongs to exactly one.
@@ -196,7 +200,7 @@ mod tests {
     #[test]
     fn cuts_lie_on_target_boundaries_and_small_neighbours_stay_together() {
         let chunks: Vec<_> = (0..8).map(|i| chunk(i * 12, i * 12 + 12, true)).collect();
-        let cells: Vec<_> = (0..8).map(|i| cell(i, i as i64 * 12, 50)).collect();
+        let cells: Vec<_> = (0..8).map(|i| cell(i, i as i64 * 12, i as i64 * 12 + 11, 50)).collect();
         let boundaries = [0, 24, 48, 72, 96];
         let tasks = cut_tasks(Range::ALL, &chunks, &cells, &boundaries, 100);
         assert_eq!(tasks.iter().map(|task| task.range.until).collect::<Vec<_>>(), [Some(24), Some(48), Some(72), None]);
@@ -207,19 +211,27 @@ mod tests {
 
     #[test]
     fn a_large_chunk_is_cut_inside_only_if_ranges_of_it_are_cheap() {
-        let cells = [cell(0, 0, 1000)];
+        let cells = [cell(0, 0, 1023, 1000)];
         let cheap = cut_tasks(Range::ALL, &[chunk(0, 1024, true)], &cells, &[0, 1024], 100);
         assert_tiling(&cheap, Range::ALL);
-        assert!(cheap.len() > 1, "{}", cheap.len());
+        assert_eq!(cheap.len(), 8);
+        assert!(cheap.iter().all(|task| task.bytes == 125), "{cheap:?}");
         let dear = cut_tasks(Range::ALL, &[chunk(0, 1024, false)], &cells, &[0, 512, 1024], 100);
         assert_eq!(dear.len(), 1);
+    }
+
+    #[test]
+    fn a_chunk_is_cut_where_its_rows_are_and_one_value_is_not_cut_at_all() {
+        let tasks = cut_tasks(Range::ALL, &[chunk(0, 1 << 40, true)], &[cell(0, 100, 199, 1000)], &[], 300);
+        assert_eq!(tasks.iter().map(|task| task.range.until).collect::<Vec<_>>(), [Some(125), Some(150), Some(175), None]);
+        assert_eq!(cut_tasks(Range::ALL, &[chunk(0, 10, true)], &[cell(0, 5, 5, 1000)], &[], 100).len(), 1);
     }
 
     #[test]
     fn bounds_are_the_ends_of_the_first_and_the_last_task() {
         let bounds = Range { from: Some(5), until: Some(95) };
         let chunks: Vec<_> = (0..10).map(|i| chunk(i * 10, i * 10 + 10, true)).collect();
-        let cells: Vec<_> = (0..10).map(|i| cell(i, (i as i64 * 10).max(5), 50)).collect();
+        let cells: Vec<_> = (0..10).map(|i| cell(i, (i as i64 * 10).max(5), i as i64 * 10 + 9, 50)).collect();
         let tasks = cut_tasks(bounds, &chunks, &cells, &[0, 50, 100], 50);
         assert_tiling(&tasks, bounds);
         assert_eq!(tasks[0].reads[0].range, Range { from: Some(5), until: None });
@@ -238,7 +250,7 @@ mod tests {
             for (width, splittable, bytes) in widths {
                 let source = chunk(start, start + width, splittable);
                 if bytes > 0 {
-                    cells.push(cell(chunks.len(), start, bytes));
+                    cells.push(cell(chunks.len(), start, start + width - 1, bytes));
                 }
                 chunks.push(source);
                 start += width;

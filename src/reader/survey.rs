@@ -22,6 +22,9 @@ pub struct Finding {
     pub chunk: usize,
     /// A value of the primary dimension, then one of each further open dimension, in internal time.
     pub values: Vec<i64>,
+    /// The greatest value of the primary dimension that this bucket, or the chunk, has; none where only a scan could
+    /// tell.
+    pub last: Option<i64>,
 }
 
 /// How the survey is asked.
@@ -51,6 +54,7 @@ impl Survey<'_> {
             findings.extend(rows.iter().map(|row| Finding {
                 chunk: row.get::<_, i32>(0) as usize,
                 values: row.get(1),
+                last: row.get(2),
             }));
             if findings.len() as u64 > self.limit {
                 return Err(too_many(self.limit));
@@ -76,55 +80,71 @@ impl Survey<'_> {
         }
     }
 
+    /// Any row will do for the bucket; where an index gives them, the first and the last say how the rows lie.
     fn any_row(&self, chunk: usize, range: Range) -> String {
-        let primary = &self.layout.primary;
-        let table = self.chunks[chunk].table().sql();
+        let (column, table, condition) = self.names(chunk, range);
+        if self.indexed && !self.chunks[chunk].compressed {
+            return format!(
+                "select {chunk} as chunk, array[{}] as values, {} as last from {table}{condition} order by {column} limit 1",
+                self.internal(&column),
+                self.last(chunk, range)
+            );
+        }
         format!(
-            "select {chunk} as chunk, array[{}] as values from {table}{} limit 1",
-            self.internal(&quote_ident(&primary.column)),
-            condition(range, &primary.column, primary.time_type)
+            "select {chunk} as chunk, array[{}] as values, null::int8 as last from {table}{condition} limit 1",
+            self.internal(&column)
         )
     }
 
     /// One index probe per bucket: the least value, then the least value behind its bucket, and so on.
     fn skip_scan(&self, chunk: usize, range: Range) -> String {
         let primary = &self.layout.primary;
-        let (column, table) = (quote_ident(&primary.column), self.chunks[chunk].table().sql());
+        let (column, table, condition) = self.names(chunk, range);
         let next_from = format!("{column} >= {}", self.bucket_end("bucket.value"));
         let upper = Range { from: None, until: range.until }
             .condition(&primary.column, primary.time_type)
             .map(|condition| format!(" and {condition}"))
             .unwrap_or_default();
-        let first = condition(range, &primary.column, primary.time_type);
         format!(
             "with recursive bucket (value) as (\
-                (select {column} from {table}{first} order by {column} limit 1) \
+                (select {column} from {table}{condition} order by {column} limit 1) \
                 union all \
                 select (select {column} from {table} where {next_from}{upper} order by {column} limit 1) \
                 from bucket where {} < {}) \
-             select {chunk} as chunk, array[{}] as values from bucket where value is not null limit {}",
+             select {chunk} as chunk, array[{}] as values, {} as last from bucket where value is not null limit {}",
             self.internal("bucket.value"),
             primary.last_bucket_start(),
             self.internal("bucket.value"),
+            self.last(chunk, range),
             self.limit + 1
         )
     }
 
     /// One pass over the chunk, for what no index answers.
     fn full_scan(&self, chunk: usize, range: Range) -> String {
-        let primary = &self.layout.primary;
-        let dimensions = || std::iter::once(primary).chain(&self.layout.open);
+        let (column, table, condition) = self.names(chunk, range);
+        let dimensions = || std::iter::once(&self.layout.primary).chain(&self.layout.open);
         let values: Vec<String> =
             dimensions().map(|d| format!("min({})", self.internal(&quote_ident(&d.column)))).collect();
         let buckets: Vec<String> = dimensions().map(|d| self.bucket_number(d)).collect();
         format!(
-            "select {chunk} as chunk, array[{}] as values from {}{} group by {} limit {}",
+            "select {chunk} as chunk, array[{}] as values, max({}) as last from {table}{condition} group by {} limit {}",
             values.join(", "),
-            self.chunks[chunk].table().sql(),
-            condition(range, &primary.column, primary.time_type),
+            self.internal(&column),
             buckets.join(", "),
             self.limit + 1
         )
+    }
+
+    fn names(&self, chunk: usize, range: Range) -> (String, String, String) {
+        let primary = &self.layout.primary;
+        let condition = condition(range, &primary.column, primary.time_type);
+        (quote_ident(&primary.column), self.chunks[chunk].table().sql(), condition)
+    }
+
+    fn last(&self, chunk: usize, range: Range) -> String {
+        let (column, table, condition) = self.names(chunk, range);
+        format!("(select {} from {table}{condition} order by {column} desc limit 1)", self.internal(&column))
     }
 
     fn internal(&self, value: &str) -> String {

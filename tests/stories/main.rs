@@ -1,1 +1,7 @@
+//! Stories on real servers: what a user does, and what must be true afterwards.
+//!
+//! One set of throwaway clusters serves the whole run; every story has databases of its own. `HYPERCOPY_CLUSTER` puts a
+//! server of yours in their place; stories that need TimescaleDB's community edition run only there.
 
+mod harness;
+mod layouts;

@@ -121,7 +121,7 @@ impl Stage {
 }
 
 async fn create_extension(end: &str) -> Result<()> {
-    Target::open(&parse(end)?, "demo").await?.batch("create extension if not exists timescaledb").await
+    Target::open(&parse(end)?, "demo").await?.batch("create extension if not exists timescaledb with schema public").await
 }
 
 fn parse(text: &str) -> Result<Conninfo> {

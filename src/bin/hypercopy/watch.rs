@@ -94,12 +94,16 @@ async fn draw(progress: Arc<Progress>, bar: ProgressBar) {
 async fn print_lines(progress: Arc<Progress>) {
     let start = Instant::now();
     let mut rate = Rate::default();
-    let mut shown = (String::new(), Instant::now());
+    let (mut phase, mut printed) = (String::new(), Instant::now());
     loop {
         let now = progress.snapshot();
-        if !now.phase.is_empty() && (now.phase != shown.0 || shown.1.elapsed() >= LINE_INTERVAL) {
-            print(&line(&now, rate.update(now.rows), start.elapsed()));
-            shown = (now.phase, Instant::now());
+        let rows_per_second = rate.update(now.rows);
+        if now.phase != phase {
+            print(&format!("{} ({})", now.phase, duration(start.elapsed())));
+            (phase, printed) = (now.phase, Instant::now());
+        } else if printed.elapsed() >= LINE_INTERVAL {
+            print(&line(&now, rows_per_second, start.elapsed()));
+            printed = Instant::now();
         }
         tokio::time::sleep(BAR_INTERVAL).await;
     }

@@ -1,5 +1,5 @@
 -- The chunks of a hypertable with the slices they cover, in the order of their slices. $1: hypertable id.
--- {slices} is the text of chunk_slices*.sql: (chunk_id, dimension_slice_id).
+-- The text of chunk_slices*.sql is put in: (chunk_id, dimension_slice_id).
 with chunk as (
     select
         (row ->> 'id')::int as id,
