@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::migrate::{find_hypertable, find_table};
 use crate::pgcopy::TimeType;
-use crate::plan::{Layout, Partitioning, Range};
+use crate::plan::{Range, describe_dimension, primary_dimension};
 
 /// All hypertables of a database.
 #[derive(Debug, Serialize)]
@@ -95,12 +95,14 @@ pub async fn table(conninfo: &Conninfo, name: &str) -> Result<TableReport> {
     let row = find_hypertable(&source, &table).await?;
     let chunks = read::chunks(&source, &server, row.id).await?;
     let hypertable = read::hypertable(&source, &server, table, row).await?;
-    let layout = Layout::resolve(&hypertable, &Partitioning::default(), &server.encoding)?;
-    let chunks: Vec<ChunkReport> = chunks.iter().map(|chunk| chunk_report(chunk, layout.primary.time_type)).collect();
+    // Ranges over a type that is not supported are shown in TimescaleDB's own numbers.
+    let primary = primary_dimension(hypertable.name(), &hypertable.dimensions);
+    let time_type = primary.map_or(TimeType::Int8, |primary| primary.time_type);
+    let chunks: Vec<ChunkReport> = chunks.iter().map(|chunk| chunk_report(chunk, time_type)).collect();
     Ok(TableReport {
         endpoint: source.endpoint().to_string(),
         version: server.version(),
-        dimensions: vec![layout.describe()],
+        dimensions: hypertable.dimensions.iter().map(describe_dimension).collect(),
         columns: hypertable
             .columns
             .iter()

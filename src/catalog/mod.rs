@@ -118,8 +118,8 @@ pub struct HypertableSummary {
     pub total_bytes: u64,
     /// Rows by the planner's statistics; none where nothing was analyzed.
     pub estimated_rows: Option<u64>,
-    /// Its dimensions, in words.
-    pub dimensions: Option<String>,
+    /// Its dimensions, without their functions.
+    pub dimensions: Option<Vec<Dimension>>,
 }
 
 /// A dimension of a hypertable.

@@ -98,6 +98,17 @@ pub struct Counted {
     pub checksum: Option<Checksum>,
 }
 
+impl std::ops::AddAssign for Counted {
+    /// A checksum of a part is one of the whole: without rows there is none to lose.
+    fn add_assign(&mut self, other: Counted) {
+        self.rows += other.rows;
+        self.checksum = match (self.checksum, other.checksum) {
+            (Some(one), Some(two)) => Some(one + two),
+            (one, two) => one.or(two),
+        };
+    }
+}
+
 /// The completed tasks of a job, as the ledger has them.
 pub async fn completed_tasks(target: &Target, job: JobId) -> Result<Vec<(i32, Counted)>> {
     let sql = "select task, rows, checksum from _hypercopy.task where job = $1 and completed_at is not null order by task";

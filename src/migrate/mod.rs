@@ -230,7 +230,6 @@ impl Work<'_> {
     fn copy_plan(&self, job: JobId, source_chunks: Vec<Chunk>, target_chunks: Vec<Chunk>) -> Copy {
         let planned = self.planned;
         let columns = column_list(&planned.source);
-        let root = planned.source.name().sql();
         let format = planned.wire.format.name();
         let primary = planned.layout.primary.clone();
         Copy {
@@ -244,7 +243,7 @@ impl Work<'_> {
                     time_type: primary.time_type,
                     format,
                 };
-                reader.copy_out(&task.reads, &root)
+                reader.copy_out(&task.reads)
             }),
             wire: planned.wire.clone(),
             columns: planned.source.copied_columns().map(|column| column.name.clone()).collect(),

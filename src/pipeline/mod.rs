@@ -40,8 +40,8 @@ pub const CHANNEL_BATCHES: usize = 4;
 pub struct Copy {
     /// The job that the tasks belong to.
     pub job: JobId,
-    /// `copy … to stdout` of each task, by its number.
-    pub copy_out: Box<dyn Fn(&Task) -> String + Send + Sync>,
+    /// The `copy … to stdout` statements of a task, in their order.
+    pub copy_out: Box<dyn Fn(&Task) -> Vec<String> + Send + Sync>,
     /// `copy … from stdin`.
     pub copy_in: String,
     /// The format.
@@ -133,35 +133,40 @@ async fn copy_task(copy: &Copy, source: &Source, target: &Target, task: &Task, m
     let (sender, mut receiver) = mpsc::channel(CHANNEL_BATCHES);
 
     let reading = async move {
-        let read = Snapshot::releasing_locks(source, async {
-            let mut stream = source.copy_out(&(copy.copy_out)(task)).await?;
-            let router = Router::new(&copy.layout, &copy.columns, &copy.target_chunks, task.range)
-                .filter(|_| copy.wire.format == Format::Binary);
-            let mut rows = RowScanner::new(&copy.wire, copy.with_checksum);
-            let mut batches = Batcher::new(router.as_ref().map_or(0, Router::chunk_count), copy.buffer_bytes);
-            let mut send = async |batch| channel_waits.time(sender.send(Message::Batch(batch))).await.map_err(closed);
-            let reading = || format!("cannot read the rows of task {}", task.id);
-            while let Some(piece) = source_waits.time(stream.next()).await {
-                let take = |row: &Row<'_>| {
-                    let chunk = match (&router, row) {
-                        (Some(router), Row::Binary(row)) => router.route(row),
-                        _ => 0,
+        let router = Router::new(&copy.layout, &copy.columns, &copy.target_chunks, task.range)
+            .filter(|_| copy.wire.format == Format::Binary);
+        let mut batches = Batcher::new(router.as_ref().map_or(0, Router::chunk_count), copy.buffer_bytes);
+        let mut send = async |batch| channel_waits.time(sender.send(Message::Batch(batch))).await.map_err(closed);
+        let mut read = Counted::default();
+        let reading = || format!("cannot read the rows of task {}", task.id);
+        for statement in (copy.copy_out)(task) {
+            read += Snapshot::releasing_locks(source, async {
+                let mut stream = source.copy_out(&statement).await?;
+                let mut rows = RowScanner::new(&copy.wire, copy.with_checksum);
+                while let Some(piece) = source_waits.time(stream.next()).await {
+                    let take = |row: &Row<'_>| {
+                        let chunk = match (&router, row) {
+                            (Some(router), Row::Binary(row)) => router.route(row),
+                            _ => 0,
+                        };
+                        batches.push(chunk, row.bytes());
                     };
-                    batches.push(chunk, row.bytes());
-                };
-                rows.push(&piece.doing(Kind::Source, reading)?, take).doing(Kind::Source, reading)?;
-                while let Some(batch) = batches.pop() {
-                    send(batch).await?;
+                    rows.push(&piece.doing(Kind::Source, reading)?, take).doing(Kind::Source, reading)?;
+                    while let Some(batch) = batches.pop() {
+                        send(batch).await?;
+                    }
                 }
-            }
-            let counted = rows.finish().doing(Kind::Source, reading)?;
-            batches.flush();
-            while let Some(batch) = batches.pop() {
-                send(batch).await?;
-            }
-            Ok(counted)
-        })
-        .await?;
+                rows.finish().doing(Kind::Source, reading)
+            })
+            .await?;
+        }
+        batches.flush();
+        while let Some(batch) = batches.pop() {
+            send(batch).await?;
+        }
+        if copy.with_checksum {
+            read.checksum.get_or_insert_default();
+        }
         sender.send(Message::End(read)).await.map_err(closed)
     };
 

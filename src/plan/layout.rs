@@ -156,6 +156,17 @@ pub fn primary_dimension(table: &QualifiedName, dimensions: &[Dimension]) -> Res
     open_dimension(table, primary)
 }
 
+/// A dimension for people, also one of a kind that is not supported: `time 12 hours`, `hash(device) 4`.
+pub fn describe_dimension(dimension: &Dimension) -> String {
+    let column = display_ident(&dimension.column);
+    match (dimension.partitions, dimension.interval_length, time_type(&dimension.column_type)) {
+        (Some(partitions), ..) => format!("hash({column}) {partitions}"),
+        (None, Some(interval), Some(time_type)) => format!("{column} {}", describe_interval(time_type, interval)),
+        (None, Some(interval), None) => format!("{column} {interval} ({})", dimension.column_type),
+        (None, None, _) => column,
+    }
+}
+
 fn open_dimension(table: &QualifiedName, dimension: &Dimension) -> Result<OpenDimension> {
     let column = display_ident(&dimension.column);
     let unsupported = |what: String| {

@@ -120,18 +120,20 @@ impl Survey<'_> {
         )
     }
 
-    /// One pass over the chunk, for what no index answers.
+    /// One pass over the chunk, for what no index answers. The fence (`offset 0`) keeps the volatile conversion out of
+    /// the grouping, which TimescaleDB 2.19 cannot plan over compressed chunks.
     fn full_scan(&self, chunk: usize, range: Range) -> String {
-        let (column, table, condition) = self.names(chunk, range);
-        let dimensions = || std::iter::once(&self.layout.primary).chain(&self.layout.open);
-        let values: Vec<String> =
-            dimensions().map(|d| format!("min({})", self.internal(&quote_ident(&d.column)))).collect();
-        let buckets: Vec<String> = dimensions().map(|d| self.bucket_number(d)).collect();
+        let (_, table, condition) = self.names(chunk, range);
+        let dimensions: Vec<_> = std::iter::once(&self.layout.primary).chain(&self.layout.open).collect();
+        let each = |text: &dyn Fn(usize, &OpenDimension) -> String| {
+            dimensions.iter().enumerate().map(|(n, dimension)| text(n, dimension)).collect::<Vec<_>>().join(", ")
+        };
         format!(
-            "select {chunk} as chunk, array[{}] as values, max({}) as last from {table}{condition} group by {} limit {}",
-            values.join(", "),
-            self.internal(&column),
-            buckets.join(", "),
+            "select {chunk} as chunk, array[{}] as values, max(value_0) as last \
+             from (select {} from {table}{condition} offset 0) found group by {} limit {}",
+            each(&|n, _| format!("min(value_{n})")),
+            each(&|n, dimension| format!("{} as value_{n}", self.internal(&quote_ident(&dimension.column)))),
+            each(&|n, dimension| bucket_number(&format!("value_{n}"), dimension.interval)),
             self.limit + 1
         )
     }
@@ -170,12 +172,11 @@ impl Survey<'_> {
             TimeType::Int2 | TimeType::Int4 | TimeType::Int8 => end,
         }
     }
+}
 
-    fn bucket_number(&self, dimension: &OpenDimension) -> String {
-        let internal = self.internal(&quote_ident(&dimension.column));
-        let interval = dimension.interval;
-        format!("case when {internal} >= 0 then {internal} / {interval} else ({internal} + 1) / {interval} - 1 end")
-    }
+/// A number that all values of a bucket share, and no others.
+fn bucket_number(internal: &str, interval: i64) -> String {
+    format!("case when {internal} >= 0 then {internal} / {interval} else ({internal} + 1) / {interval} - 1 end")
 }
 
 fn too_many(limit: u64) -> Error {

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use hypercopy::error::{Context, Kind, Result};
 use hypercopy::inspect::{self, TableReport};
+use hypercopy::plan::describe_dimension;
 
 use crate::args::{InspectArguments, conninfo};
 use crate::output::{bytes, count, print};
@@ -40,7 +41,7 @@ fn list_text(report: &inspect::ListReport) -> String {
             count(found.chunks),
             bytes(found.total_bytes),
             found.estimated_rows.map_or("not analyzed".into(), count),
-            found.dimensions.clone().unwrap_or_default(),
+            found.dimensions.iter().flatten().map(describe_dimension).collect::<Vec<_>>().join(", "),
         ]
     }));
     text.push_str(&aligned(&rows));

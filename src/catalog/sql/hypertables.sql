@@ -30,12 +30,9 @@ select
     coalesce(measured.bytes, 0)::bigint as total_bytes,
     measured.rows as estimated_rows,
     (
-        select string_agg(
-            case when dimension.num_slices is not null then format('hash(%I) %s', dimension.column_name, dimension.num_slices)
-                when dimension.column_type::regtype::text in ('bigint', 'integer', 'smallint')
-                then format('%I %s', dimension.column_name, dimension.interval_length)
-                else format('%I %s', dimension.column_name, make_interval(secs => dimension.interval_length / 1e6)) end,
-            ', ' order by dimension.id)
+        select jsonb_agg(jsonb_build_object('id', dimension.id, 'column', dimension.column_name,
+            'column_type', dimension.column_type::regtype::text, 'partitions', dimension.num_slices,
+            'interval_length', dimension.interval_length) order by dimension.id)
         from _timescaledb_catalog.dimension
         where dimension.hypertable_id = hypertable.id
     ) as dimensions
