@@ -136,7 +136,7 @@ impl Migration {
         if ended.is_err() {
             cancellers.cancel_all().await;
         }
-        ended.map_err(|error| work.explain_leftovers(error, report))
+        ended
     }
 }
 
@@ -341,25 +341,24 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What a run that failed behind its first commit leaves, and how to be rid of it.
-    fn explain_leftovers(&self, error: Error, report: &Report) -> Error {
-        match (report.job, error.hint_text()) {
-            (Some(job), None) => error.hint(format!(
-                "Job {} has made {} on the target and left it unfinished: run \"drop table {}\" there before you try again.",
-                job.0,
-                self.table(),
-                self.table().sql()
-            )),
-            _ => error,
-        }
-    }
-
     fn table(&self) -> &QualifiedName {
         &self.planned.names.table
     }
 
     fn role(&self) -> String {
         role(self.table())
+    }
+}
+
+/// Says what a run that ended behind its first commit has left on the target, and how to be rid of it.
+pub fn explain_leftovers(error: Error, report: &Report) -> Error {
+    match (report.job, &report.target, error.hint_text()) {
+        (Some(job), Some(target), None) => error.hint(format!(
+            "Job {} has made {table} on the target and left it unfinished: run \"drop table {table}\" there before you try again.",
+            job.0,
+            table = target.table,
+        )),
+        _ => error,
     }
 }
 
