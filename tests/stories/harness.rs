@@ -161,6 +161,44 @@ impl Drop for Database {
     }
 }
 
+/// An ordinary role of a server, dropped with it: declare it before the story whose databases it has rights in.
+pub struct Role {
+    /// Its name, which needs no quoting.
+    pub name: String,
+    server_conninfo: String,
+    runtime: Runtime,
+}
+
+impl Role {
+    /// A new role that may log in, and nothing else.
+    pub fn create(server: Server, story: &str) -> Role {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let server_conninfo = conninfo(server).expect("the server can be had");
+        let name = format!("r{}_{}_{story}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let role = Role { name, server_conninfo, runtime: Runtime::new().expect("a runtime starts") };
+        role.run(&format!("create role {} login password 'ordinary'", role.name));
+        role
+    }
+
+    /// The conninfo of a database, as this role.
+    pub fn conninfo(&self, database: &Database) -> String {
+        format!("{} user={} password=ordinary", database.conninfo, self.name)
+    }
+
+    fn run(&self, sql: &str) {
+        let run = async { connect(&self.server_conninfo).await.batch_execute(sql).await };
+        self.runtime.block_on(run).unwrap_or_else(|error| panic!("{error:?}\nin: {sql}"));
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.run(&format!("drop role {}", self.name));
+        }
+    }
+}
+
 async fn connect(conninfo: &str) -> Client {
     let config: Config = conninfo.parse().expect("the conninfo is one");
     let (client, connection) = config.connect(NoTls).await.expect("the server answers");
