@@ -82,10 +82,14 @@ pub fn display_ident(name: &str) -> String {
 }
 
 fn split_identifiers(text: &str) -> Result<Vec<String>> {
-    let malformed = |why: &str| Error::new(Kind::Usage, format!("\"{text}\" is not a name: {why}"));
+    let malformed = |why: &str| {
+        Error::new(Kind::Usage, format!("\"{text}\" is not a name: {why}"))
+            .hint("Write NAME or SCHEMA.NAME; double quotes keep capitals, spaces and dots as they are.")
+    };
     let mut parts = Vec::new();
     let mut rest = text.trim();
     loop {
+        let is_delimited = rest.starts_with('"');
         let (part, tail) = if let Some(quoted) = rest.strip_prefix('"') {
             delimited(quoted).ok_or_else(|| malformed("a double quote is not closed"))?
         } else {
@@ -94,6 +98,9 @@ fn split_identifiers(text: &str) -> Result<Vec<String>> {
         };
         if part.is_empty() {
             return Err(malformed("a part is empty"));
+        }
+        if !is_delimited && part.contains(char::is_whitespace) {
+            return Err(malformed("a part with a space in it needs double quotes"));
         }
         parts.push(part);
         rest = match tail.strip_prefix('.') {
@@ -145,7 +152,7 @@ mod tests {
         assert_eq!(parse("Metrics").unwrap(), pair("public", "metrics"));
         assert_eq!(parse("App . \"My \"\"t\"\".x\"").unwrap(), pair("app", "My \"t\".x"));
         assert_eq!(parse("\"A\".b").unwrap(), pair("A", "b"));
-        for bad in ["", "a.", ".a", "\"a", "a.b.c", "\"a\"b", "\"\""] {
+        for bad in ["", "a.", ".a", "\"a", "a.b.c", "\"a\"b", "\"\"", "two words"] {
             assert_eq!(parse(bad).unwrap_err().kind(), Kind::Usage, "{bad}");
         }
     }

@@ -138,6 +138,7 @@ fn chunk_report(chunk: &Chunk, time_type: TimeType) -> ChunkReport {
 fn refuse_without_timescaledb(source: &Source, installed: bool) -> Result<()> {
     match installed {
         true => Ok(()),
-        false => Err(Error::refused(format!("the database at {} has no TimescaleDB", source.endpoint()))),
+        false => Err(Error::refused(format!("the database at {} has no TimescaleDB", source.endpoint()))
+            .hint("Check the database's name, or run \"create extension timescaledb\" there.")),
     }
 }

@@ -21,7 +21,7 @@ use crate::plan::{ClosedDimension, Layout, Statement, sql_value};
 /// Runs `statements` and writes the job's row, in one transaction. When it fails nothing of it is there.
 pub async fn begin(target: &Target, statements: &[Statement], job: &JobIdentity<'_>) -> Result<JobId> {
     target.batch("begin isolation level read committed read write; set local synchronous_commit = on").await?;
-    target.batch(ledger::CREATE).await?;
+    ledger::create(target).await?;
     for statement in statements {
         run(target, statement).await?;
     }

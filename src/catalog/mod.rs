@@ -208,8 +208,12 @@ impl Chunk {
 pub struct TargetPlace {
     /// The schema is there.
     pub schema_exists: bool,
-    /// The role may create tables in it.
+    /// The role may create tables in it, and use them.
     pub may_create_in_schema: bool,
+    /// The role may create what ends with its session.
+    pub may_create_temporary: bool,
+    /// The role may create the ledger, or write to the one that is there.
+    pub may_keep_ledger: bool,
     /// Kind of the relation that has the name already.
     pub existing: Option<String>,
     /// Its oid.

@@ -9,6 +9,7 @@ use crate::ident::{QualifiedName, display_ident};
 use crate::plan::Range;
 use crate::reader::snapshot::Subject;
 use crate::report::EndReport;
+use tokio_postgres::error::SqlState;
 
 /// What is known of both sides before the snapshot.
 pub(super) struct Sides {
@@ -77,7 +78,29 @@ impl Sides {
         }
         if self.place.schema_exists && !self.place.may_create_in_schema {
             return Err(Error::refused(format!("role {role} may not create tables in schema {} of the target", display_ident(&table.schema)))
-                .hint(format!("Run \"grant create on schema {} to {role}\" there as its owner.", display_ident(&table.schema))));
+                .hint(format!(
+                "Run \"grant usage, create on schema {} to {}\" there as its owner.",
+                display_ident(&table.schema),
+                display_ident(role)
+            )));
+        }
+        self.refuse_tools()
+    }
+
+    /// What the job needs on the target beside the table.
+    fn refuse_tools(&self) -> Result<()> {
+        let role = &self.target_server.role;
+        if !self.place.may_keep_ledger {
+            return Err(Error::refused(format!("role {role} may not write the ledger in schema _hypercopy of the target"))
+                .hint(format!(
+                    "Grant {role} CREATE on the database where that schema is missing, else USAGE on it and SELECT, INSERT \
+                     and UPDATE on its tables.",
+                    role = display_ident(role)
+                )));
+        }
+        if !self.place.may_create_temporary {
+            return Err(Error::refused(format!("role {role} may not create temporary objects on the target, which making chunks needs"))
+                .hint(format!("Grant TEMPORARY on the database to {}.", display_ident(role))));
         }
         Ok(())
     }
@@ -115,8 +138,15 @@ fn refuse_without_timescaledb(session: &Session, server: &Server) -> Result<()> 
 pub(crate) async fn find_table(session: &Session, name: &str) -> Result<Table> {
     let side = session.side();
     let oid = read::resolve(session, name).await.map_err(|error| match error.sqlstate() {
+        Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => {
+            Error::refused(format!("the role may not look up {name} on the {}", side.name()))
+                .caused_by(error)
+                .hint("Grant the role USAGE on the schema.")
+        }
         // A name that cannot be one, such as a.b.c.d, or an unclosed quote.
-        Some(_) => Error::refused(format!("\"{name}\" is not a table's name on the {}", side.name())).caused_by(error),
+        Some(_) => Error::refused(format!("\"{name}\" is not a table's name on the {}", side.name()))
+            .caused_by(error)
+            .hint("Write NAME or SCHEMA.NAME, by SQL's quoting rules."),
         None => error,
     })?;
     let missing = || {
@@ -131,7 +161,8 @@ pub(crate) async fn find_table(session: &Session, name: &str) -> Result<Table> {
         None => return Err(missing()),
     };
     if side == Side::Source && !table.schema_usable {
-        return Err(Error::refused(format!("the role may not use schema {}", display_ident(&table.name.schema))));
+        return Err(Error::refused(format!("the role may not use schema {}", display_ident(&table.name.schema)))
+            .hint("Grant the role USAGE on the schema."));
     }
     Ok(table)
 }
@@ -150,15 +181,21 @@ pub(crate) async fn find_hypertable(session: &Session, table: &Table) -> Result<
         return Err(Error::refused(format!("{name} is {what}, not a hypertable"))
             .hint("\"hypercopy inspect\" lists the hypertables; create_hypertable() makes one of a plain table."));
     };
-    let refused = |what: &str| Err(Error::refused(format!("{name} {what}")));
+    let refused = |what: &str, hint: &str| Err(Error::refused(format!("{name} {what}")).hint(hint));
     if row.distributed {
-        return refused("is a distributed hypertable, which no current TimescaleDB supports");
+        return refused(
+            "is a distributed hypertable, which no current TimescaleDB supports",
+            "Copy it into a hypertable of the access node first.",
+        );
     }
     if row.internal {
-        return refused("is where TimescaleDB keeps compressed rows; name the hypertable that they belong to");
+        return refused("is where TimescaleDB keeps compressed rows", "Name the hypertable that they belong to.");
     }
     if row.materialization {
-        return refused("holds the rows of a continuous aggregate, which is made again by refreshing it");
+        return refused(
+            "holds the rows of a continuous aggregate",
+            "Migrate the hypertable below it, then create and refresh the aggregate on the target.",
+        );
     }
     Ok(row)
 }

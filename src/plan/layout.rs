@@ -152,7 +152,10 @@ pub(crate) fn describe_interval(time_type: TimeType, interval: i64) -> String {
 pub fn primary_dimension(table: &QualifiedName, dimensions: &[Dimension]) -> Result<OpenDimension> {
     let primary = dimensions
         .first()
-        .ok_or_else(|| Error::refused(format!("hypertable {table} has no dimension")))?;
+        .ok_or_else(|| {
+            Error::refused(format!("hypertable {table} has no dimension"))
+                .hint("The source's TimescaleDB catalog is damaged; no copy of the table can be complete.")
+        })?;
     open_dimension(table, primary)
 }
 
@@ -219,7 +222,8 @@ fn resolve_interval(primary: &OpenDimension, request: IntervalRequest) -> Result
             .hint(format!("It takes values from 1 to {greatest} in the dimension's unit (microseconds for times).")));
     }
     if primary.time_type == TimeType::Date && interval % 86_400_000_000 != 0 {
-        return Err(Error::refused(format!("--chunk-interval is not a number of whole days, but dimension {column} is a date")));
+        return Err(Error::refused(format!("--chunk-interval is not a number of whole days, but dimension {column} is a date"))
+            .hint("Write a number of days, such as '7 days'."));
     }
     Ok(interval)
 }
@@ -239,9 +243,11 @@ fn refuse_custom_function(source: &Hypertable, dimension: &Dimension) -> Result<
 fn closed_dimension(source: &Hypertable, column: &str, partitions: i32, encoding: &str) -> Result<ClosedDimension> {
     let found = source.column(column).ok_or_else(|| {
         Error::refused(format!("{} has no column {} to partition by hash", source.name(), display_ident(column)))
+            .hint("An unquoted column is folded to lower case; one with capitals or a colon needs double quotes.")
     })?;
     if found.generated.is_some() {
-        return Err(Error::refused(format!("column {} is generated and cannot be a hash dimension", display_ident(column))));
+        return Err(Error::refused(format!("column {} is generated and cannot be a hash dimension", display_ident(column)))
+            .hint("Choose a column that rows bring with them."));
     }
     if !(1..=i32::from(i16::MAX)).contains(&partitions) {
         return Err(Error::refused(format!("{partitions} is no number of hash partitions")).hint("It goes from 1 to 32767."));

@@ -45,7 +45,8 @@ fn compare(wanted: &Type, found: &Type) -> Result<()> {
     if wanted.extension.is_some() || found.extension.is_some() {
         return match wanted.extension.is_some() == found.extension.is_some() {
             true => Ok(()),
-            false => Err(Error::refused(format!("type {} belongs to an extension on one side only", wanted.name))),
+            false => Err(Error::refused(format!("type {} belongs to an extension on one side only", wanted.name))
+                .hint("Make the type on the target by what it is made by on the source."))
         };
     }
     if definition(wanted) == definition(found) {

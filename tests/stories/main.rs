@@ -6,3 +6,4 @@
 mod community;
 mod harness;
 mod layouts;
+mod refusals;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hypercopy::connect::Conninfo;
 use hypercopy::error::{Error, Kind, Result};
+use hypercopy::ident::{MAX_IDENT_BYTES, QualifiedName};
 use hypercopy::migrate::Request;
 use hypercopy::plan::HashRequest;
 use hypercopy::verify::Mode;
@@ -159,6 +160,8 @@ const DEFAULT_JOBS_LIMIT: usize = 8;
 impl MigrateArguments {
     /// The engine's terms.
     pub fn request(&self) -> Result<Request> {
+        QualifiedName::parse(&self.table, "")?;
+        self.target_table.as_deref().map(new_name).transpose()?;
         let verify = match self.verify {
             VerifyArgument::None => Mode::None,
             VerifyArgument::Counts => Mode::Counts,
@@ -200,11 +203,29 @@ fn hash_partitions(text: &str) -> Result<HashRequest> {
     };
     let (column, partitions) = text.rsplit_once(':').ok_or_else(wrong)?;
     // A column is named as a table would be: folded to lower case unless it is quoted.
-    let column = hypercopy::ident::QualifiedName::parse(column, "")?;
+    let column = QualifiedName::parse(column, "")?;
     if !column.schema.is_empty() {
         return Err(wrong());
     }
-    Ok(HashRequest::Column { column: column.name, partitions: partitions.trim().parse().map_err(|_| wrong())? })
+    let partitions = partitions.trim().parse().map_err(|_| wrong())?;
+    if !(1..=MAX_PARTITIONS).contains(&partitions) {
+        return Err(Error::new(Kind::Usage, format!("--hash-partitions \"{text}\" is no number of partitions"))
+            .hint(format!("It goes from 1 to {MAX_PARTITIONS}.")));
+    }
+    Ok(HashRequest::Column { column: column.name, partitions })
+}
+
+/// TimescaleDB numbers the partitions of a dimension by a smallint.
+const MAX_PARTITIONS: i32 = i16::MAX as i32;
+
+/// The name of a table to be made: a longer one than PostgreSQL keeps would be cut, and then be another one.
+fn new_name(text: &str) -> Result<()> {
+    let name = QualifiedName::parse(text, "")?;
+    match [name.schema, name.name].into_iter().find(|part| part.len() > MAX_IDENT_BYTES) {
+        None => Ok(()),
+        Some(long) => Err(Error::new(Kind::Usage, format!("--as names \"{long}\", which has {} bytes", long.len()))
+            .hint(format!("PostgreSQL keeps {MAX_IDENT_BYTES} bytes of a name."))),
+    }
 }
 
 #[cfg(test)]
@@ -223,7 +244,7 @@ mod tests {
         assert_eq!(hash_partitions("Device:4").unwrap(), column("device", 4));
         assert_eq!(hash_partitions("\"a:b\":2").unwrap(), column("a:b", 2));
         assert_eq!(hash_partitions("none").unwrap(), HashRequest::None);
-        for wrong in ["device", "device:", "device:x", ":4", "a.b:2"] {
+        for wrong in ["device", "device:", "device:x", ":4", "a.b:2", "device:0", "device:-1", "device:32768"] {
             assert_eq!(hash_partitions(wrong).unwrap_err().kind(), Kind::Usage, "{wrong}");
         }
     }
