@@ -198,8 +198,8 @@ impl Error {
     }
 }
 
-/// Control characters of a hostile server's message must not reach the terminal.
-fn sanitize(text: &str) -> String {
+/// Text for a terminal: control characters of a hostile server's message or names must not reach it.
+pub fn sanitize(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 

@@ -7,7 +7,11 @@ from (values
     -- One spelling of every value, exact to the bit.
     ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('extra_float_digits', '3'),
     ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('lc_monetary', 'C'),
-    ('standard_conforming_strings', 'on'), ('array_nulls', 'on'),
+    ('standard_conforming_strings', 'on'), ('array_nulls', 'on'), ('xmloption', 'content'), ('quote_all_identifiers', 'off'),
+    -- Triggers fire: one of ours stops the rows that make chunks.
+    ('session_replication_role', 'origin'),
+    -- A damaged page is an error instead of a gap.
+    ('zero_damaged_pages', 'off'),
     -- Filtered rows are an error instead of a gap.
     ('row_security', 'off'),
     -- Long statements are our business; the engine watches progress itself.

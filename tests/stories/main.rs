@@ -7,3 +7,4 @@ mod community;
 mod harness;
 mod layouts;
 mod refusals;
+mod traps;

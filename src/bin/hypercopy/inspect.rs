@@ -7,7 +7,7 @@ use hypercopy::inspect::{self, TableReport};
 use hypercopy::plan::describe_dimension;
 
 use crate::args::{InspectArguments, conninfo};
-use crate::output::{bytes, count, print};
+use crate::output::{bytes, count, print, print_json};
 
 pub async fn run(arguments: InspectArguments) -> Result<()> {
     let source = conninfo("--source", &arguments.source)?;
@@ -21,7 +21,7 @@ pub async fn run(arguments: InspectArguments) -> Result<()> {
             (list_text(&report), to_json(&report)?)
         }
     };
-    print(if arguments.json { &json } else { &text });
+    if arguments.json { print_json(&json) } else { print(&text) }
     Ok(())
 }
 

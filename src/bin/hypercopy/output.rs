@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
 
-use hypercopy::error::{Context, Error, Kind, Result};
+use hypercopy::error::{Context, Error, Kind, Result, sanitize};
 use hypercopy::progress::LatencySummary;
 use hypercopy::report::{Outcome, PlanReport, Report};
 
@@ -15,9 +15,14 @@ pub fn error(error: &Error) {
     let _ = writeln!(std::io::stderr(), "hypercopy: {}", error.report());
 }
 
-/// Prints to stdout; a reader that has left is no error of ours.
+/// Prints text for people to stdout; a reader that has left is no error of ours.
 pub fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+    let _ = writeln!(std::io::stdout(), "{}", sanitize(text.trim_end()));
+}
+
+/// Prints a document for programs to stdout, as it is.
+pub fn print_json(json: &str) {
+    let _ = writeln!(std::io::stdout(), "{json}");
 }
 
 /// Writes the report wherever it was asked for.
@@ -27,7 +32,7 @@ pub fn report(report: &Report, options: &OutputArguments) -> Result<()> {
             .doing(Kind::Internal, || format!("cannot write the report to {}", path.display()))?;
     }
     if options.json {
-        print(&report.to_json()?);
+        print_json(&report.to_json()?);
     } else if !options.quiet {
         match report.outcome {
             Outcome::Planned => print(&plan(report, true)),

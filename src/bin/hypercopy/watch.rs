@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hypercopy::error::sanitize;
 use hypercopy::progress::{Progress, Snapshot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::task::JoinHandle;
@@ -71,7 +72,7 @@ impl Drop for Watcher {
 
 /// A stderr that is closed is no reason to stop a copy.
 fn print(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(std::io::stderr(), "{}", sanitize(text));
 }
 
 fn new_bar() -> ProgressBar {
@@ -86,7 +87,7 @@ async fn draw(progress: Arc<Progress>, bar: ProgressBar) {
         let now = progress.snapshot();
         bar.set_length(now.planned.rows.max(now.rows).max(1));
         bar.set_position(now.rows);
-        bar.set_message(line(&now, rate.update(now.rows), start.elapsed()));
+        bar.set_message(sanitize(&line(&now, rate.update(now.rows), start.elapsed())));
         tokio::time::sleep(BAR_INTERVAL).await;
     }
 }
