@@ -134,6 +134,16 @@ impl Database {
         ))
     }
 
+    /// Asks until the query answers true; what is waited for is asked of the server, and no time is guessed.
+    #[track_caller]
+    pub fn wait_until(&self, what: &str, sql: &str) {
+        let start = std::time::Instant::now();
+        while self.value(sql) != "t" {
+            assert!(start.elapsed().as_secs() < 30, "in vain: {what}");
+            std::thread::yield_now();
+        }
+    }
+
     /// Whether nothing of hypercopy is at work in this database: no session of its, no helper left behind.
     #[track_caller]
     pub fn assert_nothing_left(&self) {

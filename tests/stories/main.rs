@@ -3,6 +3,7 @@
 //! One set of throwaway clusters serves the whole run; every story has databases of its own. `HYPERCOPY_CLUSTER` puts a
 //! server of yours in their place; stories that need TimescaleDB's community edition run only there.
 
+mod command_line;
 mod community;
 mod harness;
 mod layouts;
