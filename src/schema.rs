@@ -84,7 +84,9 @@ pub async fn make_chunks(
             None => return Ok(()),
         }
     }
-    let columns: Vec<&str> = layout.columns().collect();
+    let defaults = columns_with_defaults(target, table, layout).await?;
+    let columns: Vec<&str> = layout.columns().chain(defaults.iter().map(String::as_str)).collect();
+    closed.extend(defaults.iter().map(|_| vec!["null".to_string()]));
     let rows = point_rows(layout, points, &closed);
     let (mut made, mut rest) = (0, rows.as_slice());
     while !rest.is_empty() {
@@ -98,6 +100,19 @@ pub async fn make_chunks(
         rest = later;
     }
     Ok(())
+}
+
+/// Columns whose default would be asked for each row that makes a chunk: it may draw from a sequence, or do whatever
+/// its functions do. They get a null instead, which the trigger takes away before any constraint sees it. Domains may
+/// refuse a null at once, so theirs are left out.
+async fn columns_with_defaults(target: &Target, table: &QualifiedName, layout: &Layout) -> Result<Vec<String>> {
+    let dimensions: Vec<&str> = layout.columns().collect();
+    let sql = "select attname::text from pg_catalog.pg_attribute \
+               join pg_catalog.pg_type type on type.oid = atttypid \
+               where attrelid = $1::text::pg_catalog.regclass and attnum > 0 and not attisdropped and attgenerated = '' \
+                   and (atthasdef or attidentity <> '') and typtype <> 'd' and attname <> all ($2::text[]) order by attnum";
+    let rows = target.rows(sql, &[&table.sql(), &dimensions]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 async fn insert_into_nothing(target: &Target, table: &QualifiedName, insert: &str) -> Result<()> {
@@ -167,9 +182,13 @@ async fn partition_values(
 }
 
 /// An expression over the integer `i` that gives many values of the type.
-fn candidate(type_name: &str) -> Option<&'static str> {
+fn candidate(type_name: &str) -> Option<String> {
     let bare = type_name.split('(').next().unwrap_or_default().trim();
-    Some(match bare {
+    if let Some((precision, scale)) = numeric_modifiers(type_name) {
+        // As many digits as fit before the point; more would be an error.
+        return (precision > scale).then(|| format!("i % 10::numeric ^ {}", precision - scale));
+    }
+    let expression = match bare {
         "text" | "character varying" | "character" | "numeric" | "bigint" | "integer" => "i",
         "smallint" => "i % 32768",
         "real" | "double precision" => "i * 1.5",
@@ -180,7 +199,14 @@ fn candidate(type_name: &str) -> Option<&'static str> {
         }
         "inet" | "cidr" => "(inet '10.0.0.0' + i)::text",
         _ => return None,
-    })
+    };
+    Some(expression.to_string())
+}
+
+/// Precision and scale of `numeric(precision,scale)`.
+fn numeric_modifiers(type_name: &str) -> Option<(i32, i32)> {
+    let (precision, scale) = type_name.strip_prefix("numeric(")?.strip_suffix(')')?.split_once(',')?;
+    Some((precision.parse().ok()?, scale.parse().ok()?))
 }
 
 /// The statements behind the rows: constraints one after the other, then indexes, several at once, then the rest. Each

@@ -37,6 +37,8 @@ pub async fn hypertable(session: &Session, server: &Server, table: Table, row: H
     let oid = &table.oid;
     let columns: Vec<Column> = session.records(include_str!("sql/columns.sql"), &[oid]).await?;
     let type_oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
+    let types = types(session, &type_oids).await?;
+    let part_oids: Vec<u32> = types.iter().map(|part| part.oid).collect();
     let (schema, name) = (&table.name.schema, &table.name.name);
     let mut not_carried: Vec<NotCarried> =
         session.records(include_str!("sql/not_carried.sql"), &[oid, schema, name, &row.id]).await?;
@@ -45,9 +47,9 @@ pub async fn hypertable(session: &Session, server: &Server, table: Table, row: H
         dimensions: dimensions(session, row.id).await?,
         constraints: session.records(include_str!("sql/constraints.sql"), &[oid]).await?,
         indexes: session.records(include_str!("sql/indexes.sql"), &[oid]).await?,
-        types: types(session, &type_oids).await?,
+        types,
         sequences: session.records(include_str!("sql/sequences.sql"), &[oid]).await?,
-        dependencies: session.records(include_str!("sql/dependencies.sql"), &[oid]).await?,
+        dependencies: session.records(include_str!("sql/dependencies.sql"), &[oid, &part_oids]).await?,
         not_carried,
         columns,
         row,
@@ -108,6 +110,12 @@ pub async fn target_place(session: &Session, table: &QualifiedName, owner: &str)
 /// Which of the given schemas are not there.
 pub async fn missing_schemas(session: &Session, schemas: &[String]) -> Result<Vec<String>> {
     let rows = session.rows(include_str!("sql/missing_schemas.sql"), &[&schemas]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// In which of the given schemas the role may not create anything, or may not create them where they are missing.
+pub async fn closed_schemas(session: &Session, schemas: &[String]) -> Result<Vec<String>> {
+    let rows = session.rows(include_str!("sql/closed_schemas.sql"), &[&schemas]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 

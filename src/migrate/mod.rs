@@ -280,8 +280,7 @@ impl Work<'_> {
     async fn finalize(&self, job: JobId, targets: &[Target], report: &mut Report) -> Result<()> {
         let start = Instant::now();
         let planned = self.planned;
-        let mut last = sequence_values(&planned.source, &planned.names, &planned.missing_sequences());
-        last.extend(planned.owner.iter().map(|owner| schema::set_owner(self.table(), owner)));
+        let last = sequence_values(&planned.source, &planned.names, &planned.missing_sequences());
         let progress = |title: &str| self.progress.phase(title);
         schema::finalize(targets, job, &planned.constraints, &planned.indexes, &[], &progress).await?;
         report.phase("constraints and indexes", start);

@@ -19,7 +19,7 @@ use crate::plan::{
 use crate::reader::snapshot::Shares;
 use crate::reader::survey::{Finding, Survey, refuse_too_many};
 use crate::report::PlanReport;
-use crate::schema::{Point, refuse_too_many_locks};
+use crate::schema::{Point, refuse_too_many_locks, set_owner};
 
 /// The range that was asked for.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +78,6 @@ pub struct Planned {
     pub(super) pre_data: Vec<Statement>,
     pub(super) constraints: Vec<Statement>,
     pub(super) indexes: Vec<Statement>,
-    pub(super) owner: Option<String>,
     missing_sequences: Vec<QualifiedName>,
     pub(super) points: Vec<Point>,
     pub(super) new_chunks: u64,
@@ -136,17 +135,22 @@ impl Planned {
         let names = TargetNames::new(&source, sides.target_table.clone(), timescaledb_schema, &sides.place.taken);
         let key_first = new_chunks > KEY_AFTER_ROWS_CHUNKS;
         let sequences: Vec<&Sequence> = source.sequences.iter().filter(|s| missing_sequences.contains(&s.name)).collect();
-        let schemas = needed_schemas(&names, &missing.schemas, &sequences);
+        let integer_now = missing_integer_now(sides, &source).await?;
+        let schemas = needed_schemas(&names, &missing.schemas, &sequences, integer_now.as_ref());
+        refuse_schemas(sides, &schemas).await?;
         let schemas = read::missing_schemas(&sides.target, &schemas).await?;
         let mut pre_data = pre_data(&source, &layout, &names, &schemas, &sequences, key_first);
         // Types come behind their schemas and before the table.
         pre_data.splice(schemas.len()..schemas.len(), missing.statements);
-        create_integer_now(sides, &source, &mut pre_data).await?;
+        // The function that answers "now" usually reads the table itself, so it is made behind it.
+        let behind_table = pre_data.len().saturating_sub(1);
+        pre_data.splice(behind_table..behind_table, integer_now.map(|(_, statement)| statement));
+        // On the empty table: later PostgreSQL would ask whether the owner may create things among TimescaleDB's chunks.
+        let gives_away = sides.place.may_own_for_source_owner && sides.source_table.owner != sides.target_server.role;
+        pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source_table.owner)));
         let (constraints, indexes) = post_data(&source, &names, key_first)?;
 
-        let owner = (sides.place.may_own_for_source_owner && sides.source_table.owner != sides.target_server.role)
-            .then(|| sides.source_table.owner.clone());
-        let not_carried = not_carried(sides, &source, chunks, &missing_sequences);
+        let not_carried = not_carried(sides, &source, chunks, &sequences, &names);
         let cells = cells(&source, &layout, chunks, &findings);
         Ok(Planned {
             estimated_rows: cells.iter().map(|cell| cell.rows).sum(),
@@ -163,7 +167,6 @@ impl Planned {
             pre_data,
             constraints,
             indexes,
-            owner,
             missing_sequences,
             points,
             new_chunks,
@@ -438,30 +441,53 @@ async fn missing_sequences(target: &Session, source: &Hypertable) -> Result<Vec<
     Ok(missing)
 }
 
-fn needed_schemas(names: &TargetNames, types: &[String], sequences: &[&Sequence]) -> Vec<String> {
+fn needed_schemas(
+    names: &TargetNames,
+    types: &[String],
+    sequences: &[&Sequence],
+    integer_now: Option<&(QualifiedName, Statement)>,
+) -> Vec<String> {
     let mut schemas: Vec<String> = std::iter::once(names.table.schema.clone())
         .chain(types.iter().cloned())
         .chain(sequences.iter().map(|sequence| sequence.name.schema.clone()))
+        .chain(integer_now.map(|(function, _)| function.schema.clone()))
         .collect();
     schemas.sort_unstable();
     schemas.dedup();
     schemas
 }
 
-/// The function that answers "now" usually reads the table itself, so it is made behind it.
-async fn create_integer_now(sides: &Sides, source: &Hypertable, pre_data: &mut Vec<Statement>) -> Result<()> {
-    let Some(function) = integer_now_function(source) else { return Ok(()) };
+/// The function that answers "now" for an integer dimension, where the target lacks it.
+async fn missing_integer_now(sides: &Sides, source: &Hypertable) -> Result<Option<(QualifiedName, Statement)>> {
+    let Some(function) = integer_now_function(source) else { return Ok(None) };
     if read::function_definition(&sides.target, &function).await?.is_some() {
-        return Ok(());
+        return Ok(None);
     }
-    if let Some(definition) = read::function_definition(&sides.source, &function).await? {
-        let position = pre_data.len() - 1;
-        pre_data.insert(position, Statement::new(format!("create function {function}"), definition));
-    }
-    Ok(())
+    let definition = read::function_definition(&sides.source, &function).await?;
+    Ok(definition.map(|definition| {
+        let statement = Statement::new(format!("create function {function}"), definition);
+        (function, statement)
+    }))
 }
 
-fn not_carried(sides: &Sides, source: &Hypertable, chunks: &[Chunk], missing_sequences: &[QualifiedName]) -> Vec<NotCarried> {
+/// Types, sequences and functions may need other schemas than the table's.
+async fn refuse_schemas(sides: &Sides, schemas: &[String]) -> Result<()> {
+    let Some(schema) = read::closed_schemas(&sides.target, schemas).await?.into_iter().next() else { return Ok(()) };
+    let (schema, role) = (display_ident(&schema), &sides.target_server.role);
+    Err(Error::refused(format!("role {role} may not create anything in schema {schema} of the target, or the schema itself"))
+        .hint(format!(
+            "A type, sequence or function of {} belongs there: create it there first, or grant CREATE on the schema to the role.",
+            sides.source_table.name
+        )))
+}
+
+fn not_carried(
+    sides: &Sides,
+    source: &Hypertable,
+    chunks: &[Chunk],
+    made_sequences: &[&Sequence],
+    names: &TargetNames,
+) -> Vec<NotCarried> {
     let mut found = source.not_carried.clone();
     let owner = &sides.source_table.owner;
     if !sides.place.may_own_for_source_owner && *owner != sides.target_server.role {
@@ -481,7 +507,11 @@ fn not_carried(sides: &Sides, source: &Hypertable, chunks: &[Chunk], missing_seq
         found.push(NotCarried::new("invalid index", &index.name));
     }
     for sequence in source.sequences.iter().filter(|sequence| !sequence.identity) {
-        if !missing_sequences.contains(&sequence.name) && !sides.is_one_database() {
+        let is_made = made_sequences.iter().any(|made| made.name == sequence.name);
+        if is_made && sequence.column.is_some() && sequence.name.schema != names.table.schema {
+            found.push(NotCarried::new("sequence owner", format!("{} cannot belong to a table of another schema", sequence.name)));
+        }
+        if !is_made && !sides.is_one_database() {
             found.push(NotCarried::new("sequence value", format!("{} was there and is not moved", sequence.name)));
         }
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{ClosedDimension, OpenDimension};
-use crate::catalog::{Constraint, ConstraintKind, Dimension, Hypertable};
+use crate::catalog::{ConstraintKind, Dimension, Hypertable};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::pgcopy::{HashType, TimeType};
@@ -109,7 +109,7 @@ impl Layout {
                 return Err(Error::refused(format!("column {} would be two dimensions at once", display_ident(column)))
                     .hint("--hash-partitions takes a column that is not the time dimension."));
             }
-            for constraint in source.constraints.iter().filter(|constraint| is_unique(constraint)) {
+            for constraint in source.constraints.iter().filter(|constraint| constraint.kind != ConstraintKind::Check) {
                 if !constraint.columns.iter().any(|name| name == column) {
                     return Err(not_in_key(column, &constraint.name));
                 }
@@ -122,10 +122,6 @@ impl Layout {
         }
         Ok(())
     }
-}
-
-fn is_unique(constraint: &Constraint) -> bool {
-    matches!(constraint.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique)
 }
 
 fn not_in_key(column: &str, key: &str) -> Error {

@@ -5,6 +5,7 @@
 
 mod command_line;
 mod community;
+mod definitions;
 mod harness;
 mod layouts;
 mod refusals;

@@ -14,6 +14,8 @@ where tgrelid = $1 and not tgisinternal and tgname not in ('ts_insert_blocker', 
 union all
 select 'row-level security', 'enabled' from relation where relrowsecurity
 union all
+select 'row-level security', 'forced' from relation where relforcerowsecurity
+union all
 select 'policy', polname from pg_catalog.pg_policy where polrelid = $1
 union all
 select 'grants', array_to_string(relacl, ', ') from relation

@@ -17,7 +17,12 @@ select
         where class.relnamespace = namespace.oid
     ) as taken,
     coalesce((
+        -- To give the table away, and to go on working with it.
         select pg_has_role(role.oid, case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end)
+            and pg_has_role(role.oid, 'usage')
+            -- PostgreSQL asks this of the new owner, unless a superuser gives.
+            and (coalesce(has_schema_privilege(role.oid, namespace.oid, 'create'), false)
+                or (select rolsuper from pg_catalog.pg_roles where rolname = current_user))
         from pg_catalog.pg_roles role where role.rolname = $3
     ), false) as may_own_for_source_owner
 from (values (1)) one

@@ -21,9 +21,10 @@ select
     type.oid::bigint as oid,
     namespace.nspname as schema,
     type.typname as name,
-    case when type.typcategory = 'A' and type.typelem <> 0 then 'a' else type.typtype::text end as kind,
-    case when type.typcategory = 'A' then type.typelem::bigint
-        when type.typtype = 'd' then type.typbasetype::bigint
+    case when type.typtype <> 'd' and type.typcategory = 'A' and type.typelem <> 0 then 'a' else type.typtype::text end as kind,
+    -- A domain over an array is in the arrays' category too, without an element of its own.
+    case when type.typtype = 'd' then type.typbasetype::bigint
+        when type.typcategory = 'A' then type.typelem::bigint
         when type.typtype in ('r', 'm') then range.rngsubtype::bigint end as inner_oid,
     type.typsend::oid <> 0 and type.typreceive::oid <> 0 as has_binary,
     (
@@ -37,7 +38,8 @@ select
     coalesce((select class.relkind <> 'c' from pg_catalog.pg_class class where class.oid = type.typrelid), false) as of_table,
     case when type.typtype = 'd' then format_type(type.typbasetype, type.typtypmod) end as base,
     type.typnotnull as not_null,
-    type.typdefault as default,
+    -- Its own text is as qualified as its author's search_path made it.
+    coalesce(pg_get_expr(type.typdefaultbin, 'pg_catalog.pg_type'::regclass), type.typdefault) as default,
     case when type.typtype = 'd' and type.typcollation <> base.typcollation
         then format('%I.%I', collation_schema.nspname, "collation".collname) end as collation,
     (
