@@ -100,7 +100,7 @@ impl Session {
                     .hint("connect_timeout=SECONDS in the conninfo, or PGCONNECT_TIMEOUT, gives it longer.")
             })
             .and_then(|connected| connected)
-            .map_err(|error| hint_on_tls(error))?;
+            .map_err(hint_on_certificates)?;
         let cancel = client.cancel_token();
         let original = Original { search_path: String::new(), time_zone: String::new() };
         let mut session = Session { client, cancel, side, endpoint, original };
@@ -177,7 +177,7 @@ impl Session {
         Canceller { token: self.cancel.clone() }
     }
 
-    /// The statements that make the next names be looked up as the role itself would; undo with [`Session::unask`].
+    /// The statement that makes names and times be read as the role's own session would, for this transaction.
     fn as_the_role_sees(&self) -> String {
         let (path, zone) = (quote_literal(&self.original.search_path), quote_literal(&self.original.time_zone));
         format!("select set_config('search_path', {path}, true), set_config('TimeZone', {zone}, true)")
@@ -267,9 +267,8 @@ impl std::ops::Deref for Target {
     }
 }
 
-fn hint_on_tls(error: Error) -> Error {
-    let about_tls = error.summary().contains("certificate") || error.summary().contains("TLS");
-    if about_tls && error.hint_text().is_none() {
+fn hint_on_certificates(error: Error) -> Error {
+    if error.summary().contains("invalid peer certificate") {
         error.hint(
             "Certificates are verified whenever TLS is used: name the CA file in PGSSLROOTCERT, or, on a network that \
              needs no TLS, add sslmode=disable.",
