@@ -6,6 +6,7 @@
 mod command_line;
 mod community;
 mod definitions;
+mod documents;
 mod harness;
 mod layouts;
 mod refusals;
