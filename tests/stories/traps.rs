@@ -1,6 +1,8 @@
 //! What silently loses or changes rows, on the servers that Debian has: every trap is set, and nothing is lost.
 
-use crate::harness::{Role, Server, Story};
+use tokio_postgres::Client;
+
+use crate::harness::{Role, Run, Server, Story};
 
 /// Two days of rows, an hour apart, in chunks of twelve hours.
 const METRICS: &str = "
@@ -374,4 +376,171 @@ fn ordinary_roles_with_the_least_privileges_are_enough() {
     let owner = "select tableowner from pg_tables where tablename = 'metrics'";
     assert_eq!(story.target.value(owner), writer.name);
     story.target.run(&format!("drop owned by {}", writer.name));
+}
+
+/// Whether so many sessions of hypercopy wait for a lock on this relation.
+fn waits_for(relation: &str, sessions: usize) -> String {
+    format!(
+        "select count(*) = {sessions} from pg_locks join pg_stat_activity using (pid)
+         where not granted and relation = '{relation}'::regclass and datname = current_database()
+             and application_name like 'hypercopy%'"
+    )
+}
+
+/// The name of a chunk's index on time.
+fn time_index(chunk: &str) -> String {
+    format!("{}_metrics_time_idx", chunk.trim_start_matches("_timescaledb_internal."))
+}
+
+/// The name of the chunk that holds this moment.
+fn chunk_of(story: &Story, time: &str) -> String {
+    story.source.value(&format!("select tableoid::regclass from metrics where time = '{time}'"))
+}
+
+#[test]
+fn what_would_take_rows_away_waits_until_the_copy_has_ended_and_new_rows_do_not() {
+    let story = metrics("locks");
+    let expected = story.source.multiset("metrics");
+    story.target.run(
+        "create function gate() returns event_trigger language plpgsql as
+             'begin perform pg_advisory_xact_lock_shared(4711); end';
+         create event trigger gate on ddl_command_start when tag in ('CREATE TABLE') execute function gate();
+         select pg_advisory_lock(4711)",
+    );
+    let child = story.spawn(&["migrate", "metrics", "--chunk-interval", "1 hour", "--json"]);
+    story.target.wait_until(
+        "hypercopy has its snapshot and begins to write",
+        "select exists (select from pg_stat_activity where datname = current_database()
+             and application_name like 'hypercopy%' and wait_event_type = 'Lock')",
+    );
+    let chunk = chunk_of(&story, "2025-03-01");
+    for taking in [
+        "truncate metrics".to_string(),
+        "select drop_chunks('metrics', older_than => timestamptz '2026-01-01')".into(),
+        format!("truncate {chunk}"),
+        format!("drop table {chunk}"),
+        format!("cluster {chunk} using {}", time_index(&chunk)),
+        "alter table metrics drop column note".into(),
+        "drop table metrics".into(),
+    ] {
+        let error = story.source.try_query(&format!("set lock_timeout = '1ms'; {taking}")).unwrap_err();
+        assert_eq!(error.code().map(|code| code.code()), Some("55P03"), "{taking}: {error:?}");
+    }
+    story.source.run(
+        "set lock_timeout = '10s'; insert into metrics values ('2025-03-01 00:30Z', 9, 9, 'later'), ('2025-07-01', 9, 9, 'in a new chunk');
+         update metrics set note = 'changed' where device = 1; delete from metrics where device = 2",
+    );
+    story.target.run("select pg_advisory_unlock(4711)");
+    let run = Run::of(child.wait_with_output().unwrap());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(story.target.multiset("metrics"), expected, "the snapshot's rows, all of them and no others");
+    story.source.run("truncate metrics");
+}
+
+fn exclusive_lock(relation: &str) -> String {
+    format!("begin; lock table {relation} in access exclusive mode")
+}
+
+/// Lets whoever waits for the relation have it once, and locks it again behind them.
+fn hand_over(story: &Story, holder: Client, relation: &str) -> Client {
+    let (next, observer) = (story.source.session(), story.source.session());
+    let is_queued = format!(
+        "select count(*) > 0 from pg_locks where not granted and mode = 'AccessExclusiveLock'
+             and relation = '{relation}'::regclass and database = (select oid from pg_database where datname = current_database())"
+    );
+    story.source.wait(async {
+        let release = async {
+            while !observer.query_one(&is_queued, &[]).await.unwrap().get::<_, bool>(0) {}
+            holder.batch_execute("commit").await.unwrap();
+        };
+        let lock = exclusive_lock(relation);
+        let (locked, ()) = tokio::join!(next.batch_execute(&lock), release);
+        locked.unwrap();
+    });
+    next
+}
+
+/// Brings a migration to where it has locked the table it knows and exports its snapshot next, has a chunk born there
+/// that its locks do not cover, and runs `change` on it in a transaction that commits behind the export.
+#[track_caller]
+fn chunk_changes_between_lock_and_export(name: &str, change: &str) {
+    let story = metrics(name);
+    let last = chunk_of(&story, "2025-03-02 23:00Z");
+    let writer = story.source.session();
+    let run = |session: &Client, sql: &str| story.source.wait(session.batch_execute(sql)).unwrap();
+
+    let mut holder = story.source.session();
+    run(&holder, &exclusive_lock(&last));
+    let child = story.spawn(&["migrate", "metrics", "--json", "-j", "2"]);
+    let waits = waits_for(&last, 1);
+    story.source.wait_until("the look at the chunks waits", &waits);
+    // Each lock that the look takes is let through, until the sessions wait where they lock the table.
+    let is_locking = waits.replace("= 1", "> 0") + " and query like 'begin isolation%'";
+    while story.source.value(&is_locking) != "t" {
+        holder = hand_over(&story, holder, &last);
+        story.source.wait_until("the next lock is waited for", &waits.replace("= 1", "> 0"));
+    }
+    story.source.wait_until("all three sessions wait for the table's last chunk", &waits_for(&last, 3));
+
+    run(
+        &writer,
+        "insert into metrics select '2025-03-05 00:00+00'::timestamptz + n * interval '1 minute', n, n, 'born' from generate_series(0, 99) n",
+    );
+    let born = chunk_of(&story, "2025-03-05 00:00Z");
+    run(&writer, &format!("begin; {}", change.replace("{born}", &born).replace("{index}", &time_index(&born))));
+    run(&holder, "commit");
+    story.source.wait_until("the chunk that the snapshot shows is waited for", &waits_for(&born, 1));
+    run(&writer, "commit");
+
+    let ended = Run::of(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(ended.json()["rows"], 148, "the 48 rows and the 100, wherever these are now");
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+}
+
+/// Moves the rows of the chunk into one that was there before, in the same transaction: a snapshot from before its
+/// commit shows neither the ones nor the others.
+const MOVE: &str = "insert into metrics select time - interval '4 days', device, value, 'moved' from {born}";
+
+#[test]
+fn a_chunk_truncated_between_lock_and_export_makes_the_protocol_begin_again() {
+    chunk_changes_between_lock_and_export("truncated", &format!("{MOVE}; truncate {{born}}"));
+}
+
+#[test]
+fn a_chunk_dropped_between_lock_and_export_makes_the_protocol_begin_again() {
+    chunk_changes_between_lock_and_export(
+        "dropped",
+        &format!("{MOVE}; select drop_chunks('metrics', newer_than => timestamptz '2025-03-04')"),
+    );
+}
+
+#[test]
+fn a_chunk_rewritten_between_lock_and_export_loses_nothing() {
+    chunk_changes_between_lock_and_export("rewritten", "cluster {born} using {index}");
+}
+
+#[test]
+fn a_lock_that_is_waited_for_is_not_given_up_for_the_roles_timeouts() {
+    let story = metrics("patience");
+    set_in_databases(
+        &story,
+        &[("statement_timeout", "'20ms'"), ("lock_timeout", "'20ms'"), ("transaction_timeout", "'20ms'")],
+    );
+    let holder = story.source.session();
+    let chunk = chunk_of(&story, "2025-03-01");
+    let lock = format!(
+        "set statement_timeout = 0; set transaction_timeout = 0; begin; lock table {chunk} in access exclusive mode"
+    );
+    story.source.wait(holder.batch_execute(&lock)).unwrap();
+    let child = story.spawn(&["migrate", "metrics", "--json"]);
+    story.source.wait_until(
+        "hypercopy has waited longer than the role's timeouts",
+        "select exists (select from pg_stat_activity where datname = current_database() and application_name like 'hypercopy%'
+             and wait_event_type = 'Lock' and clock_timestamp() - query_start > '100 ms')",
+    );
+    story.source.wait(holder.batch_execute("commit")).unwrap();
+    let run = Run::of(child.wait_with_output().unwrap());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
 }
