@@ -73,9 +73,11 @@ enum Library {
 }
 
 /// What the role's own session would have had; names and times on the command line are read under these.
+#[derive(Default)]
 struct Original {
     search_path: String,
     time_zone: String,
+    date_style: String,
 }
 
 impl Session {
@@ -102,7 +104,7 @@ impl Session {
             .and_then(|connected| connected)
             .map_err(hint_on_certificates)?;
         let cancel = client.cancel_token();
-        let original = Original { search_path: String::new(), time_zone: String::new() };
+        let original = Original::default();
         let mut session = Session { client, cancel, side, endpoint, original };
         session.pin_settings(library).await?;
         Ok(session)
@@ -112,8 +114,9 @@ impl Session {
         // It works only before the first other statement; a role may have it on.
         let disable_load = if library == Library::Plain { "on" } else { "off" };
         self.batch(&format!("set timescaledb.disable_load = {disable_load}")).await?;
-        let row = self.row("select current_setting('search_path'), current_setting('TimeZone')", &[]).await?;
-        self.original = Original { search_path: row.get(0), time_zone: row.get(1) };
+        let sql = "select current_setting('search_path'), current_setting('TimeZone'), current_setting('DateStyle')";
+        let row = self.row(sql, &[]).await?;
+        self.original = Original { search_path: row.get(0), time_zone: row.get(1), date_style: row.get(2) };
         let read_only = if self.side == Side::Source { "on" } else { "off" };
         // Twice: the first look at pg_settings may be what loads TimescaleDB and brings its settings.
         for _ in 0..2 {
@@ -179,11 +182,14 @@ impl Session {
 
     /// The statement that makes names and times be read as the role's own session would, for this transaction.
     fn as_the_role_sees(&self) -> String {
-        let (path, zone) = (quote_literal(&self.original.search_path), quote_literal(&self.original.time_zone));
-        format!("select set_config('search_path', {path}, true), set_config('TimeZone', {zone}, true)")
+        let Original { search_path, time_zone, date_style } = &self.original;
+        let set = |name: &str, value: &str| format!("set_config('{name}', {}, true)", quote_literal(value));
+        let settings = [set("search_path", search_path), set("TimeZone", time_zone), set("DateStyle", date_style)];
+        format!("select {}", settings.join(", "))
     }
 
-    /// The rows of a query that is run under the role's own `search_path` and `TimeZone`, as psql would run it.
+    /// The rows of a query that is run under the role's own `search_path`, `TimeZone` and `DateStyle`, as psql would
+    /// run it.
     pub async fn rows_as_role(&self, sql: &str, params: Params<'_>) -> Result<Vec<tokio_postgres::Row>> {
         self.batch(&format!("begin read only; {}", self.as_the_role_sees())).await?;
         let rows = self.rows(sql, params).await;

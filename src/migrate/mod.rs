@@ -349,18 +349,6 @@ impl Work<'_> {
     }
 }
 
-/// Says what a run that ended behind its first commit has left on the target, and how to be rid of it.
-pub fn explain_leftovers(error: Error, report: &Report) -> Error {
-    match (report.job, &report.target, error.hint_text()) {
-        (Some(job), Some(target), None) => error.hint(format!(
-            "Job {} has made {table} on the target and left it unfinished: run \"drop table {table}\" there before you try again.",
-            job.0,
-            table = target.table,
-        )),
-        _ => error,
-    }
-}
-
 /// What `pg_stat_activity` shows of us, without our own name.
 fn role(table: &QualifiedName) -> String {
     format!("migrate {table}")

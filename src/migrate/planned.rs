@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::look::Sides;
 use super::{Request, Snapshot};
-use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, Type, read};
+use crate::catalog::{Chunk, Column, Hypertable, NotCarried, Sequence, Type, read};
 use crate::connect::{Session, Source};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
@@ -101,6 +101,7 @@ impl Planned {
         let chunks = &snapshot.chunks;
         refuse_unreadable_chunks(sides, chunks)?;
         let source = describe(sides, snapshot).await?;
+        refuse_virtual_columns(sides, &source)?;
         let encoding = &sides.source_server.encoding;
         let partitioning = partitioning(request, sides).await?;
         let layout = Layout::resolve(&source, &partitioning, encoding)?;
@@ -320,6 +321,18 @@ fn refuse_unreadable_chunks(sides: &Sides, chunks: &[Chunk]) -> Result<()> {
             .hint("Set timescaledb.license = 'timescale' there, with a build that has it."));
     }
     Ok(())
+}
+
+/// PostgreSQL 18 was the first to have them.
+fn refuse_virtual_columns(sides: &Sides, source: &Hypertable) -> Result<()> {
+    let is_virtual = |column: &&Column| column.generated.as_deref() == Some("v");
+    match source.columns.iter().find(is_virtual) {
+        Some(column) if sides.target_server.postgresql_number < 180_000 => {
+            Err(Error::refused(format!("column {} is generated virtually, which the target's PostgreSQL {} cannot do", display_ident(&column.name), sides.target_server.postgresql))
+                .hint("Make it a stored one on the source, drop it there, or choose a target with PostgreSQL 18 or newer."))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One index probe.

@@ -196,3 +196,29 @@ fn a_signal_ends_the_run_and_every_session_of_it() {
         assert_eq!(story.target.value("select to_regclass('metrics') is null"), "t");
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_signal_in_the_middle_of_the_copy_says_what_it_leaves() {
+    let story = metrics("midway");
+    story.migrate("metrics", &["--as", "earlier"]);
+    let holder = story.target.session();
+    // Every task begins by its row in the ledger.
+    story.target.wait(holder.batch_execute("begin; lock table _hypercopy.task in exclusive mode")).unwrap();
+    let child = story.spawn(&["migrate", "metrics", "-j", "2", "--json"]);
+    let copying = WAITING.replace("wait_event_type", "application_name like '%copy in%' and wait_event_type");
+    story.target.wait_until("a worker waits", &copying);
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(killed.unwrap().success());
+    let run = Run::of(child.wait_with_output().unwrap());
+    assert_eq!(run.code, 130, "{}", run.stderr);
+    let left = "Job 2 has made public.metrics on the target and left it unfinished";
+    assert!(run.stderr.contains(left), "{}", run.stderr);
+    assert!(run.json()["error"]["hint"].as_str().unwrap().contains(left));
+    story.source.assert_nothing_left();
+    story.target.assert_nothing_left();
+    story.target.wait(holder.batch_execute("rollback")).unwrap();
+    assert_eq!(story.target.value("select count(*) from metrics"), "0", "no task was committed");
+    story.target.run("drop table public.metrics");
+    story.migrate("metrics", &[]);
+}

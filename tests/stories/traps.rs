@@ -544,3 +544,55 @@ fn a_lock_that_is_waited_for_is_not_given_up_for_the_roles_timeouts() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
 }
+
+#[test]
+fn names_and_times_on_the_command_line_are_read_as_psql_would() {
+    let story = Story::new("as_psql");
+    story.source.run(
+        "create schema app;
+         create table app.metrics (time timestamptz not null, n int); select create_hypertable('app.metrics', 'time');
+         insert into app.metrics select '2025-01-30 00:00+00'::timestamptz + n * interval '1 hour', n from generate_series(0, 99) n",
+    );
+    set_in_databases(
+        &story,
+        &[("search_path", "app, public"), ("timezone", "'Asia/Kathmandu'"), ("datestyle", "'SQL, DMY'")],
+    );
+    let report = story.migrate("metrics", &["--from", "01/02/2025 00:00", "--until", "2025-02-02 00:00+00"]);
+    assert_eq!(report["target"]["table"], "app.metrics");
+    assert_eq!(report["plan"]["range"], "[2025-01-31 18:15:00+00, 2025-02-02 00:00:00+00)");
+    let copied = "select min(time) at time zone 'UTC' || ' ' || count(*) from app.metrics";
+    assert_eq!(story.target.value(copied), "2025-01-31 19:00:00 29");
+}
+
+#[test]
+fn virtual_columns_are_computed_again_or_refused() {
+    let Some(story) = Story::between(Server::Sid, Server::Sid, "virtual") else { return };
+    story.source.run(
+        "create table metrics (time timestamptz not null, a int, twice int generated always as (a * 2) virtual, b text);
+         select create_hypertable('metrics', 'time');
+         insert into metrics values ('2025-03-01', 1, default, 'x'), ('2025-05-01', null, default, 'y')",
+    );
+    story.migrate("metrics", &["--verify", "checksum"]);
+    let kind = "select attgenerated from pg_attribute where attrelid = 'metrics'::regclass and attname = 'twice'";
+    assert_eq!(story.target.value(kind), "v");
+    let Some(older) = Story::between(Server::Sid, Server::Trixie, "virtual_older") else { return };
+    let onto_older = Story { source: story.source, target: older.target };
+    onto_older.assert_refused(&["metrics"], "column twice is generated virtually");
+}
+
+#[test]
+fn settings_that_hide_rows_hide_none_on_the_newest_release_either() {
+    let Some(story) = Story::between(Server::Sid, Server::Sid, "hiding_sid") else { return };
+    story.source.run(METRICS);
+    set_in_databases(
+        &story,
+        &[
+            ("timescaledb.restoring", "on"),
+            ("timescaledb.enable_columnarscan", "off"),
+            ("timescaledb.enable_optimizations", "off"),
+            ("session_replication_role", "replica"),
+        ],
+    );
+    let report = story.migrate("metrics", &["--chunk-interval", "1 day"]);
+    assert_eq!((&report["rows"], &report["target_chunks"]), (&48.into(), &2.into()));
+}

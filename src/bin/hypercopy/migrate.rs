@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hypercopy::error::{Context, Error, Kind, Result};
-use hypercopy::migrate::{Cancellers, Migration, Request, explain_leftovers};
+use hypercopy::migrate::{Cancellers, Migration, Request};
 use hypercopy::progress::Progress;
 use hypercopy::report::Report;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,7 +33,7 @@ pub async fn execute(request: Request, dry_run: bool, options: &OutputArguments)
         cancellers.cancel_all().await;
     }
     watcher.stop();
-    let ended = ended.map_err(|error| explain_leftovers(error, &report));
+    let ended = ended.map_err(|error| report.explain_leftovers(error));
     if let Err(error) = &ended {
         report.fail(error);
     }
