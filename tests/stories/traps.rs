@@ -30,21 +30,25 @@ fn set_in_databases(story: &Story, settings: &[(&str, &str)]) {
 
 #[test]
 fn settings_that_hide_rows_of_hypertables_hide_none() {
-    for hidden_by in [
-        &[("timescaledb.restoring", "on")][..],
-        &[("timescaledb.disable_load", "on")],
-        &[
-            ("timescaledb.enable_transparent_decompression", "off"),
-            ("timescaledb.enable_columnarscan", "off"),
-            ("timescaledb.enable_optimizations", "off"),
-            ("row_security", "on"),
-        ],
+    let story = metrics("hiding");
+    for (target, hidden_by) in [
+        ("restoring", &[("timescaledb.restoring", "on")][..]),
+        ("unloaded", &[("timescaledb.restoring", "off"), ("timescaledb.disable_load", "on")]),
+        (
+            "optimized",
+            &[
+                ("timescaledb.disable_load", "off"),
+                ("timescaledb.enable_transparent_decompression", "off"),
+                ("timescaledb.enable_columnarscan", "off"),
+                ("timescaledb.enable_optimizations", "off"),
+                ("row_security", "on"),
+            ],
+        ),
     ] {
-        let story = metrics("hiding");
         set_in_databases(&story, hidden_by);
-        let report = story.migrate("metrics", &["--chunk-interval", "1 day"]);
-        assert_eq!(report["rows"], 48, "{hidden_by:?}");
-        assert_eq!(report["target_chunks"], 2, "{hidden_by:?}");
+        let report = story.migrate("metrics", &["--chunk-interval", "1 day", "--as", target]);
+        assert_eq!(report["rows"], 48, "{target}");
+        assert_eq!(report["target_chunks"], 2, "{target}");
     }
 }
 
