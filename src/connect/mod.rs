@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{CancelToken, Client, CopyInSink, CopyOutStream};
 
@@ -120,7 +121,7 @@ impl Session {
         let read_only = if self.side == Side::Source { "on" } else { "off" };
         // Twice: the first look at pg_settings may be what loads TimescaleDB and brings its settings.
         for _ in 0..2 {
-            self.rows(include_str!("session_settings.sql"), &[&read_only]).await?;
+            self.rows(include_str!("session_settings.sql"), &[&read_only]).await.map_err(explain_setting)?;
         }
         Ok(())
     }
@@ -270,6 +271,18 @@ impl std::ops::Deref for Target {
 
     fn deref(&self) -> &Session {
         &self.0
+    }
+}
+
+/// Some settings are a superuser's to set, also back to what they are by default.
+fn explain_setting(error: Error) -> Error {
+    match error.sqlstate() {
+        Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => {
+            Error::refused("the role or the database has a setting that can hide rows, and the role may not set it back")
+                .caused_by(error)
+                .hint("Reset it by \"alter role … reset\" or \"alter database … reset\" as a superuser, or use another role.")
+        }
+        _ => error,
     }
 }
 

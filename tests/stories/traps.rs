@@ -53,6 +53,19 @@ fn settings_that_hide_rows_of_hypertables_hide_none() {
 }
 
 #[test]
+fn a_hiding_setting_that_the_role_may_not_undo_is_refused() {
+    let role = Role::create(Server::Trixie, "bound");
+    let story = metrics("bound");
+    story.source.run(&format!("grant select on metrics to {}", role.name));
+    set_in_databases(&story, &[("timescaledb.restoring", "on")]);
+    let source = role.conninfo(&story.source);
+    story.assert_refused(
+        &["metrics", "--source", &source],
+        "permission denied to set parameter \"timescaledb.restoring\"",
+    );
+}
+
+#[test]
 fn triggers_that_do_not_fire_for_replicas_do_not_leave_the_rows_that_make_chunks() {
     let story = Story::new("replica");
     story.source.run(
