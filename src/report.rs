@@ -294,16 +294,15 @@ impl Report {
         self.engine = EngineReport::now();
     }
 
-    /// Adds to an error that has no hint of its own what a run that failed behind its first commit leaves, and how to be
-    /// rid of it.
+    /// Adds to an error what a run that failed behind its first commit leaves, and how to be rid of it.
     pub fn explain_leftovers(&self, error: Error) -> Error {
-        match (self.job, &self.target, error.hint_text()) {
-            (Some(job), Some(EndReport { table, .. }), None) => error.hint(format!(
-                "Job {} has made {table} on the target and left it unfinished: run \"drop table {table}\" there before you try again.",
-                job.0
-            )),
-            _ => error,
-        }
+        let (Some(job), Some(EndReport { table, .. })) = (self.job, &self.target) else { return error };
+        let leftovers = format!(
+            "Job {} has made {table} on the target and left it unfinished: run \"drop table {table}\" there before you try again.",
+            job.0
+        );
+        let hint = error.hint_text().map(|hint| format!("{hint} {leftovers}"));
+        error.hint(hint.unwrap_or(leftovers))
     }
 
     /// Seconds of a phase; 0 where it was not reached.

@@ -18,9 +18,14 @@ use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
 use crate::ledger::{self, JobId, JobIdentity};
 use crate::plan::{ClosedDimension, Layout, Statement, sql_value};
 
+/// The advisory lock under which jobs begin one after the other; the number is the bytes of "hypercop".
+const BEGIN_LOCK: i64 = 0x6879_7065_7263_6f70;
+
 /// Runs `statements` and writes the job's row, in one transaction. When it fails nothing of it is there.
 pub async fn begin(target: &Target, statements: &[Statement], job: &JobIdentity<'_>) -> Result<JobId> {
     target.batch("begin isolation level read committed read write; set local synchronous_commit = on").await?;
+    // "if not exists" is no protection against another session that makes the same at the same time.
+    target.batch(&format!("select pg_catalog.pg_advisory_xact_lock({BEGIN_LOCK})")).await?;
     ledger::create(target).await?;
     for statement in statements {
         run(target, statement).await?;

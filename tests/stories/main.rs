@@ -5,6 +5,7 @@
 
 mod command_line;
 mod community;
+mod concurrency;
 mod definitions;
 mod documents;
 mod harness;

@@ -1,0 +1,330 @@
+//! Others at work while rows are copied: writers and DDL on the source, a second engine, administrators who end
+//! backends, a target that crashes.
+//!
+//! Nothing sleeps: a run is held by a lock that the story owns, and is known to be held when the server says so.
+
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use hypercopy::cluster::{Cluster, Installation, Release, Settings};
+use tokio_postgres::Client;
+
+use crate::harness::{Database, Run, Story};
+
+/// 23 MB in four chunks of one day: more than sockets and channels hold, and enough for several tasks.
+const METRICS: &str = "
+    create function gate() returns boolean language plpgsql as 'begin return true; end';
+    create table metrics (time timestamptz not null, device int not null, note text, constraint gated check (gate()));
+    alter table metrics alter column note set storage external;
+    select create_hypertable('metrics', 'time', chunk_time_interval => interval '1 day');
+    insert into metrics
+    select '2025-03-01'::timestamptz + n * interval '5 minutes', n % 7, repeat(chr(97 + n % 26), 20000)
+    from generate_series(0, 1151) n;";
+
+/// On the target the check of every row waits while the gate is closed.
+const GATE: &str = "
+    create function gate() returns boolean language plpgsql as
+    'begin perform pg_advisory_xact_lock_shared(42); return true; end';";
+
+/// What the ledger makes when it is missing, so that it can be locked before there is a job.
+const LEDGER: &str = include_str!("../../src/ledger/sql/create.sql");
+
+/// A session that keeps a lock until it is told to open, or dropped.
+struct Hold<'a> {
+    database: &'a Database,
+    session: Client,
+}
+
+impl Hold<'_> {
+    fn new<'a>(database: &'a Database, sql: &str) -> Hold<'a> {
+        let hold = Hold { database, session: database.session() };
+        hold.run(sql);
+        hold
+    }
+
+    /// No row of a table with [`GATE`] is stored any more.
+    fn gate(database: &Database) -> Hold<'_> {
+        Hold::new(database, "select pg_advisory_lock(42)")
+    }
+
+    /// No task is claimed any more.
+    fn ledger(database: &Database) -> Hold<'_> {
+        database.run(LEDGER);
+        Hold::new(database, "begin; lock table _hypercopy.task in share mode")
+    }
+
+    /// Runs statements in the session that holds.
+    #[track_caller]
+    fn run(&self, sql: &str) {
+        self.database.wait(self.session.batch_execute(sql)).expect("the holding session works");
+    }
+
+    /// Lets everybody through.
+    fn open(self) {}
+}
+
+/// A story whose target waits at the gate.
+fn gated(name: &str) -> Story {
+    let story = Story::new(name);
+    story.source.run(METRICS);
+    story.target.run(GATE);
+    story
+}
+
+#[track_caller]
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what} does not come about");
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until so many of the engine's sessions on this database wait for a lock.
+#[track_caller]
+fn wait_until_held(database: &Database, sessions: usize) {
+    let sql = "select count(*) from pg_stat_activity \
+               where datname = current_database() and application_name like 'hypercopy%' and wait_event_type = 'Lock'";
+    wait_until("the engine at a lock", || database.value(sql).parse::<usize>().unwrap() >= sessions);
+}
+
+/// Waits for the end of a run, which must come.
+#[track_caller]
+fn end(child: Child) -> Run {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let id = child.id();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    match receiver.recv_timeout(Duration::from_secs(30)) {
+        Ok(output) => Run::of(output.expect("the program can be waited for")),
+        Err(_) => {
+            let _ = std::process::Command::new("kill").arg(id.to_string()).status();
+            panic!("the program does not end");
+        }
+    }
+}
+
+#[test]
+fn ddl_on_the_source_waits_while_writers_go_on() {
+    let story = gated("ddl_waits");
+    let gate = Hold::gate(&story.target);
+    let before = story.source.multiset("metrics");
+    let child = story.spawn(&["migrate", "metrics", "--json", "-j", "2", "--verify", "checksum"]);
+    wait_until_held(&story.target, 2);
+
+    let chunk = story.source.value("select show_chunks('metrics')::text order by 1 limit 1");
+    let session = story.source.session();
+    story.source.wait(session.batch_execute("set lock_timeout = '20ms'")).unwrap();
+    for ddl in [
+        "select drop_chunks('metrics', older_than => '2025-03-03'::timestamptz)",
+        "truncate metrics",
+        "drop table metrics",
+        "alter table metrics add column more int",
+        "alter table metrics alter column device type bigint",
+        "alter table metrics rename column note to remark",
+        &format!("truncate {chunk}"),
+        &format!("drop table {chunk}"),
+        &format!("vacuum full {chunk}"),
+    ] {
+        let error = story.source.wait(session.batch_execute(ddl)).expect_err(ddl);
+        assert_eq!(error.code().map(|code| code.code()), Some("55P03"), "{ddl}: {error:?}");
+    }
+    story.source.run(
+        "insert into metrics values ('2025-03-01', 99, 'an old chunk'), ('2031-01-01', 99, 'a new chunk');
+         update metrics set note = 'changed' where time = '2025-03-02';
+         delete from metrics where time >= '2025-03-03' and time < '2025-03-03 01:00';",
+    );
+
+    gate.open();
+    let run = end(child);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(story.target.multiset("metrics"), before, "what was copied is the snapshot");
+    assert_ne!(story.source.multiset("metrics"), before);
+    story.source.assert_nothing_left();
+    story.target.assert_nothing_left();
+}
+
+#[test]
+fn a_second_engine_for_the_same_table_is_refused() {
+    let story = gated("second_engine");
+    let gate = Hold::gate(&story.target);
+    let child = story.spawn(&["migrate", "metrics", "--json"]);
+    wait_until_held(&story.target, 1);
+    let second = story.hypercopy(&["migrate", "metrics"]);
+    assert_eq!(second.code, 3, "{}", second.stderr);
+    assert!(second.stderr.contains("metrics exists on the target"), "{}", second.stderr);
+    gate.open();
+    let run = end(child);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+}
+
+#[test]
+fn of_two_engines_that_begin_together_one_wins() {
+    let story = gated("begin_together");
+    // Somebody is about to make the ledger's schema: both engines have looked and wait to begin.
+    let hold = Hold::new(&story.target, "begin; create schema _hypercopy");
+    let children = [0, 1].map(|_| story.spawn(&["migrate", "metrics", "--json"]));
+    wait_until_held(&story.target, 2);
+    hold.open();
+    let runs = children.map(end);
+    let winner = runs.iter().filter(|run| run.code == 0).count();
+    let codes = runs.each_ref().map(|run| (run.code, &run.stderr));
+    assert_eq!(winner, 1, "{codes:?}");
+    let loser = runs.iter().find(|run| run.code != 0).unwrap();
+    assert_eq!(loser.code, 5, "{}", loser.stderr);
+    assert!(loser.stderr.contains("\"metrics\" already exists"), "{}", loser.stderr);
+    assert!(!loser.stderr.contains("drop table"), "the other one's table is not to be dropped: {}", loser.stderr);
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+    story.target.assert_nothing_left();
+}
+
+#[test]
+fn engines_for_different_tables_begin_together() {
+    let story = gated("different_tables");
+    let hold = Hold::new(&story.target, "begin; create schema _hypercopy");
+    let children = ["one", "two"].map(|name| story.spawn(&["migrate", "metrics", "--as", name, "--json"]));
+    wait_until_held(&story.target, 2);
+    hold.open();
+    for run in children.map(end) {
+        assert_eq!(run.code, 0, "{}", run.stderr);
+    }
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("one"));
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("two"));
+}
+
+/// Ends the backends of this role while rows are copied, and answers the run.
+fn terminate(story: &Story, database: &Database, role: &str) -> Run {
+    let gate = Hold::gate(&story.target);
+    let child = story.spawn(&["migrate", "metrics", "--json", "-j", "2"]);
+    wait_until_held(&story.target, 2);
+    let ended = database.value(&format!(
+        "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+         where datname = current_database() and application_name = 'hypercopy {role}'"
+    ));
+    assert_eq!(ended, "1", "there is one session {role}");
+    gate.open();
+    end(child)
+}
+
+#[test]
+fn a_backend_that_is_terminated_ends_the_run() {
+    let story = gated("terminated");
+    let source = [("migrate copy out 1", 4)].map(|(role, code)| (&story.source, role, code));
+    let target = [("migrate public.metrics", 5), ("migrate public.metrics copy in 1", 5)]
+        .map(|(role, code)| (&story.target, role, code));
+    for (database, role, code) in source.into_iter().chain(target) {
+        let run = terminate(&story, database, role);
+        assert_eq!(run.code, code, "{role}: {}", run.stderr);
+        let is_clear = run.stderr.contains("terminating connection") || run.stderr.contains("connection closed");
+        assert!(is_clear, "{role}: {}", run.stderr);
+        assert!(run.stderr.contains("drop table"), "{role}: {}", run.stderr);
+        assert_eq!(run.json()["outcome"], "failed");
+        story.source.assert_nothing_left();
+        story.target.assert_nothing_left();
+        story.target.run("drop table metrics");
+    }
+}
+
+/// The workers hold the snapshot and the locks themselves.
+#[test]
+fn the_leaders_end_costs_no_row() {
+    let story = gated("leader");
+    let run = terminate(&story, &story.source, "migrate leader");
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+}
+
+#[test]
+fn a_target_that_crashes_ends_the_run() {
+    let story = Story::new("crash");
+    story.source.run(METRICS);
+    let installation = Installation::debian(Release::Trixie).expect("trixie can be had").expect("it has TimescaleDB");
+    let settings = Settings::new("stories-crash").fsync(false);
+    let mut cluster = Cluster::start(&installation, settings).expect("the cluster starts");
+    let conninfo = cluster.conninfo("postgres");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let session = || {
+        runtime.block_on(async {
+            let (client, connection) = tokio_postgres::connect(&conninfo, tokio_postgres::NoTls).await.unwrap();
+            tokio::spawn(connection);
+            client
+        })
+    };
+    let run = |client: &Client, sql: &str| runtime.block_on(client.batch_execute(sql)).unwrap();
+    let holder = session();
+    run(&holder, "create extension timescaledb");
+    run(&holder, GATE);
+    run(&holder, "select pg_advisory_lock(42)");
+    let mut command = story.command(&["migrate", "metrics", "--json", "-j", "2"]);
+    command.env("HYPERCOPY_TARGET", &conninfo);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let child = command.spawn().expect("the program starts");
+    let watcher = session();
+    let waiting = "select count(*) from pg_stat_activity where application_name like 'hypercopy%' and wait_event = 'advisory'";
+    wait_until("two writers at the gate", || {
+        runtime.block_on(watcher.query_one(waiting, &[])).unwrap().get::<_, i64>(0) == 2
+    });
+
+    cluster.restart().expect("the cluster starts again");
+    let ended = end(child);
+    assert_eq!(ended.code, 5, "{}", ended.stderr);
+    assert_eq!(ended.json()["outcome"], "failed");
+    story.source.assert_nothing_left();
+    let client = session();
+    let row = runtime.block_on(client.query_one("select count(*) from metrics", &[])).unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0, "nothing of an unfinished task is there");
+    let row = runtime.block_on(client.query_one("select count(*) from _hypercopy.task", &[])).unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0, "nor in the ledger");
+}
+
+#[test]
+fn rows_that_a_trigger_drops_are_missed() {
+    let story = gated("trigger_drops");
+    let ledger = Hold::ledger(&story.target);
+    let child = story.spawn(&["migrate", "metrics", "--json", "-j", "1", "--verify", "none"]);
+    wait_until_held(&story.target, 1);
+    story.target.run(
+        "create function drop_some() returns trigger language plpgsql as
+         'begin if new.device = 3 then return null; end if; return new; end';
+         create trigger drop_some before insert on metrics for each row execute function drop_some();",
+    );
+    ledger.open();
+    let run = end(child);
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    assert!(run.stderr.contains(" rows were read, "), "{}", run.stderr);
+    assert!(run.stderr.contains("drop table"), "what is left is said: {}", run.stderr);
+    assert_eq!(story.target.value("select count(*) from metrics"), "0", "nothing of the task is committed");
+    assert_eq!(story.target.value("select count(*) from _hypercopy.task"), "0");
+    story.target.assert_nothing_left();
+}
+
+#[test]
+fn a_row_of_somebody_else_is_found_by_the_late_key() {
+    let story = gated("late_key");
+    story.source.run("alter table metrics add constraint metrics_key primary key (time, device)");
+    let gate = Hold::gate(&story.target);
+    let child = story.spawn(&["migrate", "metrics", "--json"]);
+    wait_until_held(&story.target, 1);
+    gate.run("insert into metrics values ('2025-03-01', 0, 'secret-canary')");
+    gate.open();
+    let run = end(child);
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    assert!(run.stderr.contains("metrics_key"), "{}", run.stderr);
+    assert!(run.stderr.contains("23505"), "{}", run.stderr);
+    assert!(run.stderr.contains("drop table"), "{}", run.stderr);
+    assert!(!run.stdout.contains("2025-03-01 00:00"), "reports show no values: {}", run.stdout);
+    story.target.assert_nothing_left();
+}
+
+#[test]
+fn a_row_of_somebody_else_is_found_by_counting() {
+    let story = gated("foreign_row");
+    let gate = Hold::gate(&story.target);
+    let child = story.spawn(&["migrate", "metrics", "--json", "--from", "2025-03-02"]);
+    wait_until_held(&story.target, 1);
+    gate.run("insert into metrics values ('1999-01-01', 0, 'outside of the range')");
+    gate.open();
+    let run = end(child);
+    assert_eq!(run.code, 7, "{}", run.stderr);
+    assert_eq!(run.json()["verification"]["differences"].as_array().unwrap().len(), 1);
+}
