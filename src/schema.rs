@@ -68,6 +68,13 @@ pub fn refuse_too_many_locks(server: &Server, chunks: u64) -> Result<()> {
     .hint(format!("Raise max_locks_per_transaction on the target to {factor} times what it is, or choose a larger --chunk-interval.")))
 }
 
+/// How many of `sessions` may build indexes at once: each holds a lock on its own index of every chunk until it commits,
+/// and all of them one on every chunk. A quarter of the lock table is left to the server's other users.
+pub fn index_builders(server: &Server, chunks: u64, sessions: usize) -> usize {
+    let rounds = (server.lock_table / 4 * 3) / chunks.max(1);
+    usize::try_from(rounds.saturating_sub(1)).unwrap_or(sessions).clamp(1, sessions.max(1))
+}
+
 /// Makes one chunk for each point and partition, in short transactions, so that the workers that copy find them: a
 /// session that makes a chunk locks the hypertable until it commits, and workers would run one after another.
 ///

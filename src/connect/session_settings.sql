@@ -13,7 +13,9 @@ from (values
     -- A damaged page is an error instead of a gap.
     ('zero_damaged_pages', 'off'),
     -- Filtered rows are an error instead of a gap.
-    ('row_security', 'off'),
+    ('row_security', 'off'), ('zero_damaged_pages', 'off'),
+    -- Triggers fire: the one that stops the rows that make chunks, and those that bring DDL to the chunks.
+    ('session_replication_role', 'origin'), ('event_triggers', 'on'),
     -- Long statements are our business; the engine watches progress itself.
     ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
     ('idle_session_timeout', '0'), ('transaction_timeout', '0'),
@@ -32,3 +34,5 @@ from (values
 ) pinned (name, value)
 join pg_catalog.pg_settings setting on setting.name = pinned.name
 where setting.setting is distinct from pinned.value and setting.context in ('user', 'superuser')
+    -- A source has no use for triggers, and its role may not be allowed to set these.
+    and not ($1 = 'on' and pinned.name in ('session_replication_role', 'event_triggers'))

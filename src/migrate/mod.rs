@@ -282,7 +282,8 @@ impl Work<'_> {
         let planned = self.planned;
         let last = sequence_values(&planned.source, &planned.names, &planned.missing_sequences());
         let progress = |title: &str| self.progress.phase(title);
-        schema::finalize(targets, job, &planned.constraints, &planned.indexes, &[], &progress).await?;
+        let builders = schema::index_builders(&self.sides.target_server, planned.new_chunks, targets.len());
+        schema::finalize(&targets[..builders], job, &planned.constraints, &planned.indexes, &[], &progress).await?;
         report.phase("constraints and indexes", start);
 
         let start = Instant::now();

@@ -11,4 +11,5 @@ mod documents;
 mod harness;
 mod layouts;
 mod refusals;
+mod sessions;
 mod traps;

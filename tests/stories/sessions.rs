@@ -1,0 +1,49 @@
+//! What roles and databases have set, against what the engine's sessions need.
+
+use crate::harness::Story;
+
+const METRICS: &str = "
+    create table metrics (time timestamptz not null, device int, value double precision, unique (time, device));
+    select create_hypertable('metrics', 'time', chunk_time_interval => interval '12 hours');
+    insert into metrics
+    select '2025-03-01'::timestamptz + n * interval '7 minutes', n, n / 3.0 from generate_series(1, 1000) n;";
+
+fn set_on_target(story: &Story, setting: &str) {
+    let database = story.target.value("select current_database()");
+    story.target.run(&format!("alter database \"{database}\" set {setting}"));
+}
+
+/// Triggers do not fire there: the rows that make chunks would stay.
+#[test]
+fn chunks_are_made_without_rows_on_a_database_that_replicates() {
+    let story = Story::new("replica");
+    story.source.run(METRICS);
+    set_on_target(&story, "session_replication_role = 'replica'");
+    story.migrate("metrics", &["--verify", "none"]);
+}
+
+/// TimescaleDB brings DDL to the chunks in event triggers.
+#[test]
+fn constraints_reach_the_chunks_where_event_triggers_are_off() {
+    let story = Story::new("event_triggers");
+    story.source.run(METRICS);
+    set_on_target(&story, "event_triggers = off");
+    story.migrate("metrics", &[]);
+    let chunk_keys = "select count(*) from pg_constraint where contype = 'u' and conrelid in (select show_chunks('metrics'))";
+    assert_eq!(story.target.value(chunk_keys), story.target.value("select count(*) from show_chunks('metrics')"));
+}
+
+/// The rows that make chunks name the dimensions alone, and some domains want more.
+#[test]
+fn domains_that_refuse_nulls_do_not_stop_the_making_of_chunks() {
+    for constraint in ["not null", "check (value is not null)"] {
+        let story = Story::new("never_null");
+        story.source.run(&format!(
+            "create domain present as int {constraint};
+             create table metrics (time timestamptz not null, a present, b int not null);
+             select create_hypertable('metrics', 'time', chunk_time_interval => interval '12 hours');
+             insert into metrics select '2025-03-01'::timestamptz + n * interval '7 minutes', n, n from generate_series(1, 1000) n;",
+        ));
+        story.migrate("metrics", &["-j", "3"]);
+    }
+}
