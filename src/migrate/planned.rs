@@ -379,7 +379,8 @@ fn points(layout: &Layout, findings: &[Finding]) -> Vec<Point> {
     buckets.into_values().cloned().collect()
 }
 
-/// A chunk's bytes and rows, spread evenly over the buckets it has rows for.
+/// A chunk's bytes and rows, spread evenly over the buckets it has rows for. A chunk in which none were seen is a cell
+/// without weight: it is read too, and a task must not read too many of them.
 fn cells(source: &Hypertable, layout: &Layout, chunks: &[Chunk], findings: &[Finding]) -> Vec<Cell> {
     let mut buckets: HashMap<usize, u64> = HashMap::new();
     for finding in findings {
@@ -397,7 +398,11 @@ fn cells(source: &Hypertable, layout: &Layout, chunks: &[Chunk], findings: &[Fin
         let last = finding.last.unwrap_or(i64::MAX).min(if end == i64::MAX { end } else { end - 1 });
         Cell { chunk: finding.chunk, first, last: last.max(first), bytes: bytes / share, rows: rows / share }
     };
-    findings.iter().map(cell).collect()
+    let empty = (0..chunks.len()).filter(|chunk| !buckets.contains_key(chunk)).map(|chunk| {
+        let start = chunks[chunk].primary().start;
+        Cell { chunk, first: start, last: start, bytes: 0, rows: 0 }
+    });
+    findings.iter().map(cell).chain(empty).collect()
 }
 
 /// A row's bytes on disk, for tables that were never analyzed: a header and the columns, 16 bytes for what varies.

@@ -148,22 +148,24 @@ fn is_allowed(chunks: &[SourceChunk], cut: i64) -> bool {
     !chunks.iter().any(|chunk| !chunk.splittable && chunk.slice.start < cut && cut < chunk.slice.end)
 }
 
-/// The cut with cells on both sides whose sides weigh most alike.
+/// The cut with cells on both sides whose sides weigh most alike; where several do, the one that has as many cells on
+/// either side, so that cells without weight are not cut off one by one.
 fn most_even(cuts: &[i64], cells: &[Cell], total: u64) -> Option<i64> {
     let (first, last) = (cells.first()?.first, cells.last()?.first);
     let inside = &cuts[cuts.partition_point(|cut| *cut <= first)..cuts.partition_point(|cut| *cut <= last)];
-    let mut left = 0;
+    let (mut left, mut left_cells) = (0, 0usize);
     let mut next = cells.iter().peekable();
     inside
         .iter()
         .map(|cut| {
             while let Some(cell) = next.next_if(|cell| cell.first < *cut) {
                 left += cell.bytes;
+                left_cells += 1;
             }
-            (left.abs_diff(total - left), *cut)
+            (left.abs_diff(total - left), left_cells.abs_diff(cells.len() - left_cells), *cut)
         })
         .min()
-        .map(|(_, cut)| cut)
+        .map(|(_, _, cut)| cut)
 }
 
 #[cfg(test)]
@@ -207,6 +209,16 @@ mod tests {
         assert!(tasks.iter().all(|task| task.reads.iter().all(|read| read.range == Range::ALL)));
         let merged = cut_tasks(Range::ALL, &chunks, &cells, &boundaries, 1000);
         assert_eq!(merged.len(), 1);
+    }
+
+    #[test]
+    fn cells_without_weight_are_shared_out_by_number() {
+        let chunks: Vec<_> = (0..1000).map(|i| chunk(i * 10, i * 10 + 10, true)).collect();
+        let cells: Vec<_> = (0..1000).map(|i| cell(i, i as i64 * 10, i as i64 * 10, 0)).collect();
+        let tasks = cut_tasks(Range::ALL, &chunks, &cells, &[], 100);
+        assert_tiling(&tasks, Range::ALL);
+        assert_eq!(tasks.len(), 16);
+        assert!(tasks.iter().all(|task| task.reads.len() <= MAX_READS));
     }
 
     #[test]

@@ -11,5 +11,6 @@ mod documents;
 mod harness;
 mod layouts;
 mod refusals;
+mod scale;
 mod sessions;
 mod traps;
