@@ -47,6 +47,7 @@ impl Conninfo {
         if let (false, Some(mode)) = (text.contains("sslmode"), variable("PGSSLMODE")) {
             config.ssl_mode(ssl_mode(&mode)?);
         }
+        notice_silence(&mut config);
         Ok(Conninfo { config })
     }
 
@@ -70,6 +71,21 @@ impl Conninfo {
     /// How long a whole connect may take, TLS and authentication included; a minute unless the conninfo says.
     pub(super) fn connect_timeout(&self) -> Duration {
         self.config.get_connect_timeout().copied().unwrap_or(Duration::from_secs(60))
+    }
+}
+
+/// A server that is gone without a word is noticed within two minutes also while nothing is sent; by default it would take
+/// more than two hours.
+fn notice_silence(config: &mut Config) {
+    const DEFAULT_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+    if config.get_keepalives_idle() == DEFAULT_IDLE {
+        config.keepalives_idle(Duration::from_secs(60));
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(Duration::from_secs(10));
+    }
+    if config.get_keepalives_retries().is_none() {
+        config.keepalives_retries(6);
     }
 }
 
@@ -129,6 +145,12 @@ mod tests {
         assert!(!shown.contains("hunter2"));
         let error = parse("host=h password=hunter2 nonsense=hunter2", &[]).err().unwrap();
         assert!(!error.report().contains("hunter2"), "{}", error.report());
+    }
+
+    #[test]
+    fn keepalives_are_those_asked_for_or_short() {
+        let idle = |text| parse(text, &[]).unwrap().config.get_keepalives_idle().as_secs();
+        assert_eq!((idle(""), idle("keepalives_idle=5")), (60, 5));
     }
 
     #[test]

@@ -129,6 +129,11 @@ async fn attempt(subject: &Subject<'_>, leader: &Source, workers: &[Source]) -> 
 
     let chunks = chunks_inside(subject, leader).await?;
     let shares = if lock_all { Shares::All } else { Shares::Ranges(divide(&chunks, subject.bounds, workers.len())) };
+    // Dropped since the snapshot; one that had no table before either is for the plan to refuse.
+    let is_lost = |id: i32| known.iter().any(|chunk| chunk.id == id && chunk.oid.is_none());
+    if chunks.iter().any(|chunk| chunk.oid.is_none() && !is_lost(chunk.id)) {
+        return Ok(None);
+    }
     lock_chunks(&shares, &chunks, leader, workers).await?;
     Ok(is_unchanged(leader, &chunks).await?.then_some((chunks, shares)))
 }
@@ -141,8 +146,9 @@ async fn chunks_inside(subject: &Subject<'_>, leader: &Source) -> Result<Vec<Chu
 
 async fn lock_chunks(shares: &Shares, chunks: &[Chunk], leader: &Source, workers: &[Source]) -> Result<()> {
     let locks = async |session: &Source, share: Range| {
-        let names: Vec<String> =
-            chunks.iter().filter(|chunk| share.overlaps(chunk.primary())).map(|chunk| chunk.table().sql()).collect();
+        // LOCK refuses foreign tables.
+        let is_mine = |chunk: &&Chunk| chunk.local == Some(true) && share.overlaps(chunk.primary());
+        let names: Vec<String> = chunks.iter().filter(is_mine).map(|chunk| chunk.table().sql()).collect();
         for batch in names.chunks(LOCK_BATCH) {
             session.batch(&format!("lock table only {} in access share mode", batch.join(", only "))).await?;
         }
@@ -160,17 +166,19 @@ async fn lock_chunks(shares: &Shares, chunks: &[Chunk], leader: &Source, workers
 }
 
 /// Whether each chunk still has the file that it has in the snapshot: `pg_class` is read in the snapshot,
-/// `pg_relation_filenode()` answers for now.
+/// `pg_relation_filenode()` answers for now. What has no file here (a tiered chunk is a foreign table) is for the plan to
+/// refuse.
 async fn is_unchanged(leader: &Source, chunks: &[Chunk]) -> Result<bool> {
     let oids: Vec<u32> = chunks.iter().filter_map(|chunk| chunk.oid).collect();
     let row = leader
         .row(
             "select count(*) from pg_catalog.pg_class class \
-             where class.oid = any ($1) and class.relfilenode = pg_catalog.pg_relation_filenode(class.oid)",
+             where class.oid = any ($1) \
+             and (class.relkind <> 'r' or class.relfilenode = pg_catalog.pg_relation_filenode(class.oid))",
             &[&oids],
         )
         .await?;
-    Ok(row.get::<_, i64>(0) as usize == chunks.len())
+    Ok(row.get::<_, i64>(0) as usize == oids.len())
 }
 
 /// Cuts the axis into one range per worker, of about the same bytes, at boundaries that no chunk straddles.

@@ -328,3 +328,27 @@ fn a_row_of_somebody_else_is_found_by_counting() {
     assert_eq!(run.code, 7, "{}", run.stderr);
     assert_eq!(run.json()["verification"]["differences"].as_array().unwrap().len(), 1);
 }
+
+/// A chunk whose table was dropped behind TimescaleDB's back is told from one that vanished while it was locked.
+#[test]
+fn a_chunk_that_has_lost_its_table_is_refused() {
+    let story = Story::new("lost_table");
+    story.source.run(METRICS);
+    let chunk = story.source.value("select show_chunks('metrics')::text order by 1 limit 1");
+    story.source.run(&format!("set timescaledb.restoring = on; drop table {chunk}; set timescaledb.restoring = off"));
+    story.assert_refused(&["metrics"], "has lost its table");
+}
+
+/// A foreign table in a chunk's place is what tiering leaves.
+#[test]
+fn a_chunk_that_is_not_in_the_server_is_refused() {
+    let story = Story::new("foreign_chunk");
+    story.source.run(METRICS);
+    let chunk = story.source.value("select show_chunks('metrics')::text order by 1 limit 1");
+    story.source.run(&format!(
+        "set timescaledb.restoring = on; drop table {chunk}; create foreign data wrapper far; create server away foreign data wrapper far;
+         create foreign table {chunk} (time timestamptz not null, device int not null, note text) server away;
+         set timescaledb.restoring = off"
+    ));
+    story.assert_refused(&["metrics"], "is not in this server");
+}

@@ -1,6 +1,7 @@
 //! Many chunks, large rows, many columns, small lock tables.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hypercopy::cluster::{Cluster, Installation, Release, Settings};
@@ -147,7 +148,8 @@ fn two_thousand_chunks_fit_a_default_server() {
 fn a_small_lock_table_gives_each_worker_its_share() {
     let source = Own::start("shares", &[("max_locks_per_transaction", "10"), ("max_connections", "30")]);
     let story = Story::new("shares");
-    source.run("create table metrics (time timestamptz not null, device int not null, note text);
+    source.run("create function gate() returns boolean language plpgsql as 'begin return true; end';
+        create table metrics (time timestamptz not null, device int not null, note text, check (gate()));
         alter table metrics alter column note set storage external;
         select create_hypertable('metrics', 'time', chunk_time_interval => interval '1 day')");
     for week in 0..10 {
@@ -157,13 +159,25 @@ fn a_small_lock_table_gives_each_worker_its_share() {
              from generate_series(0, 559) n"
         ));
     }
-    let chunks: usize = source.value("select count(*) from show_chunks('metrics')").parse().unwrap();
-    assert!(chunks >= 70);
+    // The target's check of every row waits for the gate.
+    story.target.run("create function gate() returns boolean language plpgsql as
+        'begin perform pg_advisory_xact_lock_shared(42); return true; end'");
     for (jobs, interval) in [("1", "7 days"), ("5", "7 days"), ("5", "6 hours"), ("3", "1 day")] {
         let name = format!("metrics_{jobs}_{}", &interval[..1]);
         let before = source.value(MULTISET);
+        let chunks: usize = source.value("select count(*) from show_chunks('metrics')").parse().unwrap();
         let mut command = story.command(&["migrate", "metrics", "--as", &name, "--json", "--verify", "checksum", "-j", jobs, "--chunk-interval", interval]);
-        let run = Run::of(command.env("HYPERCOPY_SOURCE", source.conninfo()).output().expect("the program starts"));
+        command.env("HYPERCOPY_SOURCE", source.conninfo()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        story.target.run("select pg_advisory_lock(42)");
+        let child = command.spawn().expect("the program starts");
+        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'advisory'";
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while story.target.value(waiting) == "0" && std::time::Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        disturb(&source);
+        story.target.run("select pg_advisory_unlock(42)");
+        let run = Run::of(child.wait_with_output().expect("the program ends"));
         assert_eq!(run.code, 0, "{}", run.stderr);
         let report = run.json();
         let locks = report["plan"]["source_locks"].as_str().unwrap();
@@ -173,6 +187,21 @@ fn a_small_lock_table_gives_each_worker_its_share() {
         assert!(tasks >= jobs.parse().unwrap() && tasks < 30, "small chunks are read together, the large ones are cut: {tasks}");
         assert_eq!(story.target.value(&MULTISET.replace("metrics", &name)), before);
     }
+}
+
+/// Writes into old chunks and new ones, and tries what would take rows away under the readers.
+fn disturb(source: &Own) {
+    source.run("insert into metrics select time + interval '1 second', 99, 'late' from metrics where device = 3;
+        insert into metrics select max(time) + interval '3 days', 99, 'a new chunk' from metrics;
+        delete from metrics where device = 4 and time < (select min(time) + interval '3 days' from metrics);
+        set lock_timeout = '20ms'");
+    let first = source.value("select min(c::text) from show_chunks('metrics') c");
+    let last = source.value("select max(c::text) from show_chunks('metrics', older_than => '2025-03-01'::timestamptz) c");
+    for ddl in [format!("truncate {first}"), format!("drop table {last}"), "truncate metrics".into(), "alter table metrics drop column note".into()] {
+        let error = source.runtime.block_on(source.client.batch_execute(&ddl)).expect_err(&ddl);
+        assert_eq!(error.code().map(|code| code.code()), Some("55P03"), "{ddl}: {error:?}");
+    }
+    source.run("reset lock_timeout");
 }
 
 const MULTISET: &str = "select count(*) || ' ' || coalesce(md5(string_agg(md5(t::text), '' order by md5(t::text))), '') from metrics t";
