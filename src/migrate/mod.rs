@@ -150,10 +150,11 @@ struct Work<'a> {
 
 impl Work<'_> {
     async fn run(&self, snapshot: Snapshot, report: &mut Report) -> Result<()> {
+        // Before the first write: the server may have no room for so many.
+        let targets = self.open_targets().await?;
         let job = self.begin(report).await?;
         let target_chunks = self.make_chunks(report).await?;
         let tasks = self.planned.cut_tasks(&snapshot.shares, &target_chunks, self.request.jobs);
-        let targets = self.open_targets().await?;
         let targets = self.copy(job, snapshot, targets, &tasks, target_chunks, report).await?;
         let copied = self.settle(job, &tasks, report).await?;
         self.finalize(job, &targets, report).await?;

@@ -1,6 +1,6 @@
 //! What roles and databases have set, against what the engine's sessions need.
 
-use crate::harness::Story;
+use crate::harness::{Run, Story};
 
 const METRICS: &str = "
     create table metrics (time timestamptz not null, device int, value double precision, unique (time, device));
@@ -46,4 +46,36 @@ fn domains_that_refuse_nulls_do_not_stop_the_making_of_chunks() {
         ));
         story.migrate("metrics", &["-j", "3"]);
     }
+}
+
+/// What a role may not do is known before anything is there.
+#[test]
+fn a_role_with_too_few_rights_or_connections_leaves_nothing() {
+    let story = Story::new("limited");
+    story.source.run(METRICS);
+    let role = format!("limited_{}", std::process::id());
+    let database = story.target.value("select current_database()");
+    story.target.run(&format!("create role {role} login connection limit 2; grant create on schema public to {role}"));
+    let migrate = || {
+        let mut command = story.command(&["migrate", "metrics", "-j", "3"]);
+        command.env("HYPERCOPY_TARGET", format!("{} user={role}", story.target.conninfo));
+        Run::of(command.output().expect("the program starts"))
+    };
+    let before = story.target_objects();
+    let run = migrate();
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    assert!(run.stderr.contains("may not create schema _hypercopy"), "{}", run.stderr);
+    assert_eq!(before, story.target_objects());
+
+    story.target.run(&format!("grant create on database \"{database}\" to {role}"));
+    let run = migrate();
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    assert!(run.stderr.contains("too many connections for role"), "{}", run.stderr);
+    assert_eq!(before, story.target_objects());
+
+    story.target.run(&format!("alter role {role} connection limit 9"));
+    let run = migrate();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+    story.target.run(&format!("drop owned by {role}; drop role {role}"));
 }
