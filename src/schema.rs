@@ -188,10 +188,10 @@ async fn partition_values(
     let Some(candidate) = candidate(&type_name) else { return Ok(None) };
     let partitions = i64::from(dimension.partitions);
     let sql = format!(
-        "select min(value) from (
-             select ({candidate})::{type_name}::text as value,
-                 least({}(({candidate})::{type_name}) / {}, {}) as partition
-             from generate_series(1, {}) i) candidates
+        // The function wants a column: it refuses most expressions, and `offset 0` keeps this one out of its call.
+        "select min(value::text) from (
+             select value, least({}(value) / {}, {}) as partition
+             from (select ({candidate})::{type_name} as value from generate_series(1, {}) i offset 0) candidates) hashed
          group by partition order by partition",
         server.internal_function("get_partition_hash"),
         i64::from(i32::MAX) / partitions,

@@ -23,6 +23,20 @@ struct Group {
     members: Vec<(Vec<Slice>, usize)>,
 }
 
+impl Group {
+    /// Whether slices of one dimension overlap, as they do where the number of partitions was changed: then the server
+    /// alone knows which chunk it takes.
+    fn may_overlap(&self) -> bool {
+        let dimensions = self.members.first().map_or(0, |(slices, _)| slices.len());
+        (0..dimensions).any(|dimension| {
+            let mut slices: Vec<Slice> = self.members.iter().map(|(slices, _)| slices[dimension]).collect();
+            slices.sort_unstable();
+            slices.dedup();
+            slices.windows(2).any(|pair| pair[0].end > pair[1].start)
+        })
+    }
+}
+
 /// Finds the chunk of a row. Built once per task, for the chunks that the task can feed.
 #[derive(Debug)]
 pub struct Router {
@@ -60,6 +74,9 @@ impl Router {
                 Some(group) if group.primary.end > slices[0].start => return None,
                 _ => groups.push(Group { primary: slices[0], members: vec![member] }),
             }
+        }
+        if groups.iter().any(Group::may_overlap) {
+            return None;
         }
         (slices.len() > 1).then_some(Router { dimensions, groups, chunks: slices.len() })
     }

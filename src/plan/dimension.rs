@@ -66,13 +66,14 @@ impl OpenDimension {
     }
 }
 
-/// Least and greatest finite value of a type, in internal time (timestamp limits of `src/time_utils.h`).
+/// Least and greatest finite value of a type, in internal time (timestamp limits of `src/time_utils.h`). A date's last
+/// midnight is earlier, but intervals of whole days divide both alike.
 fn bounds(time_type: TimeType) -> (i64, i64) {
     match time_type {
         TimeType::Int2 => (i16::MIN.into(), i16::MAX.into()),
         TimeType::Int4 => (i32::MIN.into(), i32::MAX.into()),
         TimeType::Int8 => (i64::MIN, i64::MAX),
-        TimeType::Timestamptz | TimeType::Timestamp | TimeType::Date => (-210_866_803_200_000_000, 9_223_371_331_200_000_000),
+        TimeType::Timestamptz | TimeType::Timestamp | TimeType::Date => (-210_866_803_200_000_000, 9_223_371_331_199_999_999),
     }
 }
 
@@ -94,6 +95,7 @@ mod tests {
         assert_eq!(week.bucket(-86_400_000_000), Slice { start: -604_800_000_000, end: 0 });
         assert_eq!(week.bucket(-210_866_803_200_000_000), Slice { start: i64::MIN, end: -210_866_544_000_000_000 });
         assert_eq!(week.bucket(9_223_371_244_800_000_000).end, i64::MAX);
+        assert_eq!(timestamps(HOUR).bucket(9_223_371_331_199_999_999).end, i64::MAX);
         let small = OpenDimension { column: "n".into(), time_type: TimeType::Int2, interval: 1000 };
         assert_eq!(small.bucket(32767), Slice { start: 32000, end: i64::MAX });
         assert_eq!(small.bucket(-32768), Slice { start: i64::MIN, end: -32000 });

@@ -7,6 +7,7 @@ mod command_line;
 mod community;
 mod concurrency;
 mod definitions;
+mod dimensions;
 mod documents;
 mod harness;
 mod layouts;
