@@ -260,7 +260,8 @@ fn a_target_that_crashes_ends_the_run() {
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
     let child = command.spawn().expect("the program starts");
     let watcher = session();
-    let waiting = "select count(*) from pg_stat_activity where application_name like 'hypercopy%' and wait_event = 'advisory'";
+    let waiting =
+        "select count(*) from pg_stat_activity where application_name like 'hypercopy%' and wait_event = 'advisory'";
     wait_until("two writers at the gate", || {
         runtime.block_on(watcher.query_one(waiting, &[])).unwrap().get::<_, i64>(0) == 2
     });
@@ -351,4 +352,25 @@ fn a_chunk_that_is_not_in_the_server_is_refused() {
          set timescaledb.restoring = off"
     ));
     story.assert_refused(&["metrics"], "is not in this server");
+}
+
+/// A signal in the middle of a copy: a code of its own, nothing at work on either server.
+#[test]
+fn an_interrupted_run_stops_its_backends() {
+    let story = gated("interrupted");
+    let gate = Hold::gate(&story.target);
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let child = story.spawn(&["migrate", "metrics", "--json", "-j", "2"]);
+        wait_until_held(&story.target, 2);
+        let killed = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(killed.is_ok_and(|status| status.success()));
+        let run = end(child);
+        assert_eq!(run.code, code, "{}", run.stderr);
+        assert_eq!(run.json()["outcome"], "failed");
+        story.source.assert_nothing_left();
+        story.target.assert_nothing_left();
+        assert_eq!(story.target.value("select count(*) from metrics"), "0");
+        story.target.run("drop table metrics");
+    }
+    gate.open();
 }

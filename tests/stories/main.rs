@@ -9,6 +9,7 @@ mod concurrency;
 mod definitions;
 mod dimensions;
 mod documents;
+mod edges;
 mod harness;
 mod layouts;
 mod refusals;

@@ -20,7 +20,8 @@ struct Own {
 
 impl Own {
     fn start(name: &str, parameters: &[(&str, &str)]) -> Own {
-        let installation = Installation::debian(Release::Trixie).expect("trixie can be had").expect("it has TimescaleDB");
+        let installation =
+            Installation::debian(Release::Trixie).expect("trixie can be had").expect("it has TimescaleDB");
         let settings = Settings::new(format!("stories-{name}")).fsync(false);
         let settings = parameters.iter().fold(settings, |settings, (name, value)| settings.parameter(*name, *value));
         let cluster = Cluster::start(&installation, settings).expect("the cluster starts");
@@ -42,13 +43,17 @@ impl Own {
 
     #[track_caller]
     fn value(&self, sql: &str) -> String {
-        self.runtime.block_on(self.client.query_one(&format!("select ({sql})::text"), &[])).expect("the query runs").get(0)
+        self.runtime
+            .block_on(self.client.query_one(&format!("select ({sql})::text"), &[]))
+            .expect("the query runs")
+            .get(0)
     }
 }
 
 fn session(runtime: &Runtime, conninfo: &str) -> Client {
     runtime.block_on(async {
-        let (client, connection) = tokio_postgres::connect(conninfo, tokio_postgres::NoTls).await.expect("the server answers");
+        let (client, connection) =
+            tokio_postgres::connect(conninfo, tokio_postgres::NoTls).await.expect("the server answers");
         tokio::spawn(connection);
         client
     })
@@ -118,7 +123,13 @@ fn seconds(report: &Value, phase: &str) -> f64 {
 #[test]
 fn two_thousand_chunks_fit_a_default_server() {
     let story = Story::new("two_thousand");
-    let indexes = ["(device, time desc)", "using brin (time)", "using brin (value)", "using brin (device)", "using brin (time, device)"];
+    let indexes = [
+        "(device, time desc)",
+        "using brin (time)",
+        "using brin (value)",
+        "using brin (device)",
+        "using brin (time, device)",
+    ];
     create_chunks(2000, &indexes).iter().for_each(|sql| story.source.run(sql));
     let target = Own::start("two-thousand", &[]);
     let migrate = || {
@@ -133,7 +144,8 @@ fn two_thousand_chunks_fit_a_default_server() {
     for multiset in multisets() {
         assert_eq!(target.value(&multiset), story.source.value(&multiset));
     }
-    let preparation: f64 = ["look, snapshot and plan", "create table", "make chunks"].map(|phase| seconds(&report, phase)).iter().sum();
+    let preparation: f64 =
+        ["look, snapshot and plan", "create table", "make chunks"].map(|phase| seconds(&report, phase)).iter().sum();
     assert!(preparation < 30.0, "{}", report["phases"]);
     assert!(peaks.len() >= 4, "all backends were seen: {peaks:?}");
     // With the primary key behind the rows it was 611 MB at 350 chunks already, and grew with their square.
@@ -148,10 +160,12 @@ fn two_thousand_chunks_fit_a_default_server() {
 fn a_small_lock_table_gives_each_worker_its_share() {
     let source = Own::start("shares", &[("max_locks_per_transaction", "10"), ("max_connections", "30")]);
     let story = Story::new("shares");
-    source.run("create function gate() returns boolean language plpgsql as 'begin return true; end';
+    source.run(
+        "create function gate() returns boolean language plpgsql as 'begin return true; end';
         create table metrics (time timestamptz not null, device int not null, note text, check (gate()));
         alter table metrics alter column note set storage external;
-        select create_hypertable('metrics', 'time', chunk_time_interval => interval '1 day')");
+        select create_hypertable('metrics', 'time', chunk_time_interval => interval '1 day')",
+    );
     for week in 0..10 {
         source.run(&format!(
             "insert into metrics select '2025-01-01'::timestamptz + (n + {week} * 560) * interval '18 minutes', n % 7,
@@ -160,17 +174,32 @@ fn a_small_lock_table_gives_each_worker_its_share() {
         ));
     }
     // The target's check of every row waits for the gate.
-    story.target.run("create function gate() returns boolean language plpgsql as
-        'begin perform pg_advisory_xact_lock_shared(42); return true; end'");
+    story.target.run(
+        "create function gate() returns boolean language plpgsql as
+        'begin perform pg_advisory_xact_lock_shared(42); return true; end'",
+    );
     for (jobs, interval) in [("1", "7 days"), ("5", "7 days"), ("5", "6 hours"), ("3", "1 day")] {
         let name = format!("metrics_{jobs}_{}", &interval[..1]);
         let before = source.value(MULTISET);
         let chunks: usize = source.value("select count(*) from show_chunks('metrics')").parse().unwrap();
-        let mut command = story.command(&["migrate", "metrics", "--as", &name, "--json", "--verify", "checksum", "-j", jobs, "--chunk-interval", interval]);
+        let mut command = story.command(&[
+            "migrate",
+            "metrics",
+            "--as",
+            &name,
+            "--json",
+            "--verify",
+            "checksum",
+            "-j",
+            jobs,
+            "--chunk-interval",
+            interval,
+        ]);
         command.env("HYPERCOPY_SOURCE", source.conninfo()).stdout(Stdio::piped()).stderr(Stdio::piped());
         story.target.run("select pg_advisory_lock(42)");
         let child = command.spawn().expect("the program starts");
-        let waiting = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'advisory'";
+        let waiting =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'advisory'";
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
         while story.target.value(waiting) == "0" && std::time::Instant::now() < deadline {
             std::thread::yield_now();
@@ -184,27 +213,39 @@ fn a_small_lock_table_gives_each_worker_its_share() {
         let shares = format!(" {} locks in", jobs.parse::<usize>().unwrap() + 1 + chunks);
         assert!(locks.contains(&shares), "each chunk is locked once: {locks}");
         let tasks = report["tasks"].as_u64().unwrap();
-        assert!(tasks >= jobs.parse().unwrap() && tasks < 30, "small chunks are read together, the large ones are cut: {tasks}");
+        assert!(
+            tasks >= jobs.parse().unwrap() && tasks < 30,
+            "small chunks are read together, the large ones are cut: {tasks}"
+        );
         assert_eq!(story.target.value(&MULTISET.replace("metrics", &name)), before);
     }
 }
 
 /// Writes into old chunks and new ones, and tries what would take rows away under the readers.
 fn disturb(source: &Own) {
-    source.run("insert into metrics select time + interval '1 second', 99, 'late' from metrics where device = 3;
+    source.run(
+        "insert into metrics select time + interval '1 second', 99, 'late' from metrics where device = 3;
         insert into metrics select max(time) + interval '3 days', 99, 'a new chunk' from metrics;
         delete from metrics where device = 4 and time < (select min(time) + interval '3 days' from metrics);
-        set lock_timeout = '20ms'");
+        set lock_timeout = '20ms'",
+    );
     let first = source.value("select min(c::text) from show_chunks('metrics') c");
-    let last = source.value("select max(c::text) from show_chunks('metrics', older_than => '2025-03-01'::timestamptz) c");
-    for ddl in [format!("truncate {first}"), format!("drop table {last}"), "truncate metrics".into(), "alter table metrics drop column note".into()] {
+    let last =
+        source.value("select max(c::text) from show_chunks('metrics', older_than => '2025-03-01'::timestamptz) c");
+    for ddl in [
+        format!("truncate {first}"),
+        format!("drop table {last}"),
+        "truncate metrics".into(),
+        "alter table metrics drop column note".into(),
+    ] {
         let error = source.runtime.block_on(source.client.batch_execute(&ddl)).expect_err(&ddl);
         assert_eq!(error.code().map(|code| code.code()), Some("55P03"), "{ddl}: {error:?}");
     }
     source.run("reset lock_timeout");
 }
 
-const MULTISET: &str = "select count(*) || ' ' || coalesce(md5(string_agg(md5(t::text), '' order by md5(t::text))), '') from metrics t";
+const MULTISET: &str =
+    "select count(*) || ' ' || coalesce(md5(string_agg(md5(t::text), '' order by md5(t::text))), '') from metrics t";
 
 /// Chunks that deletes have emptied belong to tasks too, but not all of them to one.
 #[test]

@@ -29,7 +29,8 @@ fn constraints_reach_the_chunks_where_event_triggers_are_off() {
     story.source.run(METRICS);
     set_on_target(&story, "event_triggers = off");
     story.migrate("metrics", &[]);
-    let chunk_keys = "select count(*) from pg_constraint where contype = 'u' and conrelid in (select show_chunks('metrics'))";
+    let chunk_keys =
+        "select count(*) from pg_constraint where contype = 'u' and conrelid in (select show_chunks('metrics'))";
     assert_eq!(story.target.value(chunk_keys), story.target.value("select count(*) from show_chunks('metrics')"));
 }
 
