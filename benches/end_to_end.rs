@@ -17,8 +17,10 @@ const TABLE: &str = "
         usage_nice double precision, usage_iowait double precision, usage_irq double precision,
         usage_softirq double precision, usage_steal double precision, usage_guest double precision,
         usage_guest_nice double precision)";
-const INDEXES: [&str; 2] =
-    ["create index cpu_time_idx on public.cpu (time desc)", "create index cpu_tags_idx on public.cpu (tags_id, time desc)"];
+const INDEXES: [&str; 2] = [
+    "create index cpu_time_idx on public.cpu (time desc)",
+    "create index cpu_tags_idx on public.cpu (tags_id, time desc)",
+];
 
 fn main() {
     let options = Options::from_arguments();
@@ -105,8 +107,13 @@ impl Bench<'_> {
             let settings = Settings::new(name).parameter("shared_buffers", "2GB").parameter("max_wal_size", "8GB");
             Cluster::start(installation, settings).expect("a cluster")
         };
-        let bench =
-            Bench { options, runtime, psql: installation.program("psql"), source: start("bench-source"), target: start("bench-target") };
+        let bench = Bench {
+            options,
+            runtime,
+            psql: installation.program("psql"),
+            source: start("bench-source"),
+            target: start("bench-target"),
+        };
         bench.sql(&bench.source, "create extension timescaledb with schema public");
         bench.sql(&bench.target, "create extension timescaledb with schema public");
         bench.create_table(&bench.source, "12 hours");
@@ -163,7 +170,17 @@ impl Bench<'_> {
 
     fn hypercopy(&self) -> u64 {
         let output = Command::new(env!("CARGO_BIN_EXE_hypercopy"))
-            .args(["migrate", "public.cpu", "--chunk-interval", "1 day", "--verify", "counts", "--json", "--progress", "none"])
+            .args([
+                "migrate",
+                "public.cpu",
+                "--chunk-interval",
+                "1 day",
+                "--verify",
+                "counts",
+                "--json",
+                "--progress",
+                "none",
+            ])
             .args(["--jobs", &self.options.jobs.to_string()])
             .env("HYPERCOPY_SOURCE", self.source.conninfo("postgres"))
             .env("HYPERCOPY_TARGET", self.target.conninfo("postgres"))
@@ -218,7 +235,9 @@ impl Bench<'_> {
 }
 
 fn print_table(tools: &[Tool]) {
-    println!("| tool | rows | checksum | seconds, median (min–max) | ratio | client CPU s | server CPU s | client share | client peak MB |");
+    println!(
+        "| tool | rows | checksum | seconds, median (min–max) | ratio | client CPU s | server CPU s | client share | client peak MB |"
+    );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let slowest = tools.iter().map(Tool::median).fold(0.0, f64::max);
     for tool in tools {

@@ -188,8 +188,9 @@ impl Error {
     }
 
     fn database_error(&self) -> Option<&DbError> {
-        self.chain()
-            .find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error))
+        self.chain().find_map(|cause| {
+            cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error)
+        })
     }
 
     fn chain(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {

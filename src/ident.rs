@@ -58,8 +58,10 @@ impl QualifiedName {
                 let name = parts.remove(1);
                 Ok(QualifiedName::new(parts.remove(0), name))
             }
-            count => Err(Error::new(Kind::Usage, format!("\"{text}\" has {count} parts where a table name has one or two"))
-                .hint("Write NAME or SCHEMA.NAME; a part with a dot in it needs double quotes.")),
+            count => {
+                Err(Error::new(Kind::Usage, format!("\"{text}\" has {count} parts where a table name has one or two"))
+                    .hint("Write NAME or SCHEMA.NAME; a part with a dot in it needs double quotes."))
+            }
         }
     }
 }

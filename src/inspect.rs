@@ -108,7 +108,11 @@ pub async fn table(conninfo: &Conninfo, name: &str) -> Result<TableReport> {
             .iter()
             .map(|column| format!("{} {}", display_ident(&column.name), column.type_name))
             .collect(),
-        constraints: hypertable.constraints.iter().map(|c| format!("{} {}", display_ident(&c.name), c.definition)).collect(),
+        constraints: hypertable
+            .constraints
+            .iter()
+            .map(|c| format!("{} {}", display_ident(&c.name), c.definition))
+            .collect(),
         indexes: hypertable.indexes.iter().map(|index| index.definition.clone()).collect(),
         table_bytes: chunks.iter().map(|chunk| chunk.table_bytes).sum(),
         index_bytes: chunks.iter().map(|chunk| chunk.index_bytes).sum(),

@@ -88,7 +88,9 @@ const LONGEST_US: u64 = 24 * 3_600_000_000;
 
 impl Default for Latency {
     fn default() -> Self {
-        Latency(Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds and the precision are constants that fit"))
+        Latency(
+            Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds and the precision are constants that fit"),
+        )
     }
 }
 

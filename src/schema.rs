@@ -106,8 +106,12 @@ pub async fn make_chunks(
         let free = server.lock_table.saturating_sub(made * LOCKS_PER_OLD_CHUNK) / LOCKS_PER_NEW_CHUNK;
         let count = free.clamp(LEAST_CHUNKS_PER_TRANSACTION, CHUNKS_PER_TRANSACTION).min(rest.len() as u64);
         let (batch, later) = rest.split_at(count as usize);
-        let insert =
-            format!("insert into {} ({}) overriding system value values {}", table.sql(), quote_columns(columns.iter().copied()), batch.join(", "));
+        let insert = format!(
+            "insert into {} ({}) overriding system value values {}",
+            table.sql(),
+            quote_columns(columns.iter().copied()),
+            batch.join(", ")
+        );
         match insert_into_nothing(target, table, &insert).await {
             Err(error) if is_refused_by_a_domain(&error) => return Ok(()),
             ended => ended?,
@@ -164,8 +168,11 @@ fn point_rows(layout: &Layout, points: &[Point], closed: &[Vec<String>]) -> Vec<
     let open: Vec<_> = std::iter::once(&layout.primary).chain(&layout.open).collect();
     let mut rows = Vec::new();
     for point in points {
-        let values: Vec<String> =
-            open.iter().zip(point).map(|(dimension, value)| sql_value(dimension.time_type, dimension.point(*value))).collect();
+        let values: Vec<String> = open
+            .iter()
+            .zip(point)
+            .map(|(dimension, value)| sql_value(dimension.time_type, dimension.point(*value)))
+            .collect();
         let combinations = closed.iter().fold(vec![values.join(", ")], |rows, values| {
             rows.iter().flat_map(|row| values.iter().map(move |value| format!("{row}, {value}"))).collect()
         });
@@ -300,4 +307,3 @@ pub fn set_owner(table: &QualifiedName, owner: &str) -> Statement {
         format!("alter table {} owner to {}", table.sql(), quote_ident(owner)),
     )
 }
-

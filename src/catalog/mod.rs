@@ -199,7 +199,10 @@ impl Chunk {
 
     /// Its slice of the primary dimension.
     pub fn primary(&self) -> Slice {
-        self.slices.as_ref().and_then(|slices| slices.first().copied()).unwrap_or(Slice { start: i64::MIN, end: i64::MAX })
+        self.slices
+            .as_ref()
+            .and_then(|slices| slices.first().copied())
+            .unwrap_or(Slice { start: i64::MIN, end: i64::MAX })
     }
 }
 
@@ -499,12 +502,14 @@ impl Hypertable {
     pub fn has_index_on_primary(&self) -> bool {
         let Some(primary) = self.dimensions.first() else { return false };
         let leads = |keys: Option<&str>| keys == Some(primary.column.as_str());
-        self.indexes
-            .iter()
-            .any(|index| index.valid && !index.partial && index.method == "btree" && leads(index.keys.first().and_then(|key| key.as_deref())))
-            || self.constraints.iter().any(|constraint| {
-                matches!(constraint.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique)
-                    && leads(constraint.columns.first().map(String::as_str))
-            })
+        self.indexes.iter().any(|index| {
+            index.valid
+                && !index.partial
+                && index.method == "btree"
+                && leads(index.keys.first().and_then(|key| key.as_deref()))
+        }) || self.constraints.iter().any(|constraint| {
+            matches!(constraint.kind, ConstraintKind::PrimaryKey | ConstraintKind::Unique)
+                && leads(constraint.columns.first().map(String::as_str))
+        })
     }
 }

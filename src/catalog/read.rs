@@ -65,7 +65,8 @@ pub async fn dimensions(session: &Session, hypertable_id: i32) -> Result<Vec<Dim
 async fn chunk_differences(session: &Session, server: &Server, oid: &u32, id: i32) -> Result<Vec<NotCarried>> {
     let chunk_oids: Vec<u32> = chunks(session, server, id).await?.iter().filter_map(|chunk| chunk.oid).collect();
     let mut found = session.records(include_str!("sql/chunk_differences.sql"), &[oid, &chunk_oids]).await?;
-    let skipping = session.row("select to_regclass('_timescaledb_catalog.chunk_column_stats') is not null", &[]).await?;
+    let skipping =
+        session.row("select to_regclass('_timescaledb_catalog.chunk_column_stats') is not null", &[]).await?;
     if skipping.get(0) {
         found.extend(session.records(include_str!("sql/chunk_skipping.sql"), &[&id]).await?);
     }

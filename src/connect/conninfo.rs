@@ -126,9 +126,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str, variables: &[(&str, &str)]) -> Result<Conninfo> {
-        Conninfo::parse(text, |name| {
-            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string())
-        })
+        Conninfo::parse(text, |name| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_string()))
     }
 
     #[test]

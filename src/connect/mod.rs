@@ -277,11 +277,11 @@ impl std::ops::Deref for Target {
 /// Some settings are a superuser's to set, also back to what they are by default.
 fn explain_setting(error: Error) -> Error {
     match error.sqlstate() {
-        Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => {
-            Error::refused("the role or the database has a setting that can hide rows, and the role may not set it back")
-                .caused_by(error)
-                .hint("Reset it by \"alter role … reset\" or \"alter database … reset\" as a superuser, or use another role.")
-        }
+        Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => Error::refused(
+            "the role or the database has a setting that can hide rows, and the role may not set it back",
+        )
+        .caused_by(error)
+        .hint("Reset it by \"alter role … reset\" or \"alter database … reset\" as a superuser, or use another role."),
         _ => error,
     }
 }

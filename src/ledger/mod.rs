@@ -119,7 +119,8 @@ impl std::ops::AddAssign for Counted {
 
 /// The completed tasks of a job, as the ledger has them.
 pub async fn completed_tasks(target: &Target, job: JobId) -> Result<Vec<(i32, Counted)>> {
-    let sql = "select task, rows, checksum from _hypercopy.task where job = $1 and completed_at is not null order by task";
+    let sql =
+        "select task, rows, checksum from _hypercopy.task where job = $1 and completed_at is not null order by task";
     let rows = target.rows(sql, &[&job.0]).await?;
     let counted = |row: &tokio_postgres::Row| {
         let checksum: Option<&str> = row.get(2);
@@ -133,10 +134,7 @@ pub async fn completed_tasks(target: &Target, job: JobId) -> Result<Vec<(i32, Co
 
 /// Notes that a statement of the finalization has been run.
 pub async fn insert_step(target: &Target, job: JobId, title: &str) -> Result<()> {
-    target
-        .execute("insert into _hypercopy.step (job, title) values ($1, $2)", &[&job.0, &title])
-        .await
-        .map(drop)
+    target.execute("insert into _hypercopy.step (job, title) values ($1, $2)", &[&job.0, &title]).await.map(drop)
 }
 
 /// Moves the job on.
@@ -146,7 +144,10 @@ pub async fn set_state(target: &Target, job: JobId, state: JobState) -> Result<(
         JobState::Finished => ("finished", "clock_timestamp()"),
     };
     target
-        .execute(&format!("update _hypercopy.job set state = '{name}', finished_at = {finished} where id = $1"), &[&job.0])
+        .execute(
+            &format!("update _hypercopy.job set state = '{name}', finished_at = {finished} where id = $1"),
+            &[&job.0],
+        )
         .await
         .map(drop)
 }

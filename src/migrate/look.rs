@@ -40,11 +40,15 @@ impl Sides {
         let target_server = read::server(&target).await?;
         refuse_without_timescaledb(&target, &target_server)?;
         if target_server.in_recovery {
-            return Err(Error::refused(format!("the target at {} is a standby and cannot be written", target.endpoint()))
-                .hint("Name its primary as the target."));
+            return Err(Error::refused(format!(
+                "the target at {} is a standby and cannot be written",
+                target.endpoint()
+            ))
+            .hint("Name its primary as the target."));
         }
         let place = read::target_place(&target, &target_table, &source_table.owner).await?;
-        let sides = Sides { source, source_server, source_table, hypertable, target, target_server, target_table, place };
+        let sides =
+            Sides { source, source_server, source_table, hypertable, target, target_server, target_table, place };
         sides.refuse_same_table()?;
         sides.refuse_place()?;
         Ok(sides)
@@ -77,8 +81,11 @@ impl Sides {
             .hint("Create it there, or grant CREATE on the database to the role."));
         }
         if self.place.schema_exists && !self.place.may_create_in_schema {
-            return Err(Error::refused(format!("role {role} may not create tables in schema {} of the target", display_ident(&table.schema)))
-                .hint(format!(
+            return Err(Error::refused(format!(
+                "role {role} may not create tables in schema {} of the target",
+                display_ident(&table.schema)
+            ))
+            .hint(format!(
                 "Run \"grant usage, create on schema {} to {}\" there as its owner.",
                 display_ident(&table.schema),
                 display_ident(role)
@@ -91,21 +98,30 @@ impl Sides {
     fn refuse_tools(&self) -> Result<()> {
         let role = &self.target_server.role;
         if !self.place.may_keep_ledger {
-            return Err(Error::refused(format!("role {role} may not write the ledger in schema _hypercopy of the target"))
-                .hint(format!(
-                    "Grant {role} CREATE on the database where that schema is missing, else USAGE on it and SELECT, INSERT \
+            return Err(Error::refused(format!(
+                "role {role} may not write the ledger in schema _hypercopy of the target"
+            ))
+            .hint(format!(
+                "Grant {role} CREATE on the database where that schema is missing, else USAGE on it and SELECT, INSERT \
                      and UPDATE on its tables.",
-                    role = display_ident(role)
-                )));
+                role = display_ident(role)
+            )));
         }
         if !self.place.may_create_temporary {
-            return Err(Error::refused(format!("role {role} may not create temporary objects on the target, which making chunks needs"))
-                .hint(format!("Grant TEMPORARY on the database to {}.", display_ident(role))));
+            return Err(Error::refused(format!(
+                "role {role} may not create temporary objects on the target, which making chunks needs"
+            ))
+            .hint(format!("Grant TEMPORARY on the database to {}.", display_ident(role))));
         }
         // PostgreSQL asks for it even where "create schema if not exists" has nothing to do.
         if !self.target_server.may_create_schema {
-            return Err(Error::refused(format!("role {role} may not create schema _hypercopy, the ledger's, on the target"))
-                .hint(format!("Run \"grant create on database {} to {role}\" there.", display_ident(&self.target_server.database))));
+            return Err(Error::refused(format!(
+                "role {role} may not create schema _hypercopy, the ledger's, on the target"
+            ))
+            .hint(format!(
+                "Run \"grant create on database {} to {role}\" there.",
+                display_ident(&self.target_server.database)
+            )));
         }
         Ok(())
     }
@@ -135,8 +151,12 @@ fn refuse_without_timescaledb(session: &Session, server: &Server) -> Result<()> 
     if server.timescaledb.is_some() {
         return Ok(());
     }
-    Err(Error::refused(format!("the {} at {} has no TimescaleDB in this database", session.side().name(), session.endpoint()))
-        .hint("Run \"create extension timescaledb\" there, or check the database's name."))
+    Err(Error::refused(format!(
+        "the {} at {} has no TimescaleDB in this database",
+        session.side().name(),
+        session.endpoint()
+    ))
+    .hint("Run \"create extension timescaledb\" there, or check the database's name."))
 }
 
 /// The table that a name on the command line means.
@@ -210,19 +230,25 @@ fn refuse_hidden_rows(table: &Table) -> Result<()> {
     let name = &table.name;
     if !table.unreadable_columns.is_empty() {
         let columns: Vec<String> = table.unreadable_columns.iter().map(|column| display_ident(column)).collect();
-        return Err(Error::refused(format!("the role may not read {name}: SELECT is missing on {}", columns.join(", ")))
-            .hint(format!("Run \"grant select on {name} to ROLE\" on the source.")));
+        return Err(Error::refused(format!(
+            "the role may not read {name}: SELECT is missing on {}",
+            columns.join(", ")
+        ))
+        .hint(format!("Run \"grant select on {name} to ROLE\" on the source.")));
     }
     if table.row_security_active {
         return Err(Error::refused(format!("row-level security filters what the role sees of {name}"))
             .hint("Use the table's owner (without FORCE), or a role with BYPASSRLS: a part of the rows is no copy."));
     }
     if table.root_bytes > 0 {
-        return Err(Error::refused(format!("{name} has {} bytes in its own root table, where TimescaleDB shows no rows", table.root_bytes))
-            .hint(
-                "A session without TimescaleDB wrote there. See them with \"set timescaledb.restoring = on; \
+        return Err(Error::refused(format!(
+            "{name} has {} bytes in its own root table, where TimescaleDB shows no rows",
+            table.root_bytes
+        ))
+        .hint(
+            "A session without TimescaleDB wrote there. See them with \"set timescaledb.restoring = on; \
                  select * from only …\", move them, and truncate the root in such a session.",
-            ));
+        ));
     }
     Ok(())
 }

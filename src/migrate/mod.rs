@@ -28,9 +28,9 @@ use crate::progress::{self, Meters, Progress};
 use crate::reader::chunk::ChunkReader;
 use crate::reader::snapshot::{Shares, Snapshot};
 use crate::report::{LatencyReport, Report, Verification};
+use crate::schema;
 use crate::verify::{self, Expected, Mode, Reading};
 use crate::writer::hypertable::copy_in;
-use crate::schema;
 
 /// What was asked for.
 pub struct Request {
@@ -117,8 +117,12 @@ impl Migration {
         report.not_carried = planned.not_carried.clone();
         report.phase("look, snapshot and plan", start);
         if request.strict && !planned.not_carried.is_empty() {
-            return Err(Error::refused(format!("{} things of {} would not be carried", planned.not_carried.len(), sides.source_table.name))
-                .hint("They are listed above. Without --strict they are left out and listed."));
+            return Err(Error::refused(format!(
+                "{} things of {} would not be carried",
+                planned.not_carried.len(),
+                sides.source_table.name
+            ))
+            .hint("They are listed above. Without --strict they are left out and listed."));
         }
         Ok(Migration { request, sides, planned, snapshot, cancellers })
     }
@@ -191,8 +195,9 @@ impl Work<'_> {
 
     async fn target_hypertable_id(&self) -> Result<i32> {
         let row = read::hypertable_row(&self.sides.target, self.table()).await?;
-        row.map(|row| row.id)
-            .ok_or_else(|| Error::new(Kind::Target, format!("{} is no longer a hypertable on the target", self.table())))
+        row.map(|row| row.id).ok_or_else(|| {
+            Error::new(Kind::Target, format!("{} is no longer a hypertable on the target", self.table()))
+        })
     }
 
     async fn open_targets(&self) -> Result<Vec<Target>> {
@@ -299,7 +304,13 @@ impl Work<'_> {
         Ok(())
     }
 
-    async fn verify(&self, targets: &[Target], tasks: &[Task], copied: &[(i32, Counted)], report: &mut Report) -> Result<()> {
+    async fn verify(
+        &self,
+        targets: &[Target],
+        tasks: &[Task],
+        copied: &[(i32, Counted)],
+        report: &mut Report,
+    ) -> Result<()> {
         let mode = self.request.verify;
         if mode == Mode::None {
             report.verification = Some(Verification::none());

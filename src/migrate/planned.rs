@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
 use crate::pgcopy::TimeType;
 use crate::plan::{
-    Cell, IntervalRequest, Layout, Partitioning, Range, SourceChunk, Statement, TargetNames, Task, Wire, binary_obstacle,
-    cut_tasks, integer_now_function, missing_types, post_data, pre_data,
+    Cell, IntervalRequest, Layout, Partitioning, Range, SourceChunk, Statement, TargetNames, Task, Wire,
+    binary_obstacle, cut_tasks, integer_now_function, missing_types, post_data, pre_data,
 };
 use crate::reader::snapshot::Shares;
 use crate::reader::survey::{Finding, Survey, refuse_too_many};
@@ -40,7 +40,8 @@ impl Bounds {
             None => Ok(None),
             Some(text) => internal_value(sides, option, text, time_type).await.map(Some),
         };
-        let range = Range { from: value("--from", &request.from).await?, until: value("--until", &request.until).await? };
+        let range =
+            Range { from: value("--from", &request.from).await?, until: value("--until", &request.until).await? };
         if range.is_empty() {
             return Err(Error::refused(format!("--from is not before --until: {}", range.display(time_type)))
                 .hint("The range includes --from and leaves --until out."));
@@ -105,8 +106,8 @@ impl Planned {
         let encoding = &sides.source_server.encoding;
         let partitioning = partitioning(request, sides).await?;
         let layout = Layout::resolve(&source, &partitioning, encoding)?;
-        let source_layout = Layout::resolve(&source, &Partitioning::default(), encoding)
-            .unwrap_or_else(|_| layout.clone());
+        let source_layout =
+            Layout::resolve(&source, &Partitioning::default(), encoding).unwrap_or_else(|_| layout.clone());
         refuse_minus_infinity(leader, &source, &layout, bounds.range).await?;
 
         let indexed = source.has_index_on_primary();
@@ -135,7 +136,8 @@ impl Planned {
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
         let names = TargetNames::new(&source, sides.target_table.clone(), timescaledb_schema, &sides.place.taken);
         let key_first = new_chunks > KEY_AFTER_ROWS_CHUNKS;
-        let sequences: Vec<&Sequence> = source.sequences.iter().filter(|s| missing_sequences.contains(&s.name)).collect();
+        let sequences: Vec<&Sequence> =
+            source.sequences.iter().filter(|s| missing_sequences.contains(&s.name)).collect();
         let integer_now = missing_integer_now(sides, &source).await?;
         let schemas = needed_schemas(&names, &missing.schemas, &sequences, integer_now.as_ref());
         refuse_schemas(sides, &schemas).await?;
@@ -158,7 +160,10 @@ impl Planned {
             estimated_bytes: cells.iter().map(|cell| cell.bytes).sum(),
             index_bytes: chunks.iter().filter_map(|chunk| chunk.index_bytes).sum::<i64>() as u64,
             chunk_count: chunks.len(),
-            source_chunks: chunks.iter().map(|c| SourceChunk { slice: c.primary(), splittable: indexed && !c.compressed }).collect(),
+            source_chunks: chunks
+                .iter()
+                .map(|c| SourceChunk { slice: c.primary(), splittable: indexed && !c.compressed })
+                .collect(),
             source,
             layout,
             source_layout,
@@ -197,9 +202,7 @@ impl Planned {
 
     fn cut(&self, shares: &Shares, boundaries: &[i64], jobs: usize) -> Vec<Task> {
         let task_bytes = task_bytes(self.estimated_bytes, jobs);
-        let cut = |range: Range| {
-            cut_tasks(range, &self.source_chunks, &self.cells, boundaries, task_bytes)
-        };
+        let cut = |range: Range| cut_tasks(range, &self.source_chunks, &self.cells, boundaries, task_bytes);
         let mut tasks: Vec<Task> = match shares {
             Shares::All => cut(self.bounds.range),
             Shares::Ranges(ranges) => ranges.iter().flat_map(|range| cut(*range)).collect(),
@@ -253,7 +256,9 @@ impl Planned {
         let mut warnings = Vec::new();
         let (from, to) = (&sides.source_server.encoding, &sides.target_server.encoding);
         if from != to {
-            warnings.push(format!("the databases' encodings differ ({from}, {to}): text that the target cannot hold will stop the copy"));
+            warnings.push(format!(
+                "the databases' encodings differ ({from}, {to}): text that the target cannot hold will stop the copy"
+            ));
         }
         if !self.source.has_index_on_primary() {
             warnings.push(format!(
@@ -308,8 +313,11 @@ async fn interval_microseconds(source: &Source, text: &str) -> Result<i64> {
 fn refuse_unreadable_chunks(sides: &Sides, chunks: &[Chunk]) -> Result<()> {
     let table = &sides.source_table.name;
     if let Some(chunk) = chunks.iter().find(|chunk| chunk.tiered || chunk.local == Some(false)) {
-        return Err(Error::refused(format!("chunk {} of {table} is not in this server (tiered, or on a data node)", chunk.table()))
-            .hint("Bring it back (untier_chunk), or leave its range out with --from and --until."));
+        return Err(Error::refused(format!(
+            "chunk {} of {table} is not in this server (tiered, or on a data node)",
+            chunk.table()
+        ))
+        .hint("Bring it back (untier_chunk), or leave its range out with --from and --until."));
     }
     if let Some(chunk) = chunks.iter().find(|chunk| chunk.oid.is_none() || chunk.slices.is_none()) {
         return Err(Error::refused(format!("chunk {} of {table} has lost its table or its slices", chunk.id))
@@ -317,8 +325,10 @@ fn refuse_unreadable_chunks(sides: &Sides, chunks: &[Chunk]) -> Result<()> {
     }
     let compressed = chunks.iter().filter(|chunk| chunk.compressed).count();
     if compressed > 0 && sides.source_server.is_apache() {
-        return Err(Error::refused(format!("{compressed} chunks of {table} are compressed, and the source's Apache edition cannot read them"))
-            .hint("Set timescaledb.license = 'timescale' there, with a build that has it."));
+        return Err(Error::refused(format!(
+            "{compressed} chunks of {table} are compressed, and the source's Apache edition cannot read them"
+        ))
+        .hint("Set timescaledb.license = 'timescale' there, with a build that has it."));
     }
     Ok(())
 }
@@ -327,10 +337,12 @@ fn refuse_unreadable_chunks(sides: &Sides, chunks: &[Chunk]) -> Result<()> {
 fn refuse_virtual_columns(sides: &Sides, source: &Hypertable) -> Result<()> {
     let is_virtual = |column: &&Column| column.generated.as_deref() == Some("v");
     match source.columns.iter().find(is_virtual) {
-        Some(column) if sides.target_server.postgresql_number < 180_000 => {
-            Err(Error::refused(format!("column {} is generated virtually, which the target's PostgreSQL {} cannot do", display_ident(&column.name), sides.target_server.postgresql))
-                .hint("Make it a stored one on the source, drop it there, or choose a target with PostgreSQL 18 or newer."))
-        }
+        Some(column) if sides.target_server.postgresql_number < 180_000 => Err(Error::refused(format!(
+            "column {} is generated virtually, which the target's PostgreSQL {} cannot do",
+            display_ident(&column.name),
+            sides.target_server.postgresql
+        ))
+        .hint("Make it a stored one on the source, drop it there, or choose a target with PostgreSQL 18 or newer.")),
         _ => Ok(()),
     }
 }
@@ -451,8 +463,11 @@ async fn missing_sequences(target: &Session, source: &Hypertable) -> Result<Vec<
             None => missing.push(sequence.name.clone()),
             Some(found) if found.same_definition(sequence) => {}
             Some(_) => {
-                return Err(Error::refused(format!("sequence {} exists on the target with another definition", sequence.name))
-                    .hint("Make the two the same, or rename one of them."));
+                return Err(Error::refused(format!(
+                    "sequence {} exists on the target with another definition",
+                    sequence.name
+                ))
+                .hint("Make the two the same, or rename one of them."));
             }
         }
     }
@@ -527,7 +542,10 @@ fn not_carried(
     for sequence in source.sequences.iter().filter(|sequence| !sequence.identity) {
         let is_made = made_sequences.iter().any(|made| made.name == sequence.name);
         if is_made && sequence.column.is_some() && sequence.name.schema != names.table.schema {
-            found.push(NotCarried::new("sequence owner", format!("{} cannot belong to a table of another schema", sequence.name)));
+            found.push(NotCarried::new(
+                "sequence owner",
+                format!("{} cannot belong to a table of another schema", sequence.name),
+            ));
         }
         if !is_made && !sides.is_one_database() {
             found.push(NotCarried::new("sequence value", format!("{} was there and is not moved", sequence.name)));

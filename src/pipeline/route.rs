@@ -106,7 +106,8 @@ impl Router {
         for (coordinate, (column, reader)) in coordinates.iter_mut().zip(others) {
             *coordinate = reader.coordinate(row, *column)?;
         }
-        let is_home = |slices: &[Slice]| slices.iter().zip(coordinates.iter()).all(|(slice, value)| slice.contains(*value));
+        let is_home =
+            |slices: &[Slice]| slices.iter().zip(coordinates.iter()).all(|(slice, value)| slice.contains(*value));
         group.members.iter().find(|(slices, _)| is_home(slices)).map(|(_, chunk)| *chunk)
     }
 }

@@ -164,7 +164,8 @@ fn sequence_options(sequence: &Sequence) -> String {
 }
 
 fn own_sequence(sequence: &Sequence, names: &TargetNames) -> Option<Statement> {
-    let column = sequence.column.as_ref().filter(|_| !sequence.identity && sequence.name.schema == names.table.schema)?;
+    let column =
+        sequence.column.as_ref().filter(|_| !sequence.identity && sequence.name.schema == names.table.schema)?;
     Some(Statement::new(
         format!("own sequence {}", sequence.name),
         format!("alter sequence {} owned by {}.{}", sequence.name.sql(), names.table.sql(), quote_ident(column)),
@@ -325,7 +326,13 @@ mod tests {
                 unreadable_columns: Vec::new(),
                 root_bytes: 0,
             },
-            row: HypertableRow { id: 1, internal: false, columnstore: false, distributed: false, materialization: false },
+            row: HypertableRow {
+                id: 1,
+                internal: false,
+                columnstore: false,
+                distributed: false,
+                materialization: false,
+            },
             dimensions: Vec::new(),
             columns: Vec::new(),
             constraints: Vec::new(),

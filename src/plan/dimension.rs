@@ -73,7 +73,9 @@ fn bounds(time_type: TimeType) -> (i64, i64) {
         TimeType::Int2 => (i16::MIN.into(), i16::MAX.into()),
         TimeType::Int4 => (i32::MIN.into(), i32::MAX.into()),
         TimeType::Int8 => (i64::MIN, i64::MAX),
-        TimeType::Timestamptz | TimeType::Timestamp | TimeType::Date => (-210_866_803_200_000_000, 9_223_371_331_199_999_999),
+        TimeType::Timestamptz | TimeType::Timestamp | TimeType::Date => {
+            (-210_866_803_200_000_000, 9_223_371_331_199_999_999)
+        }
     }
 }
 
@@ -91,7 +93,10 @@ mod tests {
     #[test]
     fn buckets_are_the_servers() {
         let week = timestamps(168 * HOUR);
-        assert_eq!(week.bucket(1_741_132_800_000_000), Slice { start: 1_740_614_400_000_000, end: 1_741_219_200_000_000 });
+        assert_eq!(
+            week.bucket(1_741_132_800_000_000),
+            Slice { start: 1_740_614_400_000_000, end: 1_741_219_200_000_000 }
+        );
         assert_eq!(week.bucket(-86_400_000_000), Slice { start: -604_800_000_000, end: 0 });
         assert_eq!(week.bucket(-210_866_803_200_000_000), Slice { start: i64::MIN, end: -210_866_544_000_000_000 });
         assert_eq!(week.bucket(9_223_371_244_800_000_000).end, i64::MAX);

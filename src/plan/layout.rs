@@ -106,8 +106,11 @@ impl Layout {
         let columns: Vec<&str> = self.columns().collect();
         for (position, column) in columns.iter().enumerate() {
             if columns[..position].contains(column) {
-                return Err(Error::refused(format!("column {} would be two dimensions at once", display_ident(column)))
-                    .hint("--hash-partitions takes a column that is not the time dimension."));
+                return Err(Error::refused(format!(
+                    "column {} would be two dimensions at once",
+                    display_ident(column)
+                ))
+                .hint("--hash-partitions takes a column that is not the time dimension."));
             }
             for constraint in source.constraints.iter().filter(|constraint| constraint.kind != ConstraintKind::Check) {
                 if !constraint.columns.iter().any(|name| name == column) {
@@ -146,12 +149,10 @@ pub(crate) fn describe_interval(time_type: TimeType, interval: i64) -> String {
 /// # Errors
 /// Refuses a kind of dimension that is not supported.
 pub fn primary_dimension(table: &QualifiedName, dimensions: &[Dimension]) -> Result<OpenDimension> {
-    let primary = dimensions
-        .first()
-        .ok_or_else(|| {
-            Error::refused(format!("hypertable {table} has no dimension"))
-                .hint("The source's TimescaleDB catalog is damaged; no copy of the table can be complete.")
-        })?;
+    let primary = dimensions.first().ok_or_else(|| {
+        Error::refused(format!("hypertable {table} has no dimension"))
+            .hint("The source's TimescaleDB catalog is damaged; no copy of the table can be complete.")
+    })?;
     open_dimension(table, primary)
 }
 
@@ -200,12 +201,16 @@ fn resolve_interval(primary: &OpenDimension, request: IntervalRequest) -> Result
         IntervalRequest::Integer(interval) if is_integer => interval,
         IntervalRequest::Microseconds(interval) if !is_integer => interval,
         IntervalRequest::Integer(_) => {
-            return Err(Error::refused(format!("--chunk-interval is a bare integer, but dimension {column} is a time"))
-                .hint("Write an interval with its unit, such as '1 day' or '6 hours'."));
+            return Err(Error::refused(format!(
+                "--chunk-interval is a bare integer, but dimension {column} is a time"
+            ))
+            .hint("Write an interval with its unit, such as '1 day' or '6 hours'."));
         }
         IntervalRequest::Microseconds(_) => {
-            return Err(Error::refused(format!("--chunk-interval is an interval, but dimension {column} is an integer"))
-                .hint("Write a bare integer in the column's own unit."));
+            return Err(Error::refused(format!(
+                "--chunk-interval is an interval, but dimension {column} is an integer"
+            ))
+            .hint("Write a bare integer in the column's own unit."));
         }
     };
     let greatest = match primary.time_type {
@@ -218,8 +223,10 @@ fn resolve_interval(primary: &OpenDimension, request: IntervalRequest) -> Result
             .hint(format!("It takes values from 1 to {greatest} in the dimension's unit (microseconds for times).")));
     }
     if primary.time_type == TimeType::Date && interval % 86_400_000_000 != 0 {
-        return Err(Error::refused(format!("--chunk-interval is not a number of whole days, but dimension {column} is a date"))
-            .hint("Write a number of days, such as '7 days'."));
+        return Err(Error::refused(format!(
+            "--chunk-interval is not a number of whole days, but dimension {column} is a date"
+        ))
+        .hint("Write a number of days, such as '7 days'."));
     }
     Ok(interval)
 }
@@ -242,11 +249,16 @@ fn closed_dimension(source: &Hypertable, column: &str, partitions: i32, encoding
             .hint("An unquoted column is folded to lower case; one with capitals or a colon needs double quotes.")
     })?;
     if found.generated.is_some() {
-        return Err(Error::refused(format!("column {} is generated and cannot be a hash dimension", display_ident(column)))
-            .hint("Choose a column that rows bring with them."));
+        return Err(Error::refused(format!(
+            "column {} is generated and cannot be a hash dimension",
+            display_ident(column)
+        ))
+        .hint("Choose a column that rows bring with them."));
     }
     if !(1..=i32::from(i16::MAX)).contains(&partitions) {
-        return Err(Error::refused(format!("{partitions} is no number of hash partitions")).hint("It goes from 1 to 32767."));
+        return Err(
+            Error::refused(format!("{partitions} is no number of hash partitions")).hint("It goes from 1 to 32767.")
+        );
     }
     let hash_type = hash_type(&found.type_name)
         .filter(|hash_type| !is_text(*hash_type) || (encoding == "UTF8" && found.collation.is_none()));

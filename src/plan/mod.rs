@@ -11,8 +11,8 @@ mod task;
 mod types;
 mod wire;
 
-pub(crate) use ddl::{column_list, integer_now_function};
 pub use ddl::{Statement, TargetNames, post_data, pre_data, sequence_values};
+pub(crate) use ddl::{column_list, integer_now_function};
 pub use dimension::{ClosedDimension, OpenDimension};
 pub use layout::{HashRequest, IntervalRequest, Layout, Partitioning, describe_dimension, primary_dimension};
 pub use range::Range;

@@ -56,9 +56,8 @@ impl Range {
 
     /// The range as an SQL condition on `column`; none for [`Range::ALL`].
     pub fn condition(&self, column: &str, time_type: TimeType) -> Option<String> {
-        let bound = |operator: &str, value: i64| {
-            format!("{} {operator} {}", quote_ident(column), sql_value(time_type, value))
-        };
+        let bound =
+            |operator: &str, value: i64| format!("{} {operator} {}", quote_ident(column), sql_value(time_type, value));
         let from = self.from.map(|from| bound(">=", from));
         let until = self.until.map(|until| bound("<", until));
         match (from, until) {

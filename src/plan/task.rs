@@ -65,7 +65,13 @@ const MAX_READS: usize = 64;
 ///
 /// The tasks tile `bounds` in order, and every chunk that overlaps a task is among its reads, also one without cells:
 /// that nothing was seen in it is no proof.
-pub fn cut_tasks(bounds: Range, chunks: &[SourceChunk], cells: &[Cell], boundaries: &[i64], task_bytes: u64) -> Vec<Task> {
+pub fn cut_tasks(
+    bounds: Range,
+    chunks: &[SourceChunk],
+    cells: &[Cell],
+    boundaries: &[i64],
+    task_bytes: u64,
+) -> Vec<Task> {
     let mut cells: Vec<Cell> = cells.iter().filter_map(|cell| cell.within(bounds)).collect();
     cells.sort_unstable_by_key(|cell| cell.first);
     let cutter = Cutter::new(chunks, boundaries, task_bytes.max(1));
@@ -235,7 +241,10 @@ mod tests {
     #[test]
     fn a_chunk_is_cut_where_its_rows_are_and_one_value_is_not_cut_at_all() {
         let tasks = cut_tasks(Range::ALL, &[chunk(0, 1 << 40, true)], &[cell(0, 100, 199, 1000)], &[], 300);
-        assert_eq!(tasks.iter().map(|task| task.range.until).collect::<Vec<_>>(), [Some(125), Some(150), Some(175), None]);
+        assert_eq!(
+            tasks.iter().map(|task| task.range.until).collect::<Vec<_>>(),
+            [Some(125), Some(150), Some(175), None]
+        );
         assert_eq!(cut_tasks(Range::ALL, &[chunk(0, 10, true)], &[cell(0, 5, 5, 1000)], &[], 100).len(), 1);
     }
 

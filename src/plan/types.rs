@@ -46,7 +46,7 @@ fn compare(wanted: &Type, found: &Type) -> Result<()> {
         return match wanted.extension.is_some() == found.extension.is_some() {
             true => Ok(()),
             false => Err(Error::refused(format!("type {} belongs to an extension on one side only", wanted.name))
-                .hint("Make the type on the target by what it is made by on the source."))
+                .hint("Make the type on the target by what it is made by on the source.")),
         };
     }
     if definition(wanted) == definition(found) {
@@ -62,8 +62,11 @@ fn compare(wanted: &Type, found: &Type) -> Result<()> {
 fn create(wanted: &Type) -> Result<Statement> {
     if let Some(extension) = &wanted.extension {
         let name = extension.split(' ').next().unwrap_or_default();
-        return Err(Error::refused(format!("type {} is missing on the target: it belongs to extension {extension}", wanted.name))
-            .hint(format!("Run \"create extension {}\" on the target first.", quote_ident(name))));
+        return Err(Error::refused(format!(
+            "type {} is missing on the target: it belongs to extension {extension}",
+            wanted.name
+        ))
+        .hint(format!("Run \"create extension {}\" on the target first.", quote_ident(name))));
     }
     let body = match wanted.kind {
         TypeKind::Enum | TypeKind::Composite | TypeKind::Domain if !wanted.of_table => definition(wanted),
@@ -74,7 +77,10 @@ fn create(wanted: &Type) -> Result<Statement> {
             .hint("Enums, domains and composites are created; create other types on the target first.")
     })?;
     let object = if wanted.kind == TypeKind::Domain { "domain" } else { "type" };
-    Ok(Statement::new(format!("create {object} {}", wanted.name), format!("create {object} {} as {body}", wanted.name.sql())))
+    Ok(Statement::new(
+        format!("create {object} {}", wanted.name),
+        format!("create {object} {} as {body}", wanted.name.sql()),
+    ))
 }
 
 /// What follows `create type … as`: the same text on both servers means the same type. Composites are positional, so

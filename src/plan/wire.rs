@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn oids_and_missing_send_functions_force_text() {
         let safe = base_type(701, "pg_catalog", "float8", TypeKind::Base);
-        assert_eq!(binary_obstacle(&[safe.clone()], |_| None), None);
+        assert_eq!(binary_obstacle(std::slice::from_ref(&safe), |_| None), None);
         let regclass = base_type(2205, "pg_catalog", "regclass", TypeKind::Base);
         assert!(binary_obstacle(&[safe.clone(), regclass], |_| None).unwrap().contains("regclass"));
         let odd = Type { has_binary: false, ..base_type(9, "public", "odd", TypeKind::Base) };

@@ -35,7 +35,8 @@ impl ChunkReader<'_> {
         let query = match reads {
             [read] => self.select(read),
             reads => {
-                let branches: Vec<String> = reads.iter().map(|read| format!("({} offset 0)", self.select(read))).collect();
+                let branches: Vec<String> =
+                    reads.iter().map(|read| format!("({} offset 0)", self.select(read))).collect();
                 branches.join(" union all ")
             }
         };
@@ -67,15 +68,21 @@ mod tests {
     use super::*;
 
     fn chunk(name: &str, compressed: bool) -> Chunk {
-        let json = format!(r#"{{"id": 1, "schema": "s", "name": "{name}", "tiered": false, "compressed": {compressed}}}"#);
+        let json =
+            format!(r#"{{"id": 1, "schema": "s", "name": "{name}", "tiered": false, "compressed": {compressed}}}"#);
         serde_json::from_str(&json).expect("a chunk")
     }
 
     #[test]
     fn a_compressed_chunk_is_read_alone_and_the_others_behind_fences() {
         let chunks = [chunk("a", false), chunk("b", false), chunk("c", true), chunk("d", true), chunk("e", false)];
-        let reader =
-            ChunkReader { chunks: &chunks, columns: "\"x\"", primary: "t", time_type: TimeType::Int8, format: "binary" };
+        let reader = ChunkReader {
+            chunks: &chunks,
+            columns: "\"x\"",
+            primary: "t",
+            time_type: TimeType::Int8,
+            format: "binary",
+        };
         let reads: Vec<Read> = (0..5).map(|chunk| Read { chunk, range: Range::ALL }).collect();
         assert_eq!(
             reader.copy_out(&reads),

@@ -82,9 +82,8 @@ impl Snapshot {
     /// [`Kind::Source`] where the table keeps changing, or a lock is not had in time.
     pub async fn take(subject: &Subject<'_>) -> Result<Snapshot> {
         let leader = Source::open(subject.conninfo, &format!("{} leader", subject.role)).await?;
-        let open = (1..=subject.jobs).map(async |worker| {
-            Source::open(subject.conninfo, &format!("{} copy out {worker}", subject.role)).await
-        });
+        let open = (1..=subject.jobs)
+            .map(async |worker| Source::open(subject.conninfo, &format!("{} copy out {worker}", subject.role)).await);
         let workers = try_join_all(open).await?;
         for _ in 0..ATTEMPTS {
             match attempt(subject, &leader, &workers).await {
@@ -98,8 +97,11 @@ impl Snapshot {
             }
             try_join_all(std::iter::once(&leader).chain(&workers).map(|session| session.batch("rollback"))).await?;
         }
-        Err(Error::new(Kind::Source, format!("chunks of {} changed each of {ATTEMPTS} times they were locked", subject.table))
-            .hint("Pause what drops, truncates or compresses its chunks (policies among them) while the copy begins."))
+        Err(Error::new(
+            Kind::Source,
+            format!("chunks of {} changed each of {ATTEMPTS} times they were locked", subject.table),
+        )
+        .hint("Pause what drops, truncates or compresses its chunks (policies among them) while the copy begins."))
     }
 
     /// Runs `work` and gives back the locks that it took: what a query locks beside its table (indexes, toast,
@@ -260,7 +262,10 @@ mod tests {
     #[test]
     fn shares_are_not_cut_through_a_chunk() {
         let chunks = [chunk(0, 100, 10), chunk(0, 40, 10), chunk(40, 100, 10), chunk(100, 200, 10)];
-        assert_eq!(divide(&chunks, Range::ALL, 2), [Range { from: None, until: Some(100) }, Range { from: Some(100), until: None }]);
+        assert_eq!(
+            divide(&chunks, Range::ALL, 2),
+            [Range { from: None, until: Some(100) }, Range { from: Some(100), until: None }]
+        );
     }
 
     #[test]

@@ -6,8 +6,8 @@ use crate::catalog::Chunk;
 use crate::connect::Source;
 use crate::error::{Error, Result};
 use crate::ident::quote_ident;
-use crate::plan::{Layout, OpenDimension, Range};
 use crate::pgcopy::TimeType;
+use crate::plan::{Layout, OpenDimension, Range};
 
 use super::chunk::condition;
 use super::snapshot::Snapshot;

@@ -12,10 +12,10 @@ use futures_util::future::try_join_all;
 use crate::connect::{Session, Target};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ledger::Counted;
+use crate::pgcopy::TimeType;
 use crate::plan::{Range, Wire};
 use crate::reader::chunk::{condition, copy_out_of};
 use crate::reader::rows::RowScanner;
-use crate::pgcopy::TimeType;
 
 /// How the target is compared with the source at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,7 +90,8 @@ pub async fn compare(sessions: &[Target], reading: &Reading<'_>, expected: Vec<E
             }
         }
     };
-    let mut differences: Vec<Difference> = try_join_all(sessions.iter().map(work)).await?.into_iter().flatten().collect();
+    let mut differences: Vec<Difference> =
+        try_join_all(sessions.iter().map(work)).await?.into_iter().flatten().collect();
     differences.sort_by_key(|difference| difference.expected.task);
     Ok(differences)
 }

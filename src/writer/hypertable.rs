@@ -28,9 +28,7 @@ impl TaskWriter {
     /// Opens the task's transaction, claims the task in the ledger and starts the COPY. Its commit need not wait for
     /// the disk: the ledger's row is lost with the data, and one synchronous commit follows before the job goes on.
     pub async fn begin(target: &Target, job: JobId, task: &Task, copy_in: &str, format: Format) -> Result<TaskWriter> {
-        target
-            .batch("begin isolation level read committed read write; set local synchronous_commit = off")
-            .await?;
+        target.batch("begin isolation level read committed read write; set local synchronous_commit = off").await?;
         ledger::insert_task(target, job, task).await?;
         let mut writer = TaskWriter { sink: target.copy_in(copy_in).await?, format, task: task.id };
         if format == Format::Binary {
@@ -63,7 +61,15 @@ impl TaskWriter {
 ///
 /// # Errors
 /// Where rows were lost between the hand-overs; nothing is committed then.
-pub async fn commit(target: &Target, job: JobId, task: &Task, read: &Counted, sent: u64, stored: u64, bytes: u64) -> Result<()> {
+pub async fn commit(
+    target: &Target,
+    job: JobId,
+    task: &Task,
+    read: &Counted,
+    sent: u64,
+    stored: u64,
+    bytes: u64,
+) -> Result<()> {
     if read.rows != sent || sent != stored {
         return Err(Error::new(
             Kind::Target,

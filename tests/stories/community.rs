@@ -20,7 +20,8 @@ fn compressed_and_partly_compressed_chunks_arrive_whole() {
     story.source.run("insert into metrics values ('2025-03-02 12:00+00', 3, 'NaN', 'late'), ('2025-03-02 12:00+00', 3, 'NaN', 'late')");
     let report = story.migrate("metrics", &["--chunk-interval", "6 hours", "--verify", "checksum", "-j", "2"]);
     assert_eq!(report["rows"], 2882);
-    let listed: Vec<&str> = report["not_carried"].as_array().unwrap().iter().map(|found| found["kind"].as_str().unwrap()).collect();
+    let listed: Vec<&str> =
+        report["not_carried"].as_array().unwrap().iter().map(|found| found["kind"].as_str().unwrap()).collect();
     assert!(listed.contains(&"compression") && listed.contains(&"compression settings"), "{listed:?}");
 }
 
@@ -28,10 +29,11 @@ fn compressed_and_partly_compressed_chunks_arrive_whole() {
 fn compressed_chunks_arrive_whole_where_the_role_hides_their_rows() {
     let Some(story) = Story::community("hidden") else { return };
     story.source.run(COMPRESSED);
-    story.source.run("alter database current_database() set timescaledb.enable_transparent_decompression = off".replace(
-        "current_database()",
-        &format!("\"{}\"", story.source.value("select current_database()")),
-    ).as_str());
+    story.source.run(
+        "alter database current_database() set timescaledb.enable_transparent_decompression = off"
+            .replace("current_database()", &format!("\"{}\"", story.source.value("select current_database()")))
+            .as_str(),
+    );
     let report = story.migrate("metrics", &["--verify", "checksum"]);
     assert_eq!(report["rows"], 2880);
 }
@@ -46,6 +48,7 @@ fn policies_and_continuous_aggregates_are_listed() {
          select time_bucket('1 day', time) as day, avg(value) from metrics group by 1 with no data",
     );
     let report = story.migrate("metrics", &[]);
-    let listed: Vec<&str> = report["not_carried"].as_array().unwrap().iter().map(|found| found["kind"].as_str().unwrap()).collect();
+    let listed: Vec<&str> =
+        report["not_carried"].as_array().unwrap().iter().map(|found| found["kind"].as_str().unwrap()).collect();
     assert!(listed.contains(&"policy or job") && listed.contains(&"continuous aggregate"), "{listed:?}");
 }

@@ -20,7 +20,10 @@ fn the_code_map_names_every_room() {
     let map = read("ARCHITECTURE.md");
     let rooms = std::fs::read_dir(format!("{}/src", env!("CARGO_MANIFEST_DIR"))).expect("src is there").flatten();
     for room in rooms.map(|entry| entry.file_name().into_string().expect("names are text")) {
-        let named = room == "lib.rs" || map.contains(&format!("`{room}`")) || map.contains(&format!("`{room}/`")) || map.contains(&format!("`{room}/hypercopy`"));
+        let named = room == "lib.rs"
+            || map.contains(&format!("`{room}`"))
+            || map.contains(&format!("`{room}/`"))
+            || map.contains(&format!("`{room}/hypercopy`"));
         assert!(named, "ARCHITECTURE.md should name {room} in its code map");
     }
 }

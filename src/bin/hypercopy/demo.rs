@@ -31,7 +31,9 @@ async fn show(stage: &Stage, rows: u64) -> Result<()> {
     say(&format!("filling the hypertable conditions with {rows} rows, in chunks of 12 hours"));
     fill(&parse(&stage.source)?, rows).await?;
     say("migrating it into chunks of 1 day in 2 hash partitions, with 2 indexes, verified by checksum:");
-    say("  hypercopy migrate --source … --target … conditions --chunk-interval '1 day' --hash-partitions device:2 --verify checksum");
+    say(
+        "  hypercopy migrate --source … --target … conditions --chunk-interval '1 day' --hash-partitions device:2 --verify checksum",
+    );
     let request = Request {
         source: parse(&stage.source)?,
         target: parse(&stage.target)?,
@@ -121,7 +123,10 @@ impl Stage {
 }
 
 async fn create_extension(end: &str) -> Result<()> {
-    Target::open(&parse(end)?, "demo").await?.batch("create extension if not exists timescaledb with schema public").await
+    Target::open(&parse(end)?, "demo")
+        .await?
+        .batch("create extension if not exists timescaledb with schema public")
+        .await
 }
 
 fn parse(text: &str) -> Result<Conninfo> {

@@ -21,7 +21,11 @@ pub async fn run(arguments: InspectArguments) -> Result<()> {
             (list_text(&report), to_json(&report)?)
         }
     };
-    if arguments.json { print_json(&json) } else { print(&text) }
+    if arguments.json {
+        print_json(&json)
+    } else {
+        print(&text)
+    }
     Ok(())
 }
 

@@ -74,7 +74,10 @@ fn plan(report: &Report, with_ddl: bool) -> String {
     field("layout", layout(plan));
     field("chunks", format!("{} on the source, {} to make on the target", plan.source_chunks, plan.new_chunks));
     field("range", plan.range.clone());
-    field("rows", format!("about {} in {}, {} tasks", count(plan.estimated_rows), bytes(plan.estimated_bytes), plan.tasks));
+    field(
+        "rows",
+        format!("about {} in {}, {} tasks", count(plan.estimated_rows), bytes(plan.estimated_bytes), plan.tasks),
+    );
     field("format", format(plan));
     field("locks", plan.source_locks.clone());
     field(
@@ -149,16 +152,23 @@ fn summary(report: &Report, verbose: bool) -> String {
     field("phases", phases.join(" · "));
     if let Some(latency) = &report.latency {
         field("tasks", format!("{}, claim to commit {}", latency.task.count, quantiles(&latency.task)));
-        let blocked = [("source", latency.blocked_on_source), ("channel", latency.blocked_on_channel), ("target", latency.blocked_on_target)];
+        let blocked = [
+            ("source", latency.blocked_on_source),
+            ("channel", latency.blocked_on_channel),
+            ("target", latency.blocked_on_target),
+        ];
         for (what, waits) in blocked {
             field("blocked", format!("on {what} {} in all, {}", micros(waits.total_us), quantiles(&waits)));
         }
     }
     if let Some(verification) = &report.verification {
-        field("verified", match verification.mode {
-            "none" => "no".to_string(),
-            mode => format!("by {mode}, {} ranges equal", verification.ranges),
-        });
+        field(
+            "verified",
+            match verification.mode {
+                "none" => "no".to_string(),
+                mode => format!("by {mode}, {} ranges equal", verification.ranges),
+            },
+        );
     }
     if let Some(engine) = &report.engine {
         field("engine", format!("{:.2} s CPU, {} peak memory", engine.cpu_seconds, bytes(engine.peak_memory_bytes)));
@@ -186,12 +196,8 @@ fn micros(us: u64) -> String {
 /// A number with its thousands apart.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
-    let groups: Vec<&str> = digits
-        .as_bytes()
-        .rchunks(3)
-        .rev()
-        .map(|group| std::str::from_utf8(group).unwrap_or_default())
-        .collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|group| std::str::from_utf8(group).unwrap_or_default()).collect();
     groups.join(",")
 }
 
