@@ -22,6 +22,7 @@ impl Conninfo {
     /// [`Kind::Usage`]; the text itself is not repeated, because it may hold a password.
     pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Conninfo> {
         let mut config: Config = text.parse().doing(Kind::Usage, || "cannot read the conninfo")?;
+        refuse_password_in_host(&config)?;
         let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             default_host(&mut config, variable("PGHOST"));
@@ -44,7 +45,7 @@ impl Conninfo {
         if let (None, Some(seconds)) = (config.get_connect_timeout(), variable("PGCONNECT_TIMEOUT")) {
             config.connect_timeout(Duration::from_secs(number("PGCONNECT_TIMEOUT", &seconds)?));
         }
-        if let (false, Some(mode)) = (text.contains("sslmode"), variable("PGSSLMODE")) {
+        if let (false, Some(mode)) = (text.contains("sslmode="), variable("PGSSLMODE")) {
             config.ssl_mode(ssl_mode(&mode)?);
         }
         notice_silence(&mut config);
@@ -87,6 +88,16 @@ fn notice_silence(config: &mut Config) {
     if config.get_keepalives_retries().is_none() {
         config.keepalives_retries(6);
     }
+}
+
+/// In a URI an `@` of the password has to be written `%40`; otherwise the rest of it is taken for the host, and shown.
+fn refuse_password_in_host(config: &Config) -> Result<()> {
+    let is_odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
+    if config.get_hosts().iter().any(is_odd) {
+        return Err(Error::new(Kind::Usage, "the conninfo's host has an @ in it")
+            .hint("In a URI write an @ of the user's name or password as %40, a : as %3A and a / as %2F."));
+    }
+    Ok(())
 }
 
 /// libpq's order: the variable, the directory where servers of this machine listen, localhost.
@@ -143,6 +154,8 @@ mod tests {
         assert!(!shown.contains("hunter2"));
         let error = parse("host=h password=hunter2 nonsense=hunter2", &[]).err().unwrap();
         assert!(!error.report().contains("hunter2"), "{}", error.report());
+        let error = parse("postgresql://bob:hun@ter2@localhost:1/d", &[]).err().unwrap();
+        assert!(!error.report().contains("ter2"), "{}", error.report());
     }
 
     #[test]

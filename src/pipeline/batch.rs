@@ -50,8 +50,12 @@ impl Batcher {
     /// Adds a row of this chunk.
     pub fn push(&mut self, chunk: usize, row: &[u8]) {
         let buffer = &mut self.buffers[chunk];
+        if row.len() >= self.batch_bytes && buffer.rows == 0 {
+            // A batch of its own: a buffer would grow to twice its size.
+            return self.full.push_back(Batch { bytes: Bytes::copy_from_slice(row), rows: 1 });
+        }
         if buffer.bytes.capacity() == 0 {
-            buffer.bytes.reserve(self.batch_bytes.min(4096).max(row.len()));
+            buffer.bytes.reserve(self.batch_bytes + row.len());
         }
         buffer.bytes.extend_from_slice(row);
         buffer.rows += 1;

@@ -3,13 +3,14 @@
 //! A worker owns one source session and one target session. For each task a reader future (copy out, scan, route,
 //! batch) and a writer future (copy in) meet at a bounded channel; the server's copy in sets the pace for both.
 //!
-//! Memory per worker: the router's buffers ([`Copy::buffer_bytes`]), [`CHANNEL_BATCHES`] batches, and twice the largest
-//! record; nothing grows with the table.
+//! Memory per worker: the router's buffers ([`Copy::buffer_bytes`]), [`channel::CHANNEL_BYTES`], and some copies of the
+//! largest record (ARCHITECTURE.md has the formula); nothing grows with the table.
 //!
 //! **Invariant:** no SQL is written here, and no row is lost on the way without an error: what was read, sent, stored
 //! and noted is compared for each task.
 
 pub mod batch;
+pub mod channel;
 pub mod route;
 
 use std::collections::VecDeque;
@@ -17,31 +18,28 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use self::batch::{Batch, Batcher};
+use self::batch::Batcher;
+use self::channel::{Arrival, Receiver, Sender};
 use self::route::Router;
 use crate::catalog::Chunk;
 use crate::connect::{Source, Target};
-use crate::error::{Context, Error, Kind, Result};
+use crate::error::{Context, Kind, Result};
 use crate::ledger::{Counted, JobId};
-use crate::pgcopy::Format;
+use crate::pgcopy::{Checksum, Format};
 use crate::plan::{Layout, Task, Wire};
-use crate::progress::{Meters, Progress};
+use crate::progress::{Latency, Meters, Progress};
 use crate::reader::rows::{Row, RowScanner};
 use crate::reader::snapshot::Snapshot;
-use crate::writer::hypertable::{self, TaskWriter};
-
-/// Batches between a reader and its writer.
-pub const CHANNEL_BATCHES: usize = 4;
+use crate::writer::hypertable::{self, TaskWriter, Written};
 
 /// What all workers of a copy share.
 pub struct Copy {
     /// The job that the tasks belong to.
     pub job: JobId,
     /// The `copy … to stdout` statements of a task, in their order.
-    pub copy_out: Box<dyn Fn(&Task) -> Vec<String> + Send + Sync>,
+    pub copy_out: CopyOut,
     /// `copy … from stdin`.
     pub copy_in: String,
     /// The format.
@@ -59,6 +57,9 @@ pub struct Copy {
     /// Counters.
     pub progress: Arc<Progress>,
 }
+
+/// Writes a task's `copy … to stdout` statements.
+pub type CopyOut = Box<dyn Fn(&Task) -> Vec<String> + Send + Sync>;
 
 /// Tasks, and who may take them: one queue for all workers, or one for each.
 pub enum Queues {
@@ -128,76 +129,79 @@ async fn work(
 }
 
 async fn copy_task(copy: &Copy, source: &Source, target: &Target, task: &Task, meters: &mut Meters) -> Result<()> {
-    let mut writer = TaskWriter::begin(target, copy.job, task, &copy.copy_in, copy.wire.format).await?;
+    let writer = TaskWriter::begin(target, copy.job, task, &copy.copy_in, copy.wire.format).await?;
     let Meters { source: source_waits, channel: channel_waits, target: target_waits, .. } = meters;
-    let (sender, mut receiver) = mpsc::channel(CHANNEL_BATCHES);
+    let (sender, receiver) = channel::bounded();
+    let reading = read_task(copy, source, task, sender, source_waits, channel_waits);
+    let writing = write_task(copy, writer, receiver, target_waits);
+    // The reader is asked first: where both have failed, its error is the cause.
+    let ((), written) = tokio::try_join!(biased; reading, writing)?;
+    hypertable::commit(target, copy.job, task, &written).await
+}
 
-    let reading = async move {
-        let router = Router::new(&copy.layout, &copy.columns, &copy.target_chunks, task.range)
-            .filter(|_| copy.wire.format == Format::Binary);
-        let mut batches = Batcher::new(router.as_ref().map_or(0, Router::chunk_count), copy.buffer_bytes);
-        let mut send = async |batch| channel_waits.time(sender.send(Message::Batch(batch))).await.map_err(closed);
-        let mut read = Counted::default();
-        let reading = || format!("cannot read the rows of task {}", task.id);
-        for statement in (copy.copy_out)(task) {
-            read += Snapshot::releasing_locks(source, async {
-                let mut stream = source.copy_out(&statement).await?;
-                let mut rows = RowScanner::new(&copy.wire, copy.with_checksum);
-                while let Some(piece) = source_waits.time(stream.next()).await {
-                    let take = |row: &Row<'_>| {
-                        let chunk = match (&router, row) {
-                            (Some(router), Row::Binary(row)) => router.route(row),
-                            _ => 0,
-                        };
-                        batches.push(chunk, row.bytes());
-                    };
-                    rows.push(&piece.doing(Kind::Source, reading)?, take).doing(Kind::Source, reading)?;
-                    while let Some(batch) = batches.pop() {
-                        send(batch).await?;
-                    }
+/// Reads a task's rows and sends them in batches. They wait in `batches` until there are enough of a chunk.
+async fn read_task(
+    copy: &Copy,
+    source: &Source,
+    task: &Task,
+    sender: Sender,
+    source_waits: &mut Latency,
+    channel_waits: &mut Latency,
+) -> Result<()> {
+    let router = Router::new(&copy.layout, &copy.columns, &copy.target_chunks, task.range)
+        .filter(|_| copy.wire.format == Format::Binary);
+    let mut batches = Batcher::new(router.as_ref().map_or(0, Router::chunk_count), copy.buffer_bytes);
+    let mut read = Counted { rows: 0, checksum: copy.with_checksum.then(Checksum::default) };
+    let reading = || format!("cannot read the rows of task {}", task.id);
+    for statement in (copy.copy_out)(task) {
+        read += Snapshot::releasing_locks(source, async {
+            let mut stream = source.copy_out(&statement).await?;
+            let mut rows = RowScanner::new(&copy.wire, copy.with_checksum);
+            while let Some(piece) = source_waits.time(stream.next()).await {
+                let take = |row: &Row<'_>| batches.push(chunk_of(row, router.as_ref()), row.bytes());
+                rows.push(&piece.doing(Kind::Source, reading)?, take).doing(Kind::Source, reading)?;
+                while let Some(batch) = batches.pop() {
+                    channel_waits.time(sender.send(batch)).await?;
                 }
-                rows.finish().doing(Kind::Source, reading)
-            })
-            .await?;
-        }
-        batches.flush();
-        while let Some(batch) = batches.pop() {
-            send(batch).await?;
-        }
-        if copy.with_checksum {
-            read.checksum.get_or_insert_default();
-        }
-        sender.send(Message::End(read)).await.map_err(closed)
-    };
+            }
+            rows.finish().doing(Kind::Source, reading)
+        })
+        .await?;
+    }
+    batches.flush();
+    while let Some(batch) = batches.pop() {
+        channel_waits.time(sender.send(batch)).await?;
+    }
+    sender.end(read).await
+}
 
-    let writing = async {
-        let (mut sent, mut bytes) = (0, 0);
-        loop {
-            match receiver.recv().await {
-                Some(Message::Batch(batch)) => {
-                    sent += batch.rows;
-                    bytes += batch.bytes.len() as u64;
-                    copy.progress.add_rows(batch.rows, batch.bytes.len() as u64);
-                    target_waits.time(writer.feed(batch.bytes)).await?;
-                }
-                Some(Message::End(read)) => break Ok((writer, read, sent, bytes)),
-                // The reader has failed; its own error is the one to show.
-                None => break Err(Error::internal(format!("task {} was left by its reader", task.id))),
+/// The number that the router gives the row's chunk; all are one where there is nothing to route.
+fn chunk_of(row: &Row<'_>, router: Option<&Router>) -> usize {
+    match (router, row) {
+        (Some(router), Row::Binary(row)) => router.route(row),
+        _ => 0,
+    }
+}
+
+async fn write_task(
+    copy: &Copy,
+    mut writer: TaskWriter,
+    mut receiver: Receiver,
+    target_waits: &mut Latency,
+) -> Result<Written> {
+    let (mut sent_rows, mut bytes) = (0, 0);
+    loop {
+        match receiver.next().await? {
+            Arrival::Batch(batch, _room) => {
+                sent_rows += batch.rows;
+                bytes += batch.bytes.len() as u64;
+                copy.progress.add_rows(batch.rows, batch.bytes.len() as u64);
+                target_waits.time(writer.feed(batch.bytes)).await?;
+            }
+            Arrival::End(read) => {
+                let stored_rows = target_waits.time(writer.finish()).await?;
+                return Ok(Written { read, sent_rows, stored_rows, bytes });
             }
         }
-    };
-
-    let ((), (writer, read, sent, bytes)) = tokio::try_join!(biased; reading, writing)?;
-    let stored = target_waits.time(writer.finish()).await?;
-    hypertable::commit(target, copy.job, task, &read, sent, stored, bytes).await
-}
-
-/// What travels between a reader and its writer. The end is said: a channel that closes is no end.
-enum Message {
-    Batch(Batch),
-    End(Counted),
-}
-
-fn closed<T>(_: mpsc::error::SendError<T>) -> Error {
-    Error::internal("a writer has left its reader")
+    }
 }

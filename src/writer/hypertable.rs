@@ -57,26 +57,32 @@ impl TaskWriter {
     }
 }
 
+/// What became of a task's rows on their way.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// What the reader has seen.
+    pub read: Counted,
+    /// Rows that were handed to the COPY.
+    pub sent_rows: u64,
+    /// Rows that the server says it has stored.
+    pub stored_rows: u64,
+    /// Bytes of COPY data.
+    pub bytes: u64,
+}
+
 /// Compares the counts, completes the task in the ledger and commits.
 ///
 /// # Errors
 /// Where rows were lost between the hand-overs; nothing is committed then.
-pub async fn commit(
-    target: &Target,
-    job: JobId,
-    task: &Task,
-    read: &Counted,
-    sent: u64,
-    stored: u64,
-    bytes: u64,
-) -> Result<()> {
-    if read.rows != sent || sent != stored {
+pub async fn commit(target: &Target, job: JobId, task: &Task, written: &Written) -> Result<()> {
+    let Written { read, sent_rows, stored_rows, bytes } = written;
+    if read.rows != *sent_rows || sent_rows != stored_rows {
         return Err(Error::new(
             Kind::Target,
-            format!("task {}: {} rows were read, {sent} sent and {stored} stored", task.id, read.rows),
+            format!("task {}: {} rows were read, {sent_rows} sent and {stored_rows} stored", task.id, read.rows),
         )
         .hint("Nothing of the task was committed. A trigger or rule on the target may have dropped rows."));
     }
-    ledger::complete_task(target, job, task.id, bytes, read).await?;
+    ledger::complete_task(target, job, task.id, *bytes, read).await?;
     target.batch("commit").await
 }

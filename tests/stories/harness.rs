@@ -150,14 +150,11 @@ impl Database {
         let count = |sql: &str| self.value(sql);
         assert_eq!(count("select count(*) from pg_trigger where tgname like '!%'"), "0");
         assert_eq!(count("select count(*) from pg_proc where proname like 'hypercopy%'"), "0");
-        for _ in 0..500 {
-            let sql = "select count(*) from pg_stat_activity where datname = current_database() and application_name like 'hypercopy%'";
-            if count(sql) == "0" {
-                return;
-            }
-            std::thread::yield_now();
-        }
-        panic!("sessions of hypercopy are still there");
+        self.wait_until(
+            "sessions of hypercopy to end",
+            "select not exists (select from pg_stat_activity
+                 where datname = current_database() and application_name like 'hypercopy%')",
+        );
     }
 }
 

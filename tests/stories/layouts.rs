@@ -53,16 +53,3 @@ fn both_directions_between_releases() {
         story.migrate("metrics", &["--chunk-interval", "2 days", "--verify", "checksum"]);
     }
 }
-
-#[test]
-fn a_domain_that_takes_no_null_leaves_the_chunks_to_the_rows() {
-    let story = Story::new("domain");
-    story.source.run(
-        "create domain positive as int not null check (value > 0);
-         create table counts (time timestamptz not null, n positive);
-         select create_hypertable('counts', 'time', chunk_time_interval => interval '1 day');
-         insert into counts select '2025-03-01'::timestamptz + n * interval '1 hour', n from generate_series(1, 100) n",
-    );
-    let report = story.migrate("counts", &["--chunk-interval", "6 hours", "-j", "3", "--verify", "checksum"]);
-    assert_eq!(report["target_chunks"], 17);
-}

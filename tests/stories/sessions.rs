@@ -65,7 +65,7 @@ fn a_role_with_too_few_rights_or_connections_leaves_nothing() {
     let before = story.target_objects();
     let run = migrate();
     assert_eq!(run.code, 3, "{}", run.stderr);
-    assert!(run.stderr.contains("may not create schema _hypercopy"), "{}", run.stderr);
+    assert!(run.stderr.contains("may not write the ledger in schema _hypercopy"), "{}", run.stderr);
     assert_eq!(before, story.target_objects());
 
     story.target.run(&format!("grant create on database \"{database}\" to {role}"));
