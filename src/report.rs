@@ -204,18 +204,14 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// It was not asked for.
-    pub fn none() -> Self {
-        Verification { mode: Mode::None.name(), ranges: 0, differences: Vec::new() }
-    }
-
-    /// Of so many ranges.
+    /// Of so many ranges; of none where it was not asked for.
     pub fn of(mode: Mode, ranges: usize, differences: &[Difference], time_type: TimeType) -> Self {
         let differences = differences.iter().map(|difference| DifferenceReport {
             range: difference.expected.range.display(time_type),
             copied_rows: difference.expected.counted.rows,
             found_rows: difference.found.rows,
         });
+        let ranges = if mode == Mode::None { 0 } else { ranges };
         Verification { mode: mode.name(), ranges, differences: differences.collect() }
     }
 }

@@ -1,18 +1,16 @@
 //! Runs the plan's DDL; nothing else does.
 //!
 //! [`begin`] makes the table and the job's row in one transaction, [`make_chunks`] the chunks before the rows,
-//! [`finalize`] everything that is faster or safer behind the rows.
+//! [`run_in_turn`], [`build_indexes`] and [`analyze`] what is faster or safer behind the rows.
 //!
 //! **Invariant:** decides nothing about what the table looks like: every statement but the chunk-making ones comes
 //! from `plan` as text.
 
-use std::collections::VecDeque;
-use std::sync::Mutex;
-
 use futures_util::future::try_join_all;
+use tokio::sync::Semaphore;
 
-use crate::catalog::{Server, read};
-use crate::connect::Target;
+use crate::catalog::{Chunk, Server};
+use crate::connect::{Sessions, Target};
 use crate::error::{Error, Kind, Result};
 use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
 use crate::ledger::{self, JobId, JobIdentity};
@@ -238,28 +236,48 @@ fn numeric_modifiers(type_name: &str) -> Option<(i32, i32)> {
     Some((precision.parse().ok()?, scale.parse().ok()?))
 }
 
-/// The statements behind the rows: constraints one after the other, then indexes, several at once, then the rest. Each
-/// and its ledger mark are one transaction.
-pub async fn finalize(
-    sessions: &[Target],
-    job: JobId,
-    constraints: &[Statement],
-    indexes: &[Statement],
-    last: &[Statement],
-    progress: &(dyn Fn(&str) + Sync),
-) -> Result<()> {
-    for statement in constraints {
-        run_step(&sessions[0], job, statement, progress).await?;
-    }
-    run_all(sessions, indexes, async |session, statement| run_step(session, job, statement, progress).await).await?;
-    for statement in last {
-        run_step(&sessions[0], job, statement, progress).await?;
+/// Runs statements one after the other; each and its ledger mark are one transaction.
+pub async fn run_in_turn(sessions: &Sessions, job: JobId, statements: &[Statement], say: Say<'_>) -> Result<()> {
+    for statement in statements {
+        sessions.with(async |session| run_step(session, job, statement, say).await).await?;
     }
     Ok(())
 }
 
-async fn run_step(target: &Target, job: JobId, statement: &Statement, progress: &(dyn Fn(&str) + Sync)) -> Result<()> {
-    progress(&statement.title);
+/// Builds indexes, at most `at_once` of them at the same time; each and its ledger mark are one transaction.
+pub async fn build_indexes(
+    sessions: &Sessions,
+    job: JobId,
+    statements: &[Statement],
+    at_once: usize,
+    say: Say<'_>,
+) -> Result<()> {
+    let turns = Semaphore::new(at_once);
+    let helpers = parallel_workers(sessions.len(), at_once.min(statements.len()));
+    let run = async |statement: &Statement| {
+        let _turn = turns.acquire().await;
+        let statement = Statement::new(&statement.title, format!("{helpers}; {}", statement.sql));
+        sessions.with(async |session| run_step(session, job, &statement, say).await).await
+    };
+    try_join_all(statements.iter().map(run)).await.map(drop)
+}
+
+/// The statement that gives each build its share of parallel workers, and not more than the server would: where every
+/// session builds an index of its own, helpers only get in each other's way (measured: 2.0 s with them, 1.7 s without,
+/// for two indexes on two cores).
+fn parallel_workers(sessions: usize, builds: usize) -> String {
+    let share = (sessions / builds.max(1)).saturating_sub(1);
+    format!(
+        "select pg_catalog.set_config('max_parallel_maintenance_workers', \
+         least(pg_catalog.current_setting('max_parallel_maintenance_workers')::int4, {share})::text, true)"
+    )
+}
+
+/// Hears the title of each statement as it begins.
+pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
+
+async fn run_step(target: &Target, job: JobId, statement: &Statement, say: Say<'_>) -> Result<()> {
+    say(&statement.title);
     target.batch("begin isolation level read committed read write").await?;
     ledger::insert_step(target, job, &statement.title).await?;
     let done = run(target, statement).await;
@@ -267,37 +285,16 @@ async fn run_step(target: &Target, job: JobId, statement: &Statement, progress: 
     done
 }
 
-/// Collects statistics: each chunk by itself, several at once, then the root's own over all chunks. The root is
-/// analyzed by `plain`, a session without TimescaleDB, which would read every chunk a second time.
-pub async fn analyze(
-    sessions: &[Target],
-    plain: &Target,
-    server: &Server,
-    table: &QualifiedName,
-    hypertable_id: i32,
-) -> Result<()> {
+/// Collects statistics: each of these chunks by itself, several at once, and the root's own over all chunks. The root
+/// is analyzed by `plain`, a session without TimescaleDB, which would read every chunk a second time.
+pub async fn analyze(sessions: &Sessions, plain: &Target, table: &QualifiedName, chunks: &[Chunk]) -> Result<()> {
     let analyze = |name: &QualifiedName| Statement::new(format!("analyze {name}"), format!("analyze {}", name.sql()));
-    let chunks = read::chunks(&sessions[0], server, hypertable_id).await?;
-    let statements: Vec<Statement> = chunks.iter().map(|chunk| analyze(&chunk.table())).collect();
-    run_all(sessions, &statements, async |session, statement| run(session, statement).await).await?;
-    run(plain, &analyze(table)).await
-}
-
-/// Gives the statements to the sessions as these get free.
-async fn run_all(
-    sessions: &[Target],
-    statements: &[Statement],
-    run: impl AsyncFn(&Target, &Statement) -> Result<()>,
-) -> Result<()> {
-    let queue: Mutex<VecDeque<&Statement>> = Mutex::new(statements.iter().collect());
-    let next = || queue.lock().expect("no holder of the queue panics").pop_front();
-    let work = async |session: &Target| {
-        while let Some(statement) = next() {
-            run(session, statement).await?;
-        }
-        Ok::<_, Error>(())
-    };
-    try_join_all(sessions.iter().map(work)).await.map(drop)
+    let chunks = chunks.iter().map(async |chunk| {
+        let statement = analyze(&chunk.table());
+        sessions.with(async |session| run(session, &statement).await).await
+    });
+    let root = analyze(table);
+    tokio::try_join!(try_join_all(chunks), run(plain, &root)).map(drop)
 }
 
 /// Gives the table to the source's owner.

@@ -8,6 +8,7 @@
 //! database.
 
 mod conninfo;
+mod sessions;
 mod tls;
 
 use std::pin::Pin;
@@ -20,6 +21,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{CancelToken, Client, CopyInSink, CopyOutStream};
 
 pub use conninfo::Conninfo;
+pub use sessions::Sessions;
 
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::quote_literal;

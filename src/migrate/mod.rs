@@ -18,7 +18,7 @@ use self::look::Sides;
 pub(crate) use self::look::{find_hypertable, find_table};
 pub use self::planned::{Bounds, Planned};
 use crate::catalog::{Chunk, read};
-use crate::connect::{Canceller, Conninfo, Session, Target};
+use crate::connect::{Canceller, Conninfo, Session, Sessions, Target};
 use crate::error::{Error, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::ledger::{self, Counted, JobId, JobIdentity, JobState};
@@ -29,7 +29,7 @@ use crate::reader::chunk::ChunkReader;
 use crate::reader::snapshot::{Shares, Snapshot};
 use crate::report::{LatencyReport, Report, Verification};
 use crate::schema;
-use crate::verify::{self, Expected, Mode, Reading};
+use crate::verify::{self, Difference, Expected, Mode, Reading};
 use crate::writer::hypertable::copy_in;
 
 /// What was asked for.
@@ -161,8 +161,7 @@ impl Work<'_> {
         let tasks = self.planned.cut_tasks(&snapshot.shares, &target_chunks, self.request.jobs);
         let targets = self.copy(job, snapshot, targets, &tasks, target_chunks, report).await?;
         let copied = self.settle(job, &tasks, report).await?;
-        self.finalize(job, &targets, report).await?;
-        self.verify(&targets, &tasks, &copied, report).await?;
+        self.finalize_and_verify(job, &Sessions::new(targets), &expected(&tasks, &copied), report).await?;
         self.finish(job, report).await
     }
 
@@ -283,43 +282,48 @@ impl Work<'_> {
         target.batch("commit").await
     }
 
-    async fn finalize(&self, job: JobId, targets: &[Target], report: &mut Report) -> Result<()> {
+    /// What is made behind the rows. The rows are verified by sessions that have no index to build: neither changes
+    /// what the other sees.
+    async fn finalize_and_verify(
+        &self,
+        job: JobId,
+        sessions: &Sessions,
+        expected: &[Expected],
+        report: &mut Report,
+    ) -> Result<()> {
         let start = Instant::now();
         let planned = self.planned;
-        let last = sequence_values(&planned.source, &planned.names, &planned.missing_sequences());
-        let progress = |title: &str| self.progress.phase(title);
-        let builders = schema::index_builders(&self.sides.target_server, planned.new_chunks, targets.len());
-        schema::finalize(&targets[..builders], job, &planned.constraints, &planned.indexes, &[], &progress).await?;
-        report.phase("constraints and indexes", start);
+        let say: schema::Say<'_> = &|title| self.progress.phase(title);
+        schema::run_in_turn(sessions, job, &planned.constraints, say).await?;
+        let builders = schema::index_builders(&self.sides.target_server, planned.new_chunks, self.request.jobs);
+        let ((), differences) = tokio::try_join!(
+            schema::build_indexes(sessions, job, &planned.indexes, builders, say),
+            self.verify(sessions, expected)
+        )?;
+        report.phase("constraints, indexes and verification", start);
+        let time_type = planned.layout.primary.time_type;
+        report.verification = Some(Verification::of(self.request.verify, expected.len(), &differences, time_type));
+        self.refuse_differences(expected.len(), &differences)?;
 
         let start = Instant::now();
         self.progress.phase("analyzing");
+        let chunks = read::chunks(&self.sides.target, &self.sides.target_server, self.target_hypertable_id().await?);
+        let chunks = chunks.await?;
+        report.target_chunks = Some(chunks.len());
         let plain = Target::open_plain(&self.request.target, &format!("{} analyze", self.role())).await?;
         self.cancellers.watch(&plain);
-        let id = self.target_hypertable_id().await?;
-        schema::analyze(targets, &plain, &self.sides.target_server, self.table(), id).await?;
-        schema::finalize(targets, job, &[], &[], &last, &progress).await?;
+        schema::analyze(sessions, &plain, self.table(), &chunks).await?;
+        let values = sequence_values(&planned.source, &planned.names, &planned.missing_sequences());
+        schema::run_in_turn(sessions, job, &values, say).await?;
         report.phase("analyze", start);
-        report.target_chunks = Some(read::chunks(&self.sides.target, &self.sides.target_server, id).await?.len());
         Ok(())
     }
 
-    async fn verify(
-        &self,
-        targets: &[Target],
-        tasks: &[Task],
-        copied: &[(i32, Counted)],
-        report: &mut Report,
-    ) -> Result<()> {
-        let mode = self.request.verify;
-        if mode == Mode::None {
-            report.verification = Some(Verification::none());
-            return Ok(());
+    async fn verify(&self, sessions: &Sessions, expected: &[Expected]) -> Result<Vec<Difference>> {
+        if self.request.verify == Mode::None {
+            return Ok(Vec::new());
         }
-        let start = Instant::now();
-        self.progress.phase(format!("verifying by {}", mode.name()));
-        let expected = expected(tasks, copied);
-        let ranges = expected.len();
+        self.progress.phase(format!("verifying by {}", self.request.verify.name()));
         let primary = &self.planned.layout.primary;
         let reading = Reading {
             table: &self.table().sql(),
@@ -328,22 +332,21 @@ impl Work<'_> {
             time_type: primary.time_type,
             wire: &self.planned.wire,
         };
-        let differences = verify::compare(targets, &reading, expected).await?;
-        report.phase("verify", start);
-        report.verification = Some(Verification::of(mode, ranges, &differences, primary.time_type));
-        match differences.first() {
-            None => Ok(()),
-            Some(first) => Err(Error::new(
-                Kind::Different,
-                format!(
-                    "{} of {ranges} ranges differ between source and target, the first one {}: {} rows were copied and {} are there",
-                    differences.len(),
-                    first.expected.range.display(primary.time_type),
-                    first.expected.counted.rows,
-                    first.found.rows
-                ),
-            )),
-        }
+        verify::compare(sessions, &reading, expected).await
+    }
+
+    fn refuse_differences(&self, ranges: usize, differences: &[Difference]) -> Result<()> {
+        let Some(first) = differences.first() else { return Ok(()) };
+        Err(Error::new(
+            Kind::Different,
+            format!(
+                "{} of {ranges} ranges differ between source and target, the first one {}: {} rows were copied and {} are there",
+                differences.len(),
+                first.expected.range.display(self.planned.layout.primary.time_type),
+                first.expected.counted.rows,
+                first.found.rows
+            ),
+        ))
     }
 
     async fn finish(&self, job: JobId, report: &mut Report) -> Result<()> {

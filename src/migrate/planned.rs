@@ -425,7 +425,7 @@ fn row_bytes(source: &Hypertable) -> u64 {
 
 /// A task is worth a transaction and small enough that all workers end at about the same time.
 fn task_bytes(total_bytes: u64, jobs: usize) -> u64 {
-    (total_bytes / (jobs as u64 * 8)).clamp(8 << 20, 128 << 20)
+    (total_bytes / (jobs as u64 * 5)).clamp(8 << 20, 128 << 20)
 }
 
 async fn target_types(target: &Session, types: &[Type]) -> Result<HashMap<QualifiedName, Vec<Type>>> {

@@ -3,14 +3,11 @@
 //! **Invariant:** trusts no count that the copy made: what is compared was read from the target's tables after the
 //! commit.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-
 use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 
-use crate::connect::{Session, Target};
-use crate::error::{Context, Error, Kind, Result};
+use crate::connect::{Session, Sessions};
+use crate::error::{Context, Kind, Result};
 use crate::ledger::Counted;
 use crate::pgcopy::TimeType;
 use crate::plan::{Range, Wire};
@@ -74,26 +71,17 @@ pub struct Difference {
 }
 
 /// Compares all ranges, several at once, and answers those that differ, in the order of their tasks.
-pub async fn compare(sessions: &[Target], reading: &Reading<'_>, expected: Vec<Expected>) -> Result<Vec<Difference>> {
-    let queue = Arc::new(Mutex::new(VecDeque::from(expected)));
-    let work = async |session: &Target| {
-        let mut differences = Vec::new();
-        loop {
-            let next = queue.lock().expect("no holder of the queue panics").pop_front();
-            let Some(expected) = next else { return Ok::<_, Error>(differences) };
-            let found = match expected.counted.checksum {
-                Some(_) => checksum(session, reading, expected.range).await?,
-                None => count(session, reading, expected.range).await?,
-            };
-            if found != expected.counted {
-                differences.push(Difference { expected, found });
-            }
-        }
+pub async fn compare(sessions: &Sessions, reading: &Reading<'_>, expected: &[Expected]) -> Result<Vec<Difference>> {
+    let compare = async |expected| sessions.with(async |session| compare_one(session, reading, expected).await).await;
+    Ok(try_join_all(expected.iter().map(compare)).await?.into_iter().flatten().collect())
+}
+
+async fn compare_one(session: &Session, reading: &Reading<'_>, expected: &Expected) -> Result<Option<Difference>> {
+    let found = match expected.counted.checksum {
+        Some(_) => checksum(session, reading, expected.range).await?,
+        None => count(session, reading, expected.range).await?,
     };
-    let mut differences: Vec<Difference> =
-        try_join_all(sessions.iter().map(work)).await?.into_iter().flatten().collect();
-    differences.sort_by_key(|difference| difference.expected.task);
-    Ok(differences)
+    Ok((found != expected.counted).then_some(Difference { expected: *expected, found }))
 }
 
 async fn count(session: &Session, reading: &Reading<'_>, range: Range) -> Result<Counted> {

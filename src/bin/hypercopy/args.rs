@@ -52,6 +52,17 @@ carried is listed before the copy begins, and again at its end.")]
     Migrate(Box<MigrateArguments>),
 }
 
+impl Command {
+    /// How many workers the command will have.
+    pub fn jobs(&self) -> usize {
+        match self {
+            Command::Demo(_) => default_jobs(),
+            Command::Inspect(_) => 1,
+            Command::Migrate(migrate) => migrate.jobs(),
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct DemoArguments {
     /// Rows of the sample hypertable
@@ -158,6 +169,10 @@ pub enum ProgressArgument {
 const DEFAULT_JOBS_LIMIT: usize = 8;
 
 impl MigrateArguments {
+    fn jobs(&self) -> usize {
+        self.jobs.map_or_else(default_jobs, NonZeroUsize::get)
+    }
+
     /// The engine's terms.
     pub fn request(&self) -> Result<Request> {
         QualifiedName::parse(&self.table, "")?;
@@ -177,7 +192,7 @@ impl MigrateArguments {
             from: self.from.clone(),
             until: self.until.clone(),
             max_new_chunks: self.max_new_chunks,
-            jobs: self.jobs.map_or_else(default_jobs, NonZeroUsize::get),
+            jobs: self.jobs(),
             verify,
             strict: self.strict,
         })

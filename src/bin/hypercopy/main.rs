@@ -14,9 +14,13 @@ use hypercopy::error::Error;
 
 use self::args::{Arguments, Command};
 
+/// A worker keeps a thread busy for about a quarter of its time; more threads only wake each other.
+const WORKERS_PER_THREAD: usize = 2;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let threads = arguments.command.jobs().div_ceil(WORKERS_PER_THREAD);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let ended = match runtime {
         Ok(runtime) => {
             let ended = runtime.block_on(run(arguments));
