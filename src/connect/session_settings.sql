@@ -16,8 +16,10 @@ from (values
     ('row_security', 'off'), ('zero_damaged_pages', 'off'),
     -- Triggers fire: the one that stops the rows that make chunks, and those that bring DDL to the chunks.
     ('session_replication_role', 'origin'), ('event_triggers', 'on'),
+    -- A source is never waited for long: writers would queue behind us and behind whom we wait for (milliseconds).
+    ('lock_timeout', case $1 when 'on' then '10000' else '0' end),
     -- Long statements are our business; the engine watches progress itself.
-    ('statement_timeout', '0'), ('lock_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
+    ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
     ('idle_session_timeout', '0'), ('transaction_timeout', '0'),
     -- A backend whose client is gone ends instead of running on (milliseconds).
     ('client_connection_check_interval', '2000'),

@@ -7,7 +7,7 @@ use crate::connect::{Session, Side, Source, Target};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::plan::Range;
-use crate::reader::snapshot::Subject;
+use crate::reader::snapshot::{Subject, explain_lock};
 use crate::report::EndReport;
 use tokio_postgres::error::SqlState;
 
@@ -172,7 +172,10 @@ pub(crate) async fn find_table(session: &Session, name: &str) -> Result<Table> {
         ))
     };
     let table = match oid {
-        Some(oid) => read::table(session, oid).await?.ok_or_else(missing)?,
+        Some(oid) => {
+            let found = read::table(session, oid).await.map_err(|error| explain_lock(error, &name))?;
+            found.ok_or_else(missing)?
+        }
         None => return Err(missing()),
     };
     if side == Side::Source && !table.schema_usable {

@@ -8,6 +8,8 @@
 //!
 //! `access share` is all that is ever held, as pg_dump does.
 
+use std::fmt::Display;
+
 use futures_util::future::try_join_all;
 
 use crate::catalog::{Chunk, Server, Slice, read};
@@ -20,8 +22,6 @@ use crate::plan::Range;
 const ATTEMPTS: usize = 10;
 /// Tables that one LOCK statement names.
 const LOCK_BATCH: usize = 500;
-/// How long a lock is waited for: longer would make writers queue behind us and behind whom we wait for.
-const LOCK_TIMEOUT: &str = "10s";
 
 /// Who the readers are of.
 pub struct Subject<'a> {
@@ -79,7 +79,7 @@ impl Snapshot {
     /// boundaries through which no chunk reaches that must be read in one piece.
     ///
     /// # Errors
-    /// [`Kind::Source`] where the table keeps changing, or a lock is not had in time.
+    /// [`Kind::Source`] where the table keeps changing, [`Kind::Resumable`] where a lock is not had in time.
     pub async fn take(subject: &Subject<'_>) -> Result<Snapshot> {
         let leader = Source::open(subject.conninfo, &format!("{} leader", subject.role)).await?;
         let open = (1..=subject.jobs)
@@ -120,8 +120,7 @@ async fn attempt(subject: &Subject<'_>, leader: &Source, workers: &[Source]) -> 
     let lock_all = (subject.jobs + 1) * (known.len() + 1) <= (subject.server.lock_table / 4) as usize;
     let only = if lock_all { "" } else { "only " };
     let begin = format!(
-        "begin isolation level repeatable read read only; set local lock_timeout = '{LOCK_TIMEOUT}'; \
-         lock table {only}{} in access share mode",
+        "begin isolation level repeatable read read only; lock table {only}{} in access share mode",
         subject.table.sql()
     );
     try_join_all(std::iter::once(leader).chain(workers).map(|session| session.batch(&begin))).await?;
@@ -137,6 +136,8 @@ async fn attempt(subject: &Subject<'_>, leader: &Source, workers: &[Source]) -> 
         return Ok(None);
     }
     lock_chunks(&shares, &chunks, leader, workers).await?;
+    // All that others can be in the way of is locked; an index that is being rebuilt is waited for.
+    try_join_all(workers.iter().map(|worker| worker.batch("set local lock_timeout = 0"))).await?;
     Ok(is_unchanged(leader, &chunks).await?.then_some((chunks, shares)))
 }
 
@@ -211,11 +212,12 @@ fn is_vanished(error: &Error) -> bool {
     matches!(error.sqlstate(), Some(state) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_OBJECT].contains(state))
 }
 
-fn explain_lock(error: Error, table: &QualifiedName) -> Error {
+/// Says what a source's lock is waited for, and by whom, where it was not had in time.
+pub(crate) fn explain_lock(error: Error, table: &dyn Display) -> Error {
     use tokio_postgres::error::SqlState;
     match error.sqlstate() {
         Some(state) if *state == SqlState::LOCK_NOT_AVAILABLE => {
-            Error::new(Kind::Source, format!("{table} or one of its chunks stayed locked for {LOCK_TIMEOUT}"))
+            Error::new(Kind::Resumable, format!("{table} or one of its chunks stayed locked for 10 s"))
                 .caused_by(error)
                 .hint(
                     "A reader's lock waits only for DDL, TRUNCATE, compression or CLUSTER: see who runs one in \

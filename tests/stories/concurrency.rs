@@ -374,3 +374,21 @@ fn an_interrupted_run_stops_its_backends() {
     }
     gate.open();
 }
+
+/// A lock on the source is waited for ten seconds and not longer, also before the snapshot: writers queue behind us.
+#[test]
+fn a_source_that_stays_locked_is_given_up() {
+    let story = Story::new("locked");
+    story.source.run(
+        "create table metrics (time timestamptz not null, n int);
+         select create_hypertable('metrics', 'time');
+         insert into metrics values ('2025-03-01', 1)",
+    );
+    story.source.run("begin; lock table metrics in access exclusive mode");
+    let run = story.hypercopy(&["migrate", "metrics"]);
+    assert_eq!(run.code, 8, "{}", run.stderr);
+    assert!(run.stderr.contains("metrics or one of its chunks stayed locked"), "{}", run.stderr);
+    assert!(run.stderr.contains("pg_stat_activity"), "{}", run.stderr);
+    story.source.run("rollback");
+    story.migrate("metrics", &[]);
+}

@@ -177,6 +177,7 @@ impl MigrateArguments {
     pub fn request(&self) -> Result<Request> {
         QualifiedName::parse(&self.table, "")?;
         self.target_table.as_deref().map(new_name).transpose()?;
+        self.chunk_interval.as_deref().map(interval).transpose()?;
         let verify = match self.verify {
             VerifyArgument::None => Mode::None,
             VerifyArgument::Counts => Mode::Counts,
@@ -206,6 +207,16 @@ pub fn default_jobs() -> usize {
 pub fn conninfo(option: &str, text: &str) -> Result<Conninfo> {
     Conninfo::parse(text, |name| std::env::var(name).ok())
         .map_err(|error| Error::new(Kind::Usage, format!("{option} is no conninfo")).caused_by(error))
+}
+
+/// An interval is read by the server; what no server would take is wrong already here.
+fn interval(text: &str) -> Result<()> {
+    let is_wrong = text.trim().is_empty() || text.trim().parse::<i64>().is_ok_and(|integer| integer <= 0);
+    match is_wrong {
+        false => Ok(()),
+        true => Err(Error::new(Kind::Usage, format!("--chunk-interval \"{text}\" is no interval"))
+            .hint("Write an interval such as '1 day', or a positive integer for an integer dimension.")),
+    }
 }
 
 fn hash_partitions(text: &str) -> Result<HashRequest> {
@@ -251,6 +262,14 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn an_interval_is_positive() {
+        assert!(interval("1 day").is_ok() && interval("86400").is_ok());
+        for wrong in ["", " ", "0", "-5"] {
+            assert_eq!(interval(wrong).unwrap_err().kind(), Kind::Usage, "{wrong}");
+        }
     }
 
     #[test]
