@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use crate::catalog::{Chunk, HypertableSummary, NotCarried, read};
 use crate::connect::{Conninfo, Source};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ident::{QualifiedName, display_ident};
-use crate::migrate::{find_hypertable, find_table};
+use crate::migrate::{find_hypertable, find_table, refuse_without_timescaledb};
 use crate::pgcopy::TimeType;
 use crate::plan::{Range, describe_dimension, primary_dimension};
 
@@ -78,7 +78,7 @@ pub struct ChunkReport {
 pub async fn list(conninfo: &Conninfo) -> Result<ListReport> {
     let source = Source::open(conninfo, "inspect").await?;
     let server = read::server(&source).await?;
-    refuse_without_timescaledb(&source, server.timescaledb.is_some())?;
+    refuse_without_timescaledb(&source, &server)?;
     Ok(ListReport {
         endpoint: source.endpoint().to_string(),
         version: server.version(),
@@ -90,7 +90,7 @@ pub async fn list(conninfo: &Conninfo) -> Result<ListReport> {
 pub async fn table(conninfo: &Conninfo, name: &str) -> Result<TableReport> {
     let source = Source::open(conninfo, "inspect").await?;
     let server = read::server(&source).await?;
-    refuse_without_timescaledb(&source, server.timescaledb.is_some())?;
+    refuse_without_timescaledb(&source, &server)?;
     let table = find_table(&source, name).await?;
     let row = find_hypertable(&source, &table).await?;
     let chunks = read::chunks(&source, &server, row.id).await?;
@@ -136,13 +136,5 @@ fn chunk_report(chunk: &Chunk, time_type: TimeType) -> ChunkReport {
         index_bytes: chunk.index_bytes.unwrap_or(0).max(0) as u64,
         estimated_rows: chunk.estimated_rows.unwrap_or(0),
         compressed: chunk.compressed,
-    }
-}
-
-fn refuse_without_timescaledb(source: &Source, installed: bool) -> Result<()> {
-    match installed {
-        true => Ok(()),
-        false => Err(Error::refused(format!("the database at {} has no TimescaleDB", source.endpoint()))
-            .hint("Check the database's name, or run \"create extension timescaledb\" there.")),
     }
 }

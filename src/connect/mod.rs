@@ -178,7 +178,7 @@ impl Session {
         Ok(Box::pin(stream))
     }
 
-    /// A handle that cancels what this session is running.
+    /// A handle that cancels whatever statement runs in it.
     pub fn canceller(&self) -> Canceller {
         Canceller { token: self.cancel.clone() }
     }

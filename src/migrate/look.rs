@@ -137,7 +137,7 @@ impl Sides {
     }
 }
 
-fn refuse_without_timescaledb(session: &Session, server: &Server) -> Result<()> {
+pub(crate) fn refuse_without_timescaledb(session: &Session, server: &Server) -> Result<()> {
     if server.timescaledb.is_some() {
         return Ok(());
     }

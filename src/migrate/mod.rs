@@ -15,7 +15,7 @@ use std::time::Instant;
 use futures_util::future::{join_all, try_join_all};
 
 use self::look::Sides;
-pub(crate) use self::look::{find_hypertable, find_table};
+pub(crate) use self::look::{find_hypertable, find_table, refuse_without_timescaledb};
 pub use self::planned::{Bounds, Planned};
 use crate::catalog::{Chunk, read};
 use crate::connect::{Canceller, Conninfo, Session, Sessions, Target};
