@@ -271,10 +271,11 @@ fn assert_closed(name: &str, types: &[(&str, &str)]) {
              from generate_series(1, 60) i"
         ));
         let report = story.migrate(&table, &["--verify", "checksum"]);
-        assert_eq!(
-            report["target_chunks"], report["plan"]["new_chunks"],
-            "{type_name}: two per week, made before the rows"
-        );
+        let [made, planned] = [&report["target_chunks"], &report["plan"]["new_chunks"]].map(|n| n.as_u64().unwrap());
+        // An enum is hashed by its labels' oids: where all of them fall into one partition is chance, and no chunk is
+        // made before its rows.
+        let is_made_by_rows = *type_name == "hue";
+        assert!(made == planned || is_made_by_rows && made < planned, "{type_name}: {made} of {planned} chunks");
         let other = format!("o{number}");
         story.migrate(&table, &["--as", &other, "--hash-partitions", "k:3", "-j", "2"]);
         let partitions = format!(
