@@ -177,7 +177,6 @@ fn an_interval_that_does_not_fit_its_dimension_is_refused() {
     refused("metrics", "1 month", "has months, which differ in length");
     refused("metrics", "1 year 2 days", "has months, which differ in length");
     refused("metrics", "soon", "\"soon\" is no interval");
-    refused("metrics", "", "\"\" is no interval");
     refused("metrics", "infinity", "\"infinity\" is no interval");
     refused("metrics", "0 days", "--chunk-interval does not fit dimension time");
     refused("metrics", "-1 day", "--chunk-interval does not fit dimension time");
@@ -299,7 +298,9 @@ fn types_sequences_and_functions_that_differ_or_lack_on_the_target_are_refused()
 fn a_command_line_that_is_wrong_by_itself_ends_with_2() {
     let story = metrics("usage");
     let before = story.target_objects();
-    let wrong: [(&[&str], &str); 19] = [
+    let wrong: [(&[&str], &str); 21] = [
+        (&["migrate", "metrics", "--chunk-interval", ""], "\"\" is no interval"),
+        (&["migrate", "metrics", "--chunk-interval", "0"], "\"0\" is no interval"),
         (&["migrate"], "TABLE"),
         (&["migrate", "metrics", "--no-such-option"], "--no-such-option"),
         (&["migrate", "metrics", "another"], "another"),
