@@ -127,6 +127,11 @@ impl Error {
         self.database_error().map(DbError::code)
     }
 
+    /// The constraint that a server's answer names, where it names one.
+    pub fn constraint(&self) -> Option<&str> {
+        self.database_error().and_then(DbError::constraint)
+    }
+
     /// Whether the same statement may succeed when it is tried again: connection loss, admin shutdown, deadlock,
     /// serialization failure, too many connections, cannot connect now, lock not available. Not disk full.
     pub fn is_retryable(&self) -> bool {

@@ -257,9 +257,22 @@ pub async fn build_indexes(
     let run = async |statement: &Statement| {
         let _turn = turns.acquire().await;
         let statement = Statement::new(&statement.title, format!("{helpers}; {}", statement.sql));
-        sessions.with(async |session| run_step(session, job, &statement, say).await).await
+        let build = async || sessions.with(async |session| run_step(session, job, &statement, say).await).await;
+        for _ in 1..statements.len() {
+            match build().await {
+                Err(error) if is_name_just_taken(&error) => {}
+                ended => return ended,
+            }
+        }
+        build().await
     };
     try_join_all(statements.iter().map(run)).await.map(drop)
+}
+
+/// TimescaleDB cuts the names of chunks' indexes to fit, and numbers those that are taken; of two that are cut to the
+/// same name at the same time the later one fails, when the other is committed, and finds it taken the next time.
+fn is_name_just_taken(error: &Error) -> bool {
+    error.constraint() == Some("pg_class_relname_nsp_index")
 }
 
 /// The statement that gives each build its share of parallel workers, and not more than the server would: where every
