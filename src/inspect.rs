@@ -5,10 +5,10 @@
 use serde::Serialize;
 
 use crate::catalog::{Chunk, HypertableSummary, NotCarried, read};
-use crate::connect::{Conninfo, Source};
+use crate::connect::{Conninfo, Reader, Side};
 use crate::error::Result;
 use crate::ident::{QualifiedName, display_ident};
-use crate::migrate::{find_hypertable, find_table, refuse_without_timescaledb};
+use crate::look::{find_hypertable, find_table, refuse_without_timescaledb};
 use crate::pgcopy::TimeType;
 use crate::plan::{Range, describe_dimension, primary_dimension};
 
@@ -76,7 +76,7 @@ pub struct ChunkReport {
 
 /// Lists the hypertables of a database.
 pub async fn list(conninfo: &Conninfo) -> Result<ListReport> {
-    let source = Source::open(conninfo, "inspect").await?;
+    let source = Reader::open(Side::Source, conninfo, "inspect").await?;
     let server = read::server(&source).await?;
     refuse_without_timescaledb(&source, &server)?;
     Ok(ListReport {
@@ -88,7 +88,7 @@ pub async fn list(conninfo: &Conninfo) -> Result<ListReport> {
 
 /// Shows one hypertable; `name` is looked up as the role would.
 pub async fn table(conninfo: &Conninfo, name: &str) -> Result<TableReport> {
-    let source = Source::open(conninfo, "inspect").await?;
+    let source = Reader::open(Side::Source, conninfo, "inspect").await?;
     let server = read::server(&source).await?;
     refuse_without_timescaledb(&source, &server)?;
     let table = find_table(&source, name).await?;

@@ -8,6 +8,7 @@ pub mod error;
 pub mod ident;
 pub mod inspect;
 pub mod ledger;
+pub mod look;
 pub mod migrate;
 pub mod pgcopy;
 pub mod pipeline;

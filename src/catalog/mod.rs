@@ -61,6 +61,12 @@ impl Server {
         self.license.as_deref() != Some("timescale")
     }
 
+    /// Whether the two are the same database, however each was reached.
+    pub fn is_one_database_with(&self, other: &Server) -> bool {
+        let database = |server: &Server| (server.system.clone(), server.database_oid);
+        database(self) == database(other)
+    }
+
     /// A qualified internal function of TimescaleDB: `_timescaledb_functions.name`.
     pub fn internal_function(&self, name: &str) -> String {
         format!("{}.{name}", self.functions_schema)

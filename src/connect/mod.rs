@@ -1,18 +1,18 @@
 //! Connections: conninfo, TLS, session settings, and the two kinds of session.
 //!
-//! A [`Source`] can only be read; a [`Target`] can be written. Both hold a [`Session`], whose settings are pinned when
-//! it is opened, so that nothing a role or database has set can hide rows or change what values look like
-//! (`session_settings.sql` says why each is there).
+//! A [`Reader`] can only be read, on whichever side it is; a [`Target`] can be written. Both hold a [`Session`], whose
+//! settings are pinned when it is opened, so that nothing a role or database has set can hide rows or change what values
+//! look like (`session_settings.sql` says why each is there).
 //!
 //! **Invariant:** knows nothing of hypertables, and never prints a conninfo: an endpoint is shown as host, port and
 //! database.
 
+mod cancel;
 mod conninfo;
 mod sessions;
 mod tls;
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -20,6 +20,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{CancelToken, Client, CopyInSink, CopyOutStream};
 
+pub use cancel::{Canceller, Cancellers};
 pub use conninfo::Conninfo;
 pub use sessions::Sessions;
 
@@ -66,13 +67,15 @@ pub struct Session {
     original: Original,
 }
 
-/// Whether a session has TimescaleDB in it.
+/// What a session is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Library {
-    /// As every session should.
-    Loaded,
-    /// PostgreSQL alone, to which a hypertable is a parent with children.
-    Plain,
+enum Purpose {
+    /// To read, and nothing else.
+    Read,
+    /// To write, too.
+    Write,
+    /// To write with PostgreSQL alone, without TimescaleDB: a hypertable is a parent with children there.
+    WritePlain,
 }
 
 /// What the role's own session would have had; names and times on the command line are read under these.
@@ -86,7 +89,7 @@ struct Original {
 impl Session {
     /// Connects and pins the session's settings. `role` completes the `application_name`, by which operators find us
     /// in `pg_stat_activity`: `hypercopy migrate copy 2`.
-    async fn open(side: Side, conninfo: &Conninfo, role: &str, library: Library) -> Result<Session> {
+    async fn open(side: Side, conninfo: &Conninfo, role: &str, purpose: Purpose) -> Result<Session> {
         let endpoint = conninfo.endpoint();
         let connecting = || format!("cannot connect to the {} at {endpoint}", side.name());
         let mut config = conninfo.config().clone();
@@ -109,18 +112,18 @@ impl Session {
         let cancel = client.cancel_token();
         let original = Original::default();
         let mut session = Session { client, cancel, side, endpoint, original };
-        session.pin_settings(library).await?;
+        session.pin_settings(purpose).await?;
         Ok(session)
     }
 
-    async fn pin_settings(&mut self, library: Library) -> Result<()> {
+    async fn pin_settings(&mut self, purpose: Purpose) -> Result<()> {
         // It works only before the first other statement; a role may have it on.
-        let disable_load = if library == Library::Plain { "on" } else { "off" };
+        let disable_load = if purpose == Purpose::WritePlain { "on" } else { "off" };
         self.batch(&format!("set timescaledb.disable_load = {disable_load}")).await?;
         let sql = "select current_setting('search_path'), current_setting('TimeZone'), current_setting('DateStyle')";
         let row = self.row(sql, &[]).await?;
         self.original = Original { search_path: row.get(0), time_zone: row.get(1), date_style: row.get(2) };
-        let read_only = if self.side == Side::Source { "on" } else { "off" };
+        let read_only = if purpose == Purpose::Read { "on" } else { "off" };
         // Twice: the first look at pg_settings may be what loads TimescaleDB and brings its settings.
         for _ in 0..2 {
             self.rows(include_str!("session_settings.sql"), &[&read_only]).await.map_err(explain_setting)?;
@@ -138,7 +141,7 @@ impl Session {
         &self.endpoint
     }
 
-    /// The rows of a query. `sql` may not write; on a source the server refuses it.
+    /// The rows of a query. `sql` may not write; to a [`Reader`] the server refuses it.
     pub async fn rows(&self, sql: &str, params: Params<'_>) -> Result<Vec<tokio_postgres::Row>> {
         self.client.query(sql, params).await.map_err(|error| self.error(error, sql))
     }
@@ -180,7 +183,7 @@ impl Session {
 
     /// A handle that cancels whatever statement runs in it.
     pub fn canceller(&self) -> Canceller {
-        Canceller { token: self.cancel.clone() }
+        Canceller::new(self.cancel.clone())
     }
 
     /// The statement that makes names and times be read as the role's own session would, for this transaction.
@@ -206,33 +209,17 @@ impl Session {
     }
 }
 
-/// Cancels the statement that a session is running, from outside that session.
-#[derive(Clone)]
-pub struct Canceller {
-    token: CancelToken,
-}
+/// A session that can be read, and nothing else. The source has no others; a comparison reads the target by one too.
+pub struct Reader(Session);
 
-impl Canceller {
-    /// Asks the server to cancel. A request that does not arrive within two seconds is given up: the session's
-    /// connection is dropped next, and the server notices that too.
-    pub async fn cancel(&self) {
-        if let Ok(connector) = tls::connector() {
-            let _ = tokio::time::timeout(Duration::from_secs(2), self.token.cancel_query(connector)).await;
-        }
+impl Reader {
+    /// Opens a session whose transactions are read-only by default; what fails in it is `side`'s to answer for.
+    pub async fn open(side: Side, conninfo: &Conninfo, role: &str) -> Result<Reader> {
+        Ok(Reader(Session::open(side, conninfo, role, Purpose::Read).await?))
     }
 }
 
-/// A session on the source: it can be read, and nothing else.
-pub struct Source(Session);
-
-impl Source {
-    /// Opens a session whose transactions are read-only by default.
-    pub async fn open(conninfo: &Conninfo, role: &str) -> Result<Source> {
-        Ok(Source(Session::open(Side::Source, conninfo, role, Library::Loaded).await?))
-    }
-}
-
-impl std::ops::Deref for Source {
+impl std::ops::Deref for Reader {
     type Target = Session;
 
     fn deref(&self) -> &Session {
@@ -240,19 +227,19 @@ impl std::ops::Deref for Source {
     }
 }
 
-/// A session on the target.
+/// A session on the target that can write.
 pub struct Target(Session);
 
 impl Target {
     /// Opens a session whose transactions are read-write, read committed, whatever role or database have set.
     pub async fn open(conninfo: &Conninfo, role: &str) -> Result<Target> {
-        Ok(Target(Session::open(Side::Target, conninfo, role, Library::Loaded).await?))
+        Ok(Target(Session::open(Side::Target, conninfo, role, Purpose::Write).await?))
     }
 
     /// Opens a session in which TimescaleDB is not loaded: hypertables are parents with children there. Rows written to
     /// a root in it would be lost to TimescaleDB, so it is for `analyze` alone.
     pub async fn open_plain(conninfo: &Conninfo, role: &str) -> Result<Target> {
-        Ok(Target(Session::open(Side::Target, conninfo, role, Library::Plain).await?))
+        Ok(Target(Session::open(Side::Target, conninfo, role, Purpose::WritePlain).await?))
     }
 
     /// Runs one statement and answers the number of rows it touched.

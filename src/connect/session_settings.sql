@@ -1,4 +1,4 @@
--- Pins what roles and databases may have set. $1: on for a source, off for a target.
+-- Pins what roles and databases may have set. $1: on for a session that only reads, off for one that writes.
 -- Only settings that this server knows, and only where they differ: some may be set by superusers alone.
 select set_config(pinned.name, pinned.value, false)
 from (values
@@ -16,7 +16,7 @@ from (values
     ('row_security', 'off'), ('zero_damaged_pages', 'off'),
     -- Triggers fire: the one that stops the rows that make chunks, and those that bring DDL to the chunks.
     ('session_replication_role', 'origin'), ('event_triggers', 'on'),
-    -- A source is never waited for long: writers would queue behind us and behind whom we wait for (milliseconds).
+    -- A reader never waits for long: writers would queue behind us and behind whom we wait for (milliseconds).
     ('lock_timeout', case $1 when 'on' then '10000' else '0' end),
     -- Long statements are our business; the engine watches progress itself.
     ('statement_timeout', '0'), ('idle_in_transaction_session_timeout', '0'),
@@ -36,5 +36,5 @@ from (values
 ) pinned (name, value)
 join pg_catalog.pg_settings setting on setting.name = pinned.name
 where setting.setting is distinct from pinned.value and setting.context in ('user', 'superuser')
-    -- A source has no use for triggers, and its role may not be allowed to set these.
+    -- A reader has no use for triggers, and its role may not be allowed to set these.
     and not ($1 = 'on' and pinned.name in ('session_replication_role', 'event_triggers'))

@@ -8,25 +8,24 @@
 mod look;
 mod planned;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
 
 use self::look::Sides;
-pub(crate) use self::look::{find_hypertable, find_table, refuse_without_timescaledb};
-pub use self::planned::{Bounds, Planned};
+pub use self::planned::Planned;
 use crate::catalog::{Chunk, read};
-use crate::connect::{Canceller, Conninfo, Session, Sessions, Target};
+use crate::connect::{Cancellers, Conninfo, Sessions, Target};
 use crate::error::{Error, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::ledger::{self, Counted, JobId, JobIdentity, JobState};
+use crate::look::Bounds;
 use crate::pipeline::{self, Copy, Queues};
-use crate::plan::{HashRequest, Range, Task, column_list, sequence_values};
+use crate::plan::{HashRequest, Task, column_list, sequence_values};
 use crate::progress::{self, Meters, Progress};
 use crate::reader::chunk::ChunkReader;
-use crate::reader::snapshot::{Shares, Snapshot};
+use crate::reader::snapshot::Snapshot;
 use crate::report::{LatencyReport, Report, Verification};
 use crate::schema;
 use crate::verify::{self, Difference, Expected, Mode, Reading};
@@ -72,22 +71,6 @@ pub struct Migration {
     cancellers: Cancellers,
 }
 
-/// Handles on every session of a migration.
-#[derive(Clone, Default)]
-pub struct Cancellers(Arc<Mutex<Vec<Canceller>>>);
-
-impl Cancellers {
-    fn watch(&self, session: &Session) {
-        self.0.lock().expect("no holder of the list panics").push(session.canceller());
-    }
-
-    /// Cancels whatever the sessions run, so that no server works on for nobody.
-    pub async fn cancel_all(&self) {
-        let cancellers = std::mem::take(&mut *self.0.lock().expect("no holder of the list panics"));
-        join_all(cancellers.iter().map(Canceller::cancel)).await;
-    }
-}
-
 impl Migration {
     /// Looks at both sides, takes the snapshot and plans in it. Nothing is written; what is known is noted in `report`
     /// also when it fails. Dropping the future closes the sessions.
@@ -103,12 +86,13 @@ impl Migration {
         let start = Instant::now();
         progress.phase("looking at both sides");
         let sides = Sides::look(&request).await?;
-        cancellers.watch(&sides.source);
+        cancellers.watch(&sides.source.session);
         cancellers.watch(&sides.target);
-        report.sides(&sides.source_report(), &sides.target_report());
-        let bounds = Bounds::resolve(&request, &sides).await?;
+        report.sides(&sides.source.report(), &sides.target_report());
+        let bounds = Bounds::resolve(&sides.source, request.from.as_deref(), request.until.as_deref()).await?;
         progress.phase("taking the snapshot");
-        let snapshot = Snapshot::take(&sides.subject(&request, bounds.range)).await?;
+        let subject = sides.source.subject(&request.source, request.jobs, bounds.range, "migrate");
+        let snapshot = Snapshot::take(&subject).await?;
         snapshot.workers.iter().chain([&snapshot.leader]).for_each(|session| cancellers.watch(session));
         report.snapshot_at = Some(snapshot.taken_at.clone());
         progress.phase("planning");
@@ -120,7 +104,7 @@ impl Migration {
             return Err(Error::refused(format!(
                 "{} things of {} would not be carried",
                 planned.not_carried.len(),
-                sides.source_table.name
+                sides.source.table.name
             ))
             .hint("They are listed above. Without --strict they are left out and listed."));
         }
@@ -171,9 +155,9 @@ impl Work<'_> {
         let identity = JobIdentity {
             kind: "migrate",
             target: self.table(),
-            source_system: &self.sides.source_server.system,
-            source_database: &self.sides.source_server.database,
-            source: &self.sides.source_table.name,
+            source_system: &self.sides.source.server.system,
+            source_database: &self.sides.source.server.database,
+            source: &self.sides.source.table.name,
             request: &self.planned.identity(),
         };
         let job = schema::begin(&self.sides.target, &self.planned.pre_data, &identity).await?;
@@ -221,7 +205,7 @@ impl Work<'_> {
         self.progress.plan(progress::Planned { rows: self.planned.estimated_rows, tasks: tasks.len() as u64 });
         self.progress.phase("copying");
         report.tasks = Some(tasks.len());
-        let queues = queues(&snapshot.shares, tasks);
+        let queues = Queues::of(&snapshot.shares, tasks);
         let copy = Arc::new(self.copy_plan(job, snapshot.chunks, target_chunks));
         let copied = pipeline::run(Arc::clone(&copy), snapshot.workers, targets, queues).await;
         report.phase("copy", start);
@@ -368,19 +352,6 @@ impl Work<'_> {
 /// What `pg_stat_activity` shows of us, without our own name.
 fn role(table: &QualifiedName) -> String {
     format!("migrate {table}")
-}
-
-fn queues(shares: &Shares, tasks: &[Task]) -> Queues {
-    match shares {
-        Shares::All => Queues::shared(tasks.to_vec()),
-        Shares::Ranges(ranges) => {
-            let of = |range: &Range| -> VecDeque<Task> {
-                let is_inside = |task: &&Task| range.intersect(task.range) == task.range;
-                tasks.iter().filter(is_inside).cloned().collect()
-            };
-            Queues::PerWorker(ranges.iter().map(of).collect())
-        }
-    }
 }
 
 /// The ranges to read again. The table is ours, so the first and the last reach to its ends, and a row that nobody

@@ -8,9 +8,10 @@ use serde_json::json;
 use super::look::Sides;
 use super::{Request, Snapshot};
 use crate::catalog::{Chunk, Column, Hypertable, NotCarried, Sequence, Type, read};
-use crate::connect::{Session, Source};
+use crate::connect::{Reader, Session};
 use crate::error::{Error, Result};
-use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
+use crate::ident::{QualifiedName, display_ident, quote_ident};
+use crate::look::Bounds;
 use crate::pgcopy::TimeType;
 use crate::plan::{
     Cell, IntervalRequest, Layout, Partitioning, Range, SourceChunk, Statement, TargetNames, Task, Wire,
@@ -20,53 +21,6 @@ use crate::reader::snapshot::Shares;
 use crate::reader::survey::{Finding, Survey, refuse_too_many};
 use crate::report::PlanReport;
 use crate::schema::{Point, refuse_too_many_locks, set_owner};
-
-/// The range that was asked for.
-#[derive(Clone, Copy, Debug)]
-pub struct Bounds {
-    /// In internal time.
-    pub range: Range,
-    /// The primary dimension's type, by which it was read.
-    pub time_type: TimeType,
-}
-
-impl Bounds {
-    /// Reads `--from` and `--until` as psql would in a session of the role.
-    pub(super) async fn resolve(request: &Request, sides: &Sides) -> Result<Bounds> {
-        let dimensions = read::dimensions(&sides.source, sides.hypertable.id).await?;
-        let primary = crate::plan::primary_dimension(&sides.source_table.name, &dimensions)?;
-        let time_type = primary.time_type;
-        let value = async |option: &str, text: &Option<String>| match text {
-            None => Ok(None),
-            Some(text) => internal_value(sides, option, text, time_type).await.map(Some),
-        };
-        let range =
-            Range { from: value("--from", &request.from).await?, until: value("--until", &request.until).await? };
-        if range.is_empty() {
-            return Err(Error::refused(format!("--from is not before --until: {}", range.display(time_type)))
-                .hint("The range includes --from and leaves --until out."));
-        }
-        Ok(Bounds { range, time_type })
-    }
-}
-
-async fn internal_value(sides: &Sides, option: &str, text: &str, time_type: TimeType) -> Result<i64> {
-    let type_name = match time_type {
-        TimeType::Timestamptz => "timestamptz",
-        TimeType::Timestamp => "timestamp",
-        TimeType::Date => "date",
-        TimeType::Int2 | TimeType::Int4 | TimeType::Int8 => "int8",
-    };
-    let function = sides.source_server.internal_function("time_to_internal");
-    let sql = format!("select {function}({}::pg_catalog.{type_name})", quote_literal(text));
-    let rows = sides.source.rows_as_role(&sql, &[]).await.map_err(|error| match error.sqlstate() {
-        Some(_) => Error::refused(format!("{option} is no value of type {type_name}"))
-            .caused_by(error)
-            .hint("Write it as psql would take it for the time dimension, such as '2025-01-31 12:00+01'."),
-        None => error,
-    })?;
-    Ok(rows[0].get(0))
-}
 
 /// Everything that was decided.
 pub struct Planned {
@@ -100,10 +54,10 @@ impl Planned {
     pub(super) async fn make(request: &Request, sides: &Sides, snapshot: &Snapshot, bounds: Bounds) -> Result<Planned> {
         let leader = &snapshot.leader;
         let chunks = &snapshot.chunks;
-        refuse_unreadable_chunks(sides, chunks)?;
-        let source = describe(sides, snapshot).await?;
+        sides.source.refuse_unreadable_chunks(chunks)?;
+        let source = sides.source.describe(snapshot).await?;
         refuse_virtual_columns(sides, &source)?;
-        let encoding = &sides.source_server.encoding;
+        let encoding = &sides.source.server.encoding;
         let partitioning = partitioning(request, sides).await?;
         let layout = Layout::resolve(&source, &partitioning, encoding)?;
         let source_layout =
@@ -116,7 +70,7 @@ impl Planned {
             chunks,
             bounds: bounds.range,
             indexed,
-            functions: &sides.source_server.functions_schema,
+            functions: &sides.source.server.functions_schema,
             limit: request.max_new_chunks,
         };
         let findings = run_survey(&survey, snapshot).await?;
@@ -149,8 +103,8 @@ impl Planned {
         let behind_table = pre_data.len().saturating_sub(1);
         pre_data.splice(behind_table..behind_table, integer_now.map(|(_, statement)| statement));
         // On the empty table: later PostgreSQL would ask whether the owner may create things among TimescaleDB's chunks.
-        let gives_away = sides.place.may_own_for_source_owner && sides.source_table.owner != sides.target_server.role;
-        pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source_table.owner)));
+        let gives_away = sides.place.may_own_for_source_owner && sides.source.table.owner != sides.target_server.role;
+        pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table.owner)));
         let (constraints, indexes) = post_data(&source, &names, key_first)?;
 
         let not_carried = not_carried(sides, &source, chunks, &sequences, &names);
@@ -240,7 +194,7 @@ impl Planned {
             format_reason: self.wire.reason.clone(),
             source_locks: format!(
                 "access share on {} and {} chunks, {} locks in {} sessions",
-                sides.source_table.name,
+                sides.source.table.name,
                 self.chunk_count,
                 snapshot.shares.locks(jobs, self.chunk_count),
                 jobs + 1
@@ -254,7 +208,7 @@ impl Planned {
 
     fn warnings(&self, sides: &Sides) -> Vec<String> {
         let mut warnings = Vec::new();
-        let (from, to) = (&sides.source_server.encoding, &sides.target_server.encoding);
+        let (from, to) = (&sides.source.server.encoding, &sides.target_server.encoding);
         if from != to {
             warnings.push(format!(
                 "the databases' encodings differ ({from}, {to}): text that the target cannot hold will stop the copy"
@@ -273,27 +227,18 @@ impl Planned {
     }
 }
 
-/// The definition as the snapshot's leader sees it, whose locks keep DDL away.
-async fn describe(sides: &Sides, snapshot: &Snapshot) -> Result<Hypertable> {
-    let leader = &snapshot.leader;
-    let gone = || Error::new(crate::error::Kind::Source, format!("{} was dropped meanwhile", sides.source_table.name));
-    let table = read::table(leader, sides.source_table.oid).await?.ok_or_else(gone)?;
-    let row = read::hypertable_row(leader, &table.name).await?.ok_or_else(gone)?;
-    read::hypertable(leader, &sides.source_server, table, row).await
-}
-
 async fn partitioning(request: &Request, sides: &Sides) -> Result<Partitioning> {
     let interval = match request.chunk_interval.as_deref().map(str::trim) {
         None => None,
         Some(text) => Some(match text.parse() {
             Ok(integer) => IntervalRequest::Integer(integer),
-            Err(_) => IntervalRequest::Microseconds(interval_microseconds(&sides.source, text).await?),
+            Err(_) => IntervalRequest::Microseconds(interval_microseconds(&sides.source.session, text).await?),
         }),
     };
     Ok(Partitioning { interval, hash: request.hash_partitions.clone() })
 }
 
-async fn interval_microseconds(source: &Source, text: &str) -> Result<i64> {
+async fn interval_microseconds(source: &Reader, text: &str) -> Result<i64> {
     let sql = "select (extract(year from value) * 12 + extract(month from value))::int8 as months, \
                (extract(epoch from value) * 1000000)::int8 as microseconds \
                from (select $1::text::pg_catalog.interval as value) asked";
@@ -308,29 +253,6 @@ async fn interval_microseconds(source: &Source, text: &str) -> Result<i64> {
             .hint("TimescaleDB would store 30 days for each: say '30 days' if that is meant."));
     }
     Ok(row.get("microseconds"))
-}
-
-fn refuse_unreadable_chunks(sides: &Sides, chunks: &[Chunk]) -> Result<()> {
-    let table = &sides.source_table.name;
-    if let Some(chunk) = chunks.iter().find(|chunk| chunk.tiered || chunk.local == Some(false)) {
-        return Err(Error::refused(format!(
-            "chunk {} of {table} is not in this server (tiered, or on a data node)",
-            chunk.table()
-        ))
-        .hint("Bring it back (untier_chunk), or leave its range out with --from and --until."));
-    }
-    if let Some(chunk) = chunks.iter().find(|chunk| chunk.oid.is_none() || chunk.slices.is_none()) {
-        return Err(Error::refused(format!("chunk {} of {table} has lost its table or its slices", chunk.id))
-            .hint("The source's TimescaleDB catalog is damaged; no copy of it can be complete."));
-    }
-    let compressed = chunks.iter().filter(|chunk| chunk.compressed).count();
-    if compressed > 0 && sides.source_server.is_apache() {
-        return Err(Error::refused(format!(
-            "{compressed} chunks of {table} are compressed, and the source's Apache edition cannot read them"
-        ))
-        .hint("Set timescaledb.license = 'timescale' there, with a build that has it."));
-    }
-    Ok(())
 }
 
 /// PostgreSQL 18 was the first to have them.
@@ -496,7 +418,7 @@ async fn missing_integer_now(sides: &Sides, source: &Hypertable) -> Result<Optio
     if read::function_definition(&sides.target, &function).await?.is_some() {
         return Ok(None);
     }
-    let definition = read::function_definition(&sides.source, &function).await?;
+    let definition = read::function_definition(&sides.source.session, &function).await?;
     Ok(definition.map(|definition| {
         let statement = Statement::new(format!("create function {function}"), definition);
         (function, statement)
@@ -510,7 +432,7 @@ async fn refuse_schemas(sides: &Sides, schemas: &[String]) -> Result<()> {
     Err(Error::refused(format!("role {role} may not create anything in schema {schema} of the target, or the schema itself"))
         .hint(format!(
             "A type, sequence or function of {} belongs there: create it there first, or grant CREATE on the schema to the role.",
-            sides.source_table.name
+            sides.source.table.name
         )))
 }
 
@@ -522,11 +444,11 @@ fn not_carried(
     names: &TargetNames,
 ) -> Vec<NotCarried> {
     let mut found = source.not_carried.clone();
-    let owner = &sides.source_table.owner;
+    let owner = &sides.source.table.owner;
     if !sides.place.may_own_for_source_owner && *owner != sides.target_server.role {
         found.push(NotCarried::new("owner", format!("{owner}: the table will belong to {}", sides.target_server.role)));
     }
-    if sides.source_table.unlogged {
+    if sides.source.table.unlogged {
         found.push(NotCarried::new("unlogged", "the table will be logged"));
     }
     if source.row.columnstore {

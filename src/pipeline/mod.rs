@@ -24,14 +24,14 @@ use self::batch::Batcher;
 use self::channel::{Arrival, Receiver, Sender};
 use self::route::Router;
 use crate::catalog::Chunk;
-use crate::connect::{Source, Target};
+use crate::connect::{Reader, Target};
 use crate::error::{Context, Kind, Result};
 use crate::ledger::{Counted, JobId};
 use crate::pgcopy::{Checksum, Format};
-use crate::plan::{Layout, Task, Wire};
+use crate::plan::{Layout, Range, Task, Wire};
 use crate::progress::{Latency, Meters, Progress};
 use crate::reader::rows::{Row, RowScanner};
-use crate::reader::snapshot::Snapshot;
+use crate::reader::snapshot::{Shares, Snapshot};
 use crate::writer::hypertable::{self, TaskWriter, Written};
 
 /// What all workers of a copy share.
@@ -70,13 +70,28 @@ pub enum Queues {
 }
 
 impl Queues {
+    /// Tasks for workers that hold these shares of the locks.
+    pub fn of(shares: &Shares, tasks: &[Task]) -> Queues {
+        match shares {
+            Shares::All => Queues::shared(tasks.to_vec()),
+            Shares::Ranges(ranges) => {
+                let of = |range: &Range| -> VecDeque<Task> {
+                    let is_inside = |task: &&Task| range.intersect(task.range) == task.range;
+                    tasks.iter().filter(is_inside).cloned().collect()
+                };
+                Queues::PerWorker(ranges.iter().map(of).collect())
+            }
+        }
+    }
+
     /// One queue for all, the heaviest tasks first, so that none of them is the last one alone.
-    pub fn shared(mut tasks: Vec<Task>) -> Queues {
+    fn shared(mut tasks: Vec<Task>) -> Queues {
         tasks.sort_by_key(|task| std::cmp::Reverse(task.bytes));
         Queues::Shared(Arc::new(Mutex::new(tasks.into())))
     }
 
-    fn of_worker(&mut self, worker: usize) -> Arc<Mutex<VecDeque<Task>>> {
+    /// The queue that a worker takes its tasks from; its own can be asked for once.
+    pub(crate) fn of_worker(&mut self, worker: usize) -> Arc<Mutex<VecDeque<Task>>> {
         match self {
             Queues::Shared(queue) => Arc::clone(queue),
             Queues::PerWorker(queues) => {
@@ -93,7 +108,7 @@ impl Queues {
 /// Dropping the future stops all workers.
 pub async fn run(
     copy: Arc<Copy>,
-    sources: Vec<Source>,
+    sources: Vec<Reader>,
     targets: Vec<Target>,
     mut queues: Queues,
 ) -> Result<(Meters, Vec<Target>)> {
@@ -113,7 +128,7 @@ pub async fn run(
 
 async fn work(
     copy: Arc<Copy>,
-    source: Source,
+    source: Reader,
     target: Target,
     queue: Arc<Mutex<VecDeque<Task>>>,
 ) -> Result<(Meters, Target)> {
@@ -128,7 +143,7 @@ async fn work(
     }
 }
 
-async fn copy_task(copy: &Copy, source: &Source, target: &Target, task: &Task, meters: &mut Meters) -> Result<()> {
+async fn copy_task(copy: &Copy, source: &Reader, target: &Target, task: &Task, meters: &mut Meters) -> Result<()> {
     let writer = TaskWriter::begin(target, copy.job, task, &copy.copy_in, copy.wire.format).await?;
     let Meters { source: source_waits, channel: channel_waits, target: target_waits, .. } = meters;
     let (sender, receiver) = channel::bounded();
@@ -142,7 +157,7 @@ async fn copy_task(copy: &Copy, source: &Source, target: &Target, task: &Task, m
 /// Reads a task's rows and sends them in batches. They wait in `batches` until there are enough of a chunk.
 async fn read_task(
     copy: &Copy,
-    source: &Source,
+    source: &Reader,
     task: &Task,
     sender: Sender,
     source_waits: &mut Latency,

@@ -76,13 +76,17 @@ impl Range {
 /// An internal value as a typed SQL literal. Integers of every width are written as bigint, so that a bound outside
 /// the column's own type is no error.
 pub(crate) fn sql_value(time_type: TimeType, internal: i64) -> String {
-    let type_name = match time_type {
+    format!("{}::pg_catalog.{}", quote_literal(&time_type.literal(internal)), type_name(time_type))
+}
+
+/// The name in `pg_catalog` of the type that values of a dimension are written in.
+pub(crate) fn type_name(time_type: TimeType) -> &'static str {
+    match time_type {
         TimeType::Timestamptz => "timestamptz",
         TimeType::Timestamp => "timestamp",
         TimeType::Date => "date",
         TimeType::Int2 | TimeType::Int4 | TimeType::Int8 => "int8",
-    };
-    format!("{}::pg_catalog.{type_name}", quote_literal(&time_type.literal(internal)))
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Doors in: where rows come from.
 //!
-//! [`snapshot`] opens the source's sessions and makes them see the same moment; [`survey`] asks where rows are;
+//! [`snapshot`] opens the sessions of one side and makes them see the same moment; [`survey`] asks where rows are;
 //! [`chunk`] writes the statement that reads a task's rows; [`rows`] tells them apart in its stream.
 //!
-//! **Invariant:** reads the source and knows nothing of the target.
+//! **Invariant:** reads one side, and knows nothing of the other and of writing.
 
 pub mod chunk;
 pub mod rows;

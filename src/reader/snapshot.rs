@@ -13,19 +13,21 @@ use std::fmt::Display;
 use futures_util::future::try_join_all;
 
 use crate::catalog::{Chunk, Server, Slice, read};
-use crate::connect::{Conninfo, Source};
+use crate::connect::{Conninfo, Reader, Side};
 use crate::error::{Error, Kind, Result};
 use crate::ident::{QualifiedName, quote_literal};
 use crate::plan::Range;
 
-/// How often a source that changes under the lock protocol is tried before giving up.
+/// How often a table that changes under the lock protocol is tried before giving up.
 const ATTEMPTS: usize = 10;
 /// Tables that one LOCK statement names.
 const LOCK_BATCH: usize = 500;
 
 /// Who the readers are of.
 pub struct Subject<'a> {
-    /// The source.
+    /// Which side is read.
+    pub side: Side,
+    /// Where it is.
     pub conninfo: &'a Conninfo,
     /// What it is.
     pub server: &'a Server,
@@ -37,21 +39,24 @@ pub struct Subject<'a> {
     pub jobs: usize,
     /// Bounds of the primary dimension.
     pub bounds: Range,
+    /// How the axis is divided where the lock table is too small for all workers to lock all chunks; none leaves it to
+    /// where the chunks are.
+    pub division: Option<&'a [Range]>,
     /// What operators see in `pg_stat_activity`.
     pub role: &'a str,
 }
 
-/// Sessions that see one moment of the source. Dropping it closes them, which releases the snapshot and the locks.
+/// Sessions that see one moment of one side. Dropping it closes them, which releases the snapshot and the locks.
 pub struct Snapshot {
     /// Exports the snapshot and answers catalog questions; it copies nothing.
-    pub leader: Source,
+    pub leader: Reader,
     /// The sessions that copy.
-    pub workers: Vec<Source>,
+    pub workers: Vec<Reader>,
     /// The hypertable's chunks in the snapshot, those outside the bounds left out.
     pub chunks: Vec<Chunk>,
     /// Which stretch of the axis each worker holds locks for.
     pub shares: Shares,
-    /// When it was taken, as the source's clock says.
+    /// When it was taken, as the server's clock says.
     pub taken_at: String,
 }
 
@@ -79,12 +84,13 @@ impl Snapshot {
     /// boundaries through which no chunk reaches that must be read in one piece.
     ///
     /// # Errors
-    /// [`Kind::Source`] where the table keeps changing, [`Kind::Resumable`] where a lock is not had in time.
+    /// The side's kind where the table keeps changing, [`Kind::Resumable`] where a lock is not had in time.
     pub async fn take(subject: &Subject<'_>) -> Result<Snapshot> {
-        let leader = Source::open(subject.conninfo, &format!("{} leader", subject.role)).await?;
-        let open = (1..=subject.jobs)
-            .map(async |worker| Source::open(subject.conninfo, &format!("{} copy out {worker}", subject.role)).await);
-        let workers = try_join_all(open).await?;
+        let open =
+            async |role: &str| Reader::open(subject.side, subject.conninfo, &format!("{} {role}", subject.role)).await;
+        let leader = open("leader").await?;
+        let workers =
+            try_join_all((1..=subject.jobs).map(async |worker| open(&format!("copy out {worker}")).await)).await?;
         for _ in 0..ATTEMPTS {
             match attempt(subject, &leader, &workers).await {
                 Ok(Some((chunks, shares))) => {
@@ -93,12 +99,12 @@ impl Snapshot {
                 }
                 Ok(None) => {}
                 Err(error) if is_vanished(&error) => {}
-                Err(error) => return Err(explain_lock(error, subject.table)),
+                Err(error) => return Err(explain_lock(error, subject.side, subject.table)),
             }
             try_join_all(std::iter::once(&leader).chain(&workers).map(|session| session.batch("rollback"))).await?;
         }
         Err(Error::new(
-            Kind::Source,
+            subject.side.kind(),
             format!("chunks of {} changed each of {ATTEMPTS} times they were locked", subject.table),
         )
         .hint("Pause what drops, truncates or compresses its chunks (policies among them) while the copy begins."))
@@ -106,7 +112,7 @@ impl Snapshot {
 
     /// Runs `work` and gives back the locks that it took: what a query locks beside its table (indexes, toast,
     /// compressed relations) would otherwise pile up until the end of the long transaction.
-    pub async fn releasing_locks<T>(session: &Source, work: impl Future<Output = Result<T>>) -> Result<T> {
+    pub async fn releasing_locks<T>(session: &Reader, work: impl Future<Output = Result<T>>) -> Result<T> {
         session.batch("savepoint before_read").await?;
         let answer = work.await?;
         session.batch("rollback to savepoint before_read").await?;
@@ -115,7 +121,7 @@ impl Snapshot {
 }
 
 /// `None` where the table changed meanwhile.
-async fn attempt(subject: &Subject<'_>, leader: &Source, workers: &[Source]) -> Result<Option<(Vec<Chunk>, Shares)>> {
+async fn attempt(subject: &Subject<'_>, leader: &Reader, workers: &[Reader]) -> Result<Option<(Vec<Chunk>, Shares)>> {
     let known = chunks_inside(subject, leader).await?;
     let lock_all = (subject.jobs + 1) * (known.len() + 1) <= (subject.server.lock_table / 4) as usize;
     let only = if lock_all { "" } else { "only " };
@@ -129,7 +135,11 @@ async fn attempt(subject: &Subject<'_>, leader: &Source, workers: &[Source]) -> 
     try_join_all(workers.iter().map(|worker| worker.batch(&import))).await?;
 
     let chunks = chunks_inside(subject, leader).await?;
-    let shares = if lock_all { Shares::All } else { Shares::Ranges(divide(&chunks, subject.bounds, workers.len())) };
+    let divide = || match subject.division {
+        Some(ranges) => ranges.to_vec(),
+        None => divide(&chunks, subject.bounds, workers.len()),
+    };
+    let shares = if lock_all { Shares::All } else { Shares::Ranges(divide()) };
     // Dropped since the snapshot; one that had no table before either is for the plan to refuse.
     let is_lost = |id: i32| known.iter().any(|chunk| chunk.id == id && chunk.oid.is_none());
     if chunks.iter().any(|chunk| chunk.oid.is_none() && !is_lost(chunk.id)) {
@@ -141,14 +151,14 @@ async fn attempt(subject: &Subject<'_>, leader: &Source, workers: &[Source]) -> 
     Ok(is_unchanged(leader, &chunks).await?.then_some((chunks, shares)))
 }
 
-async fn chunks_inside(subject: &Subject<'_>, leader: &Source) -> Result<Vec<Chunk>> {
+async fn chunks_inside(subject: &Subject<'_>, leader: &Reader) -> Result<Vec<Chunk>> {
     let mut chunks = read::chunks(leader, subject.server, subject.hypertable_id).await?;
     chunks.retain(|chunk| subject.bounds.overlaps(chunk.primary()));
     Ok(chunks)
 }
 
-async fn lock_chunks(shares: &Shares, chunks: &[Chunk], leader: &Source, workers: &[Source]) -> Result<()> {
-    let locks = async |session: &Source, share: Range| {
+async fn lock_chunks(shares: &Shares, chunks: &[Chunk], leader: &Reader, workers: &[Reader]) -> Result<()> {
+    let locks = async |session: &Reader, share: Range| {
         // LOCK refuses foreign tables.
         let is_mine = |chunk: &&Chunk| chunk.local == Some(true) && share.overlaps(chunk.primary());
         let names: Vec<String> = chunks.iter().filter(is_mine).map(|chunk| chunk.table().sql()).collect();
@@ -171,7 +181,7 @@ async fn lock_chunks(shares: &Shares, chunks: &[Chunk], leader: &Source, workers
 /// Whether each chunk still has the file that it has in the snapshot: `pg_class` is read in the snapshot,
 /// `pg_relation_filenode()` answers for now. What has no file here (a tiered chunk is a foreign table) is for the plan to
 /// refuse.
-async fn is_unchanged(leader: &Source, chunks: &[Chunk]) -> Result<bool> {
+async fn is_unchanged(leader: &Reader, chunks: &[Chunk]) -> Result<bool> {
     let oids: Vec<u32> = chunks.iter().filter_map(|chunk| chunk.oid).collect();
     let row = leader
         .row(
@@ -212,8 +222,8 @@ fn is_vanished(error: &Error) -> bool {
     matches!(error.sqlstate(), Some(state) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_OBJECT].contains(state))
 }
 
-/// Says what a source's lock is waited for, and by whom, where it was not had in time.
-pub(crate) fn explain_lock(error: Error, table: &dyn Display) -> Error {
+/// Says what a reader's lock is waited for, and by whom, where it was not had in time.
+pub(crate) fn explain_lock(error: Error, side: Side, table: &dyn Display) -> Error {
     use tokio_postgres::error::SqlState;
     match error.sqlstate() {
         Some(state) if *state == SqlState::LOCK_NOT_AVAILABLE => {
@@ -224,9 +234,10 @@ pub(crate) fn explain_lock(error: Error, table: &dyn Display) -> Error {
                      pg_stat_activity, and try again when it has ended.",
                 )
         }
-        Some(state) if *state == SqlState::OUT_OF_MEMORY => {
-            error.hint("The source's lock table is full: raise max_locks_per_transaction there, or lower --jobs.")
-        }
+        Some(state) if *state == SqlState::OUT_OF_MEMORY => error.hint(format!(
+            "The {}'s lock table is full: raise max_locks_per_transaction there, or lower --jobs.",
+            side.name()
+        )),
         _ => error,
     }
 }

@@ -3,7 +3,7 @@
 //! Chunks are planned from rows and never from the ends of slices, which may be open or huge (reference 9.13).
 
 use crate::catalog::Chunk;
-use crate::connect::Source;
+use crate::connect::Reader;
 use crate::error::{Error, Result};
 use crate::ident::quote_ident;
 use crate::pgcopy::TimeType;
@@ -45,7 +45,7 @@ pub struct Survey<'a> {
 
 impl Survey<'_> {
     /// Asks about these chunks, in one session of the snapshot.
-    pub async fn run(&self, session: &Source, chunks: &[usize]) -> Result<Vec<Finding>> {
+    pub async fn run(&self, session: &Reader, chunks: &[usize]) -> Result<Vec<Finding>> {
         let mut findings = Vec::new();
         for batch in chunks.chunks(PROBES) {
             let probes: Vec<String> = batch.iter().map(|chunk| format!("({})", self.probe(*chunk))).collect();

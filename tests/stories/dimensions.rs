@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use futures_util::StreamExt;
 use hypercopy::catalog::{Chunk, Hypertable, read};
-use hypercopy::connect::{Conninfo, Source};
+use hypercopy::connect::{Conninfo, Reader, Side};
 use hypercopy::pgcopy::{TimeType, binary};
 use hypercopy::pipeline::route::Router;
 use hypercopy::plan::{Layout, Partitioning, Range};
@@ -60,7 +60,7 @@ fn interval(type_name: &str, interval: &str) -> String {
 }
 
 /// What the program knows of a table: its layout and its chunks, in the order in which the router counts them.
-fn known(database: &Database, source: &Source, table: &str) -> (Hypertable, Layout, Vec<Chunk>) {
+fn known(database: &Database, source: &Reader, table: &str) -> (Hypertable, Layout, Vec<Chunk>) {
     database.wait(async {
         let server = read::server(source).await.unwrap();
         let oid = read::resolve(source, table).await.unwrap().expect("the table is there");
@@ -74,9 +74,9 @@ fn known(database: &Database, source: &Source, table: &str) -> (Hypertable, Layo
     })
 }
 
-fn source_session(database: &Database) -> Source {
+fn source_session(database: &Database) -> Reader {
     let conninfo = Conninfo::parse(&database.conninfo, |_| None).unwrap();
-    database.wait(Source::open(&conninfo, "story")).unwrap()
+    database.wait(Reader::open(Side::Source, &conninfo, "story")).unwrap()
 }
 
 #[test]
@@ -618,7 +618,7 @@ fn random_table(random: &mut Random, table: &str, mixed: bool) -> (String, Vec<S
 }
 
 /// How many rows of a table the router sent where the server had put them; none where it did not want to route.
-fn routed(database: &Database, source: &Source, table: &str) -> Option<usize> {
+fn routed(database: &Database, source: &Reader, table: &str) -> Option<usize> {
     let (hypertable, layout, chunks) = known(database, source, table);
     let mut columns = vec!["chunk".to_string()];
     columns.extend(hypertable.columns.iter().map(|column| column.name.clone()));

@@ -4,8 +4,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use hypercopy::connect::Cancellers;
 use hypercopy::error::{Context, Error, Kind, Result};
-use hypercopy::migrate::{Cancellers, Migration, Request};
+use hypercopy::migrate::{Migration, Request};
 use hypercopy::progress::Progress;
 use hypercopy::report::Report;
 use tokio::signal::unix::{SignalKind, signal};

@@ -1,0 +1,258 @@
+//! The first look at a table that shall be read: finds what a name and a range on the command line mean, and refuses
+//! what cannot be read whole.
+//!
+//! **Invariant:** reads one side, whichever it is, and knows neither what the rows are wanted for nor the other side.
+
+use tokio_postgres::error::SqlState;
+
+use crate::catalog::{Chunk, Hypertable, HypertableRow, Server, Table, read};
+use crate::connect::{Conninfo, Reader, Session, Side};
+use crate::error::{Error, Result};
+use crate::ident::{display_ident, quote_literal};
+use crate::pgcopy::TimeType;
+use crate::plan::{Range, primary_dimension, type_name};
+use crate::reader::snapshot::{Snapshot, Subject, explain_lock};
+use crate::report::EndReport;
+
+/// A hypertable of one side that was found, and of which the role sees every row.
+pub struct Found {
+    /// The session that looked; it is in no transaction.
+    pub session: Reader,
+    /// The server.
+    pub server: Server,
+    /// The table.
+    pub table: Table,
+    /// TimescaleDB's row for it.
+    pub row: HypertableRow,
+}
+
+impl Found {
+    /// Connects to a side and finds the hypertable that `name` means to the role.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`](crate::error::Kind::Refused) for what is no hypertable, or one that cannot be read whole; the
+    /// side's kind where its server fails.
+    pub async fn look(side: Side, conninfo: &Conninfo, role: &str, name: &str) -> Result<Found> {
+        let session = Reader::open(side, conninfo, role).await?;
+        let server = read::server(&session).await?;
+        refuse_without_timescaledb(&session, &server)?;
+        let table = find_table(&session, name).await?;
+        let row = find_hypertable(&session, &table).await?;
+        refuse_hidden_rows(side, &table)?;
+        Ok(Found { session, server, table, row })
+    }
+
+    /// Which side it is on.
+    pub fn side(&self) -> Side {
+        self.session.side()
+    }
+
+    /// It, for a report.
+    pub fn report(&self) -> EndReport {
+        EndReport::new(self.session.endpoint(), &self.table.name, &self.server)
+    }
+
+    /// It, for a snapshot that `jobs` workers read under.
+    pub fn subject<'a>(&'a self, conninfo: &'a Conninfo, jobs: usize, bounds: Range, role: &'a str) -> Subject<'a> {
+        Subject {
+            side: self.side(),
+            conninfo,
+            server: &self.server,
+            table: &self.table.name,
+            hypertable_id: self.row.id,
+            jobs,
+            bounds,
+            division: None,
+            role,
+        }
+    }
+
+    /// Its definition as the snapshot's leader sees it, whose locks keep DDL away.
+    ///
+    /// # Errors
+    /// The side's kind where the table has gone.
+    pub async fn describe(&self, snapshot: &Snapshot) -> Result<Hypertable> {
+        let leader = &snapshot.leader;
+        let gone = || Error::new(self.side().kind(), format!("{} was dropped meanwhile", self.table.name));
+        let table = read::table(leader, self.table.oid).await?.ok_or_else(gone)?;
+        let row = read::hypertable_row(leader, &table.name).await?.ok_or_else(gone)?;
+        read::hypertable(leader, &self.server, table, row).await
+    }
+
+    /// Refuses chunks whose rows this server does not have, or cannot read.
+    pub fn refuse_unreadable_chunks(&self, chunks: &[Chunk]) -> Result<()> {
+        let (table, side) = (&self.table.name, self.side().name());
+        if let Some(chunk) = chunks.iter().find(|chunk| chunk.tiered || chunk.local == Some(false)) {
+            return Err(Error::refused(format!(
+                "chunk {} of {table} is not in this server (tiered, or on a data node)",
+                chunk.table()
+            ))
+            .hint("Bring it back (untier_chunk), or leave its range out with --from and --until."));
+        }
+        if let Some(chunk) = chunks.iter().find(|chunk| chunk.oid.is_none() || chunk.slices.is_none()) {
+            return Err(Error::refused(format!("chunk {} of {table} has lost its table or its slices", chunk.id))
+                .hint(format!("The {side}'s TimescaleDB catalog is damaged; no reading of it can be complete.")));
+        }
+        let compressed = chunks.iter().filter(|chunk| chunk.compressed).count();
+        if compressed > 0 && self.server.is_apache() {
+            return Err(Error::refused(format!(
+                "{compressed} chunks of {table} are compressed, and the {side}'s Apache edition cannot read them"
+            ))
+            .hint("Set timescaledb.license = 'timescale' there, with a build that has it."));
+        }
+        Ok(())
+    }
+}
+
+/// The range that was asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// In internal time.
+    pub range: Range,
+    /// The primary dimension's type, by which it was read.
+    pub time_type: TimeType,
+}
+
+impl Bounds {
+    /// Reads `--from` and `--until` as psql would in a session of the role.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`](crate::error::Kind::Refused) for what is no value of the dimension, and for a range that has
+    /// its ends the wrong way round.
+    pub async fn resolve(found: &Found, from: Option<&str>, until: Option<&str>) -> Result<Bounds> {
+        let dimensions = read::dimensions(&found.session, found.row.id).await?;
+        let time_type = primary_dimension(&found.table.name, &dimensions)?.time_type;
+        let value = async |option: &str, text: Option<&str>| match text {
+            None => Ok(None),
+            Some(text) => internal_value(found, option, text, time_type).await.map(Some),
+        };
+        let range = Range { from: value("--from", from).await?, until: value("--until", until).await? };
+        if range.is_empty() {
+            return Err(Error::refused(format!("--from is not before --until: {}", range.display(time_type)))
+                .hint("The range includes --from and leaves --until out."));
+        }
+        Ok(Bounds { range, time_type })
+    }
+}
+
+async fn internal_value(found: &Found, option: &str, text: &str, time_type: TimeType) -> Result<i64> {
+    let type_name = type_name(time_type);
+    let function = found.server.internal_function("time_to_internal");
+    let sql = format!("select {function}({}::pg_catalog.{type_name})", quote_literal(text));
+    let rows = found.session.rows_as_role(&sql, &[]).await.map_err(|error| match error.sqlstate() {
+        Some(_) => Error::refused(format!("{option} is no value of type {type_name}"))
+            .caused_by(error)
+            .hint("Write it as psql would take it for the time dimension, such as '2025-01-31 12:00+01'."),
+        None => error,
+    })?;
+    Ok(rows[0].get(0))
+}
+
+pub(crate) fn refuse_without_timescaledb(session: &Session, server: &Server) -> Result<()> {
+    if server.timescaledb.is_some() {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "the {} at {} has no TimescaleDB in this database",
+        session.side().name(),
+        session.endpoint()
+    ))
+    .hint("Run \"create extension timescaledb\" there, or check the database's name."))
+}
+
+/// The table that a name on the command line means.
+pub(crate) async fn find_table(session: &Session, name: &str) -> Result<Table> {
+    let side = session.side();
+    let oid = read::resolve(session, name).await.map_err(|error| match error.sqlstate() {
+        Some(state) if *state == SqlState::INSUFFICIENT_PRIVILEGE => {
+            Error::refused(format!("the role may not look up {name} on the {}", side.name()))
+                .caused_by(error)
+                .hint("Grant the role USAGE on the schema.")
+        }
+        // A name that cannot be one, such as a.b.c.d, or an unclosed quote.
+        Some(_) => Error::refused(format!("\"{name}\" is not a table's name on the {}", side.name()))
+            .caused_by(error)
+            .hint("Write NAME or SCHEMA.NAME, by SQL's quoting rules."),
+        None => error,
+    })?;
+    let missing = || {
+        Error::refused(format!("there is no table {name} at {}", session.endpoint())).hint(format!(
+            "Unquoted names are folded to lower case and looked up in the role's search_path; \
+             \"hypercopy inspect --{}\" lists the hypertables.",
+            side.name()
+        ))
+    };
+    let table = match oid {
+        Some(oid) => {
+            let found = read::table(session, oid).await.map_err(|error| explain_lock(error, side, &name))?;
+            found.ok_or_else(missing)?
+        }
+        None => return Err(missing()),
+    };
+    if !table.schema_usable {
+        return Err(Error::refused(format!("the role may not use schema {}", display_ident(&table.name.schema)))
+            .hint("Grant the role USAGE on the schema."));
+    }
+    Ok(table)
+}
+
+/// TimescaleDB's row for a table that can be read whole.
+pub(crate) async fn find_hypertable(session: &Session, table: &Table) -> Result<HypertableRow> {
+    let name = &table.name;
+    let Some(row) = read::hypertable_row(session, name).await? else {
+        let what = match table.kind.as_str() {
+            "r" => "a plain table",
+            "p" => "a partitioned table of PostgreSQL",
+            "v" | "m" => "a view",
+            "f" => "a foreign table",
+            _ => "no table",
+        };
+        return Err(Error::refused(format!("{name} is {what}, not a hypertable"))
+            .hint("\"hypercopy inspect\" lists the hypertables; create_hypertable() makes one of a plain table."));
+    };
+    let refused = |what: &str, hint: &str| Err(Error::refused(format!("{name} {what}")).hint(hint));
+    if row.distributed {
+        return refused(
+            "is a distributed hypertable, which no current TimescaleDB supports",
+            "Copy it into a hypertable of the access node first.",
+        );
+    }
+    if row.internal {
+        return refused("is where TimescaleDB keeps compressed rows", "Name the hypertable that they belong to.");
+    }
+    if row.materialization {
+        return refused(
+            "holds the rows of a continuous aggregate",
+            "Migrate the hypertable below it, then create and refresh the aggregate on the target.",
+        );
+    }
+    Ok(row)
+}
+
+/// Rows that the role would not see.
+fn refuse_hidden_rows(side: Side, table: &Table) -> Result<()> {
+    let name = &table.name;
+    if !table.unreadable_columns.is_empty() {
+        let columns: Vec<String> = table.unreadable_columns.iter().map(|column| display_ident(column)).collect();
+        return Err(Error::refused(format!(
+            "the role may not read {name}: SELECT is missing on {}",
+            columns.join(", ")
+        ))
+        .hint(format!("Run \"grant select on {name} to ROLE\" on the {}.", side.name())));
+    }
+    if table.row_security_active {
+        return Err(Error::refused(format!("row-level security filters what the role sees of {name}"))
+            .hint("Use the table's owner (without FORCE), or a role with BYPASSRLS: what a part of the rows says is not true of all."));
+    }
+    if table.root_bytes > 0 {
+        return Err(Error::refused(format!(
+            "{name} has {} bytes in its own root table, where TimescaleDB shows no rows",
+            table.root_bytes
+        ))
+        .hint(
+            "A session without TimescaleDB wrote there. See them with \"set timescaledb.restoring = on; \
+                 select * from only …\", move them, and truncate the root in such a session.",
+        ));
+    }
+    Ok(())
+}
