@@ -8,7 +8,8 @@
 //! holding the same value is overwritten by a constant. Lengths stay, so two different rows never get one form.
 //! Version 1 overwrites:
 //!
-//! - a NaN by the one NaN that PostgreSQL itself makes ([`Canon::Float4`], [`Canon::Float8`]); −0 and 0 stay different;
+//! - a NaN by the one NaN that PostgreSQL itself makes ([`Canon::Float4`], [`Canon::Float8`], [`Canon::Float8s`]); −0 and
+//!   0 stay different;
 //! - the element type OID of an array and the column type OIDs of a composite by 0;
 //! - the flag of an array that says whether it may hold NULLs by 0: `array_send` sets it for arrays that lost their
 //!   last NULL by an update, and `array_recv` on the other side works it out anew.
@@ -19,7 +20,7 @@
 //! all rows are hashed where they lie. Any change of the form is a new [`VERSION`].
 
 use std::fmt;
-use std::ops::{Add, AddAssign};
+use std::ops::{Add, AddAssign, Sub};
 use std::str::FromStr;
 
 use xxhash_rust::xxh3::xxh3_128;
@@ -45,6 +46,11 @@ pub enum Canon {
     Float4,
     /// `double precision`
     Float8,
+    /// A geometric type: some bytes, then nothing but `double precision` numbers to its end.
+    Float8s {
+        /// How many bytes come first: none, or the number of points and whether a path is closed.
+        skip_bytes: u8,
+    },
     /// An array, of any number of dimensions.
     Array(Box<Canon>),
     /// A composite type, with its columns in order (without dropped ones).
@@ -56,7 +62,7 @@ pub enum Canon {
 }
 
 /// The hash of one row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowHash(u128);
 
 impl RowHash {
@@ -169,6 +175,7 @@ impl<'a> Form<'a> {
             Canon::Raw => self.skip_rest(),
             Canon::Float4 => self.float4(),
             Canon::Float8 => self.float8(),
+            Canon::Float8s { skip_bytes } => self.float8s(*skip_bytes),
             Canon::Array(element) => self.array(element),
             Canon::Composite(columns) => self.composite(columns),
             Canon::Range(bound) => self.range(bound),
@@ -191,6 +198,15 @@ impl<'a> Form<'a> {
             self.overwrite(&FLOAT8_NAN);
         }
         self.skip(8)
+    }
+
+    /// `point_send`, `path_send` and their like.
+    fn float8s(&mut self, skip_bytes: u8) -> Result<(), Wrong> {
+        self.skip(skip_bytes.into())?;
+        while self.at < self.end {
+            self.float8()?;
+        }
+        Ok(())
     }
 
     /// `array_send`: dimensions, NULL flag, element type; per dimension length and lower bound; elements.
@@ -350,6 +366,15 @@ impl Add for Checksum {
     }
 }
 
+impl Sub for Checksum {
+    type Output = Checksum;
+
+    /// What is left without `part`, which must be a part of it.
+    fn sub(self, part: Checksum) -> Checksum {
+        Checksum { rows: self.rows.saturating_sub(part.rows), sum: self.sum.wrapping_sub(part.sum) }
+    }
+}
+
 impl std::iter::Sum for Checksum {
     fn sum<I: Iterator<Item = Checksum>>(parts: I) -> Checksum {
         parts.fold(Checksum::default(), Checksum::add)
@@ -470,6 +495,7 @@ mod tests {
         reversed.reverse();
         assert_eq!(raw(&rows), raw(&reversed));
         assert_eq!(raw(&rows), raw(&rows[..7]) + raw(&rows[7..]));
+        assert_eq!(raw(&rows) - raw(&rows[..7]), raw(&rows[7..]));
         assert_eq!(raw(&rows), [raw(&rows[7..]), Checksum::default(), raw(&rows[..7])].into_iter().sum());
     }
 
@@ -516,6 +542,21 @@ mod tests {
         assert_ne!(hash(Canon::Raw, f64::NAN.to_be_bytes()), hash(Canon::Raw, OTHER_NAN));
         assert_ne!(hash(Canon::Float8, 0f64.to_be_bytes()), hash(Canon::Float8, (-0f64).to_be_bytes()));
         assert_ne!(hash(Canon::Float8, f64::INFINITY.to_be_bytes()), hash(Canon::Float8, f64::NAN.to_be_bytes()));
+    }
+
+    #[test]
+    fn nans_inside_geometric_values_are_one() {
+        let one = 1f64.to_be_bytes();
+        let value = |head: &[u8], nan: &[u8; 8]| [head, &one, nan].concat();
+        for head in [&[][..], &[0, 0, 0, 1], &[1, 0, 0, 0, 1]] {
+            let canon = || Canon::Float8s { skip_bytes: head.len() as u8 };
+            let nan = hash(canon(), value(head, &f64::NAN.to_be_bytes()));
+            assert_eq!(nan, hash(canon(), value(head, &OTHER_NAN)));
+            assert_ne!(nan, hash(canon(), value(head, &0f64.to_be_bytes())));
+        }
+        let closed = |flag| hash(Canon::Float8s { skip_bytes: 5 }, value(&[flag, 0, 0, 0, 1], &one));
+        assert_ne!(closed(0), closed(1));
+        assert!(try_hash(Canon::Float8s { skip_bytes: 0 }, Some(&[0; 12])).is_err());
     }
 
     #[test]
@@ -614,7 +655,12 @@ mod tests {
     }
 
     fn any_canon() -> impl Strategy<Value = Canon> {
-        let leaf = prop_oneof![Just(Canon::Raw), Just(Canon::Float4), Just(Canon::Float8)];
+        let leaf = prop_oneof![
+            Just(Canon::Raw),
+            Just(Canon::Float4),
+            Just(Canon::Float8),
+            (0u8..9).prop_map(|skip_bytes| Canon::Float8s { skip_bytes }),
+        ];
         leaf.prop_recursive(3, 12, 3, |inner| {
             prop_oneof![
                 inner.clone().prop_map(array_of),

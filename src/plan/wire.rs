@@ -71,6 +71,7 @@ fn canon(oid: u32, graph: &HashMap<u32, &Type>) -> Canon {
     match (found.kind, found.name.name.as_str()) {
         (TypeKind::Base, "float4") => Canon::Float4,
         (TypeKind::Base, "float8") => Canon::Float8,
+        (TypeKind::Base, name) if found.name.schema == "pg_catalog" => geometric(name).unwrap_or(Canon::Raw),
         // The fixed-length arrays of the catalog send as arrays too.
         (TypeKind::Array, _) => Canon::Array(Box::new(inner())),
         (TypeKind::Domain, _) => inner(),
@@ -81,6 +82,16 @@ fn canon(oid: u32, graph: &HashMap<u32, &Type>) -> Canon {
         }
         _ => Canon::Raw,
     }
+}
+
+/// The types that are made of `double precision` numbers; those with a number of points send it first.
+fn geometric(name: &str) -> Option<Canon> {
+    Some(match name {
+        "point" | "lseg" | "line" | "box" | "circle" => Canon::Float8s { skip_bytes: 0 },
+        "polygon" => Canon::Float8s { skip_bytes: 4 },
+        "path" => Canon::Float8s { skip_bytes: 5 },
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
