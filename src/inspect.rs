@@ -124,14 +124,9 @@ pub async fn table(conninfo: &Conninfo, name: &str) -> Result<TableReport> {
 }
 
 fn chunk_report(chunk: &Chunk, time_type: TimeType) -> ChunkReport {
-    let slice = chunk.primary();
-    let range = Range {
-        from: Some(slice.start).filter(|start| *start != i64::MIN),
-        until: Some(slice.end).filter(|end| *end != i64::MAX),
-    };
     ChunkReport {
         name: chunk.table().to_string(),
-        range: range.display(time_type),
+        range: Range::of(chunk.primary()).display(time_type),
         table_bytes: chunk.bytes.unwrap_or(0).max(0) as u64,
         index_bytes: chunk.index_bytes.unwrap_or(0).max(0) as u64,
         estimated_rows: chunk.estimated_rows.unwrap_or(0),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::catalog::{NotCarried, Server};
-use crate::error::{Error, Kind};
+use crate::error::{Context, Error, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::ledger::JobId;
 use crate::pgcopy::{Format, TimeType};
@@ -29,21 +29,53 @@ pub enum Outcome {
     Failed,
 }
 
-/// The report of one run.
+/// What a run of any command has to tell.
 #[derive(Debug, Serialize)]
-pub struct Report {
+pub struct RunReport {
     /// hypercopy's version.
     pub hypercopy: &'static str,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it failed.
     pub error: Option<ErrorReport>,
-    /// The job's number in the target's ledger.
-    pub job: Option<JobId>,
     /// The source.
     pub source: Option<EndReport>,
     /// The target.
     pub target: Option<EndReport>,
+    /// All phases together, in seconds.
+    pub seconds: f64,
+    /// Phases in their order.
+    pub phases: Vec<PhaseReport>,
+    /// The engine's own use of the machine, where the system tells.
+    pub engine: Option<EngineReport>,
+    #[serde(skip)]
+    started: Instant,
+}
+
+impl Default for RunReport {
+    fn default() -> Self {
+        RunReport {
+            hypercopy: env!("CARGO_PKG_VERSION"),
+            outcome: Outcome::Running,
+            error: None,
+            source: None,
+            target: None,
+            seconds: 0.0,
+            phases: Vec::new(),
+            engine: None,
+            started: Instant::now(),
+        }
+    }
+}
+
+/// The report of one migration.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// What every run tells.
+    #[serde(flatten)]
+    pub run: RunReport,
+    /// The job's number in the target's ledger.
+    pub job: Option<JobId>,
     /// When the snapshot was taken, by the source's clock.
     pub snapshot_at: Option<String>,
     /// What was planned.
@@ -54,10 +86,6 @@ pub struct Report {
     pub rows: u64,
     /// Bytes of COPY data that were copied.
     pub bytes: u64,
-    /// All phases together, in seconds.
-    pub seconds: f64,
-    /// Phases in their order.
-    pub phases: Vec<PhaseReport>,
     /// Where the workers' time went.
     pub latency: Option<LatencyReport>,
     /// Chunks of the target at the end.
@@ -66,35 +94,19 @@ pub struct Report {
     pub verification: Option<Verification>,
     /// What the source has and the target will not have.
     pub not_carried: Vec<NotCarried>,
-    /// The engine's own use of the machine, where the system tells.
-    pub engine: Option<EngineReport>,
-    #[serde(skip)]
-    started: Instant,
 }
 
-impl Default for Report {
-    fn default() -> Self {
-        Report {
-            hypercopy: env!("CARGO_PKG_VERSION"),
-            outcome: Outcome::Running,
-            error: None,
-            job: None,
-            source: None,
-            target: None,
-            snapshot_at: None,
-            plan: None,
-            tasks: None,
-            rows: 0,
-            bytes: 0,
-            seconds: 0.0,
-            phases: Vec::new(),
-            latency: None,
-            target_chunks: None,
-            verification: None,
-            not_carried: Vec::new(),
-            engine: None,
-            started: Instant::now(),
-        }
+impl std::ops::Deref for Report {
+    type Target = RunReport;
+
+    fn deref(&self) -> &RunReport {
+        &self.run
+    }
+}
+
+impl std::ops::DerefMut for Report {
+    fn deref_mut(&mut self) -> &mut RunReport {
+        &mut self.run
     }
 }
 
@@ -207,9 +219,9 @@ impl Verification {
     /// Of so many ranges; of none where it was not asked for.
     pub fn of(mode: Mode, ranges: usize, differences: &[Difference], time_type: TimeType) -> Self {
         let differences = differences.iter().map(|difference| DifferenceReport {
-            range: difference.expected.range.display(time_type),
-            copied_rows: difference.expected.counted.rows,
-            found_rows: difference.found.rows,
+            range: difference.range.display(time_type),
+            copied_rows: difference.source.rows,
+            found_rows: difference.target.rows,
         });
         let ranges = if mode == Mode::None { 0 } else { ranges };
         Verification { mode: mode.name(), ranges, differences: differences.collect() }
@@ -251,7 +263,7 @@ impl EngineReport {
     }
 }
 
-impl Report {
+impl RunReport {
     /// Notes who the two ends are.
     pub fn sides(&mut self, source: &EndReport, target: &EndReport) {
         (self.source, self.target) = (Some(source.clone()), Some(target.clone()));
@@ -290,6 +302,13 @@ impl Report {
         self.engine = EngineReport::now();
     }
 
+    /// Seconds of a phase; 0 where it was not reached.
+    pub fn phase_seconds(&self, name: &str) -> f64 {
+        self.phases.iter().filter(|phase| phase.name == name).map(|phase| phase.seconds).sum()
+    }
+}
+
+impl Report {
     /// Adds to an error what a run that failed behind its first commit leaves, and how to be rid of it.
     pub fn explain_leftovers(&self, error: Error) -> Error {
         let (Some(job), Some(EndReport { table, .. })) = (self.job, &self.target) else { return error };
@@ -300,18 +319,12 @@ impl Report {
         let hint = error.hint_text().map(|hint| format!("{hint} {leftovers}"));
         error.hint(hint.unwrap_or(leftovers))
     }
+}
 
-    /// Seconds of a phase; 0 where it was not reached.
-    pub fn phase_seconds(&self, name: &str) -> f64 {
-        self.phases.iter().filter(|phase| phase.name == name).map(|phase| phase.seconds).sum()
-    }
-
-    /// The report as one JSON document.
-    ///
-    /// # Errors
-    /// [`Kind::Internal`] where it cannot be written.
-    pub fn to_json(&self) -> crate::error::Result<String> {
-        use crate::error::Context;
-        serde_json::to_string_pretty(self).doing(Kind::Internal, || "cannot write the report as JSON")
-    }
+/// A report as one JSON document.
+///
+/// # Errors
+/// [`Kind::Internal`] where it cannot be written.
+pub fn to_json(report: &impl Serialize) -> Result<String> {
+    serde_json::to_string_pretty(report).doing(Kind::Internal, || "cannot write the report as JSON")
 }

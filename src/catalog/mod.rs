@@ -203,6 +203,13 @@ impl Chunk {
         QualifiedName::new(self.schema.as_deref().unwrap_or_default(), self.name.as_deref().unwrap_or_default())
     }
 
+    /// What it holds; `row_bytes` is what a row would take where no statistics tell.
+    pub fn estimate(&self, row_bytes: u64) -> Estimate {
+        let bytes = self.bytes.unwrap_or(0).max(0) as u64;
+        let rows = self.estimated_rows.filter(|rows| *rows > 0).unwrap_or(bytes / row_bytes);
+        Estimate { bytes, rows }
+    }
+
     /// Its slice of the primary dimension.
     pub fn primary(&self) -> Slice {
         self.slices
@@ -210,6 +217,15 @@ impl Chunk {
             .and_then(|slices| slices.first().copied())
             .unwrap_or(Slice { start: i64::MIN, end: i64::MAX })
     }
+}
+
+/// What a chunk holds, as its files and the planner's statistics let expect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// Bytes of its rows, uncompressed.
+    pub bytes: u64,
+    /// Rows.
+    pub rows: u64,
 }
 
 /// What stands on the target where the new table shall be.
@@ -497,6 +513,12 @@ impl Hypertable {
     /// The columns that are copied: all that are not generated.
     pub fn copied_columns(&self) -> impl Iterator<Item = &Column> {
         self.columns.iter().filter(|column| column.generated.is_none())
+    }
+
+    /// A row's bytes on disk, for tables that were never analyzed: a header and the columns, 16 bytes for what varies.
+    pub fn row_bytes(&self) -> u64 {
+        const HEADER: u64 = 28;
+        HEADER + self.columns.iter().map(|column| u64::try_from(column.type_length).unwrap_or(16)).sum::<u64>()
     }
 
     /// A column by its name.

@@ -117,6 +117,16 @@ impl std::ops::AddAssign for Counted {
     }
 }
 
+impl std::ops::Sub for Counted {
+    type Output = Counted;
+
+    /// What is left without `part`, which must be a part of it, counted in the same way.
+    fn sub(self, part: Counted) -> Counted {
+        let checksum = self.checksum.zip(part.checksum).map(|(whole, part)| whole - part);
+        Counted { rows: self.rows.saturating_sub(part.rows), checksum }
+    }
+}
+
 /// The completed tasks of a job, as the ledger has them.
 pub async fn completed_tasks(target: &Target, job: JobId) -> Result<Vec<(i32, Counted)>> {
     let sql =

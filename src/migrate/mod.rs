@@ -310,13 +310,17 @@ impl Work<'_> {
         self.progress.phase(format!("verifying by {}", self.request.verify.name()));
         let primary = &self.planned.layout.primary;
         let reading = Reading {
-            table: &self.table().sql(),
-            columns: &column_list(&self.planned.source),
-            primary: &primary.column,
+            table: self.table().sql(),
+            columns: column_list(&self.planned.source),
+            primary: primary.column.clone(),
             time_type: primary.time_type,
-            wire: &self.planned.wire,
+            wire: self.planned.wire.clone(),
+            functions: self.sides.target_server.functions_schema.clone(),
+            with_checksum: self.request.verify == Mode::Checksum,
+            // What is shown is the copy's.
+            progress: Arc::default(),
         };
-        verify::compare(sessions, &reading, expected).await
+        verify::recount(sessions, &reading, expected).await
     }
 
     fn refuse_differences(&self, ranges: usize, differences: &[Difference]) -> Result<()> {
@@ -326,9 +330,9 @@ impl Work<'_> {
             format!(
                 "{} of {ranges} ranges differ between source and target, the first one {}: {} rows were copied and {} are there",
                 differences.len(),
-                first.expected.range.display(self.planned.layout.primary.time_type),
-                first.expected.counted.rows,
-                first.found.rows
+                first.range.display(self.planned.layout.primary.time_type),
+                first.source.rows,
+                first.target.rows
             ),
         ))
     }
@@ -362,7 +366,7 @@ fn expected(tasks: &[Task], copied: &[(i32, Counted)]) -> Vec<Expected> {
         .zip(copied)
         .map(|(task, (id, counted))| {
             debug_assert_eq!(task.id, *id);
-            Expected { task: task.id, range: task.range, counted: *counted }
+            Expected { range: task.range, counted: *counted }
         })
         .collect();
     if let Some(first) = expected.first_mut() {

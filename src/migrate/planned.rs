@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::look::Sides;
 use super::{Request, Snapshot};
-use crate::catalog::{Chunk, Column, Hypertable, NotCarried, Sequence, Type, read};
+use crate::catalog::{Chunk, Column, Estimate, Hypertable, NotCarried, Sequence, Type, read};
 use crate::connect::{Reader, Session};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident, quote_ident};
@@ -156,15 +156,8 @@ impl Planned {
 
     fn cut(&self, shares: &Shares, boundaries: &[i64], jobs: usize) -> Vec<Task> {
         let task_bytes = task_bytes(self.estimated_bytes, jobs);
-        let cut = |range: Range| cut_tasks(range, &self.source_chunks, &self.cells, boundaries, task_bytes);
-        let mut tasks: Vec<Task> = match shares {
-            Shares::All => cut(self.bounds.range),
-            Shares::Ranges(ranges) => ranges.iter().flat_map(|range| cut(*range)).collect(),
-        };
-        for (position, task) in tasks.iter_mut().enumerate() {
-            task.id = position as i32 + 1;
-        }
-        tasks
+        let bounds = [self.bounds.range];
+        cut_tasks(shares.ranges().unwrap_or(&bounds), &self.source_chunks, &self.cells, boundaries, task_bytes)
     }
 
     /// What makes this the same job when it is asked for again.
@@ -320,13 +313,12 @@ fn cells(source: &Hypertable, layout: &Layout, chunks: &[Chunk], findings: &[Fin
     for finding in findings {
         *buckets.entry(finding.chunk).or_default() += 1;
     }
-    let row_bytes = row_bytes(source);
+    let row_bytes = source.row_bytes();
     let cell = |finding: &Finding| {
         let first = finding.values[0];
         let bucket = layout.primary.bucket(first);
         let chunk = &chunks[finding.chunk];
-        let bytes = chunk.bytes.unwrap_or(0).max(0) as u64;
-        let rows = chunk.estimated_rows.filter(|rows| *rows > 0).unwrap_or(bytes / row_bytes);
+        let Estimate { bytes, rows } = chunk.estimate(row_bytes);
         let share = buckets[&finding.chunk];
         let end = chunk.primary().end.min(bucket.end);
         let last = finding.last.unwrap_or(i64::MAX).min(if end == i64::MAX { end } else { end - 1 });
@@ -337,12 +329,6 @@ fn cells(source: &Hypertable, layout: &Layout, chunks: &[Chunk], findings: &[Fin
         Cell { chunk, first: start, last: start, bytes: 0, rows: 0 }
     });
     findings.iter().map(cell).chain(empty).collect()
-}
-
-/// A row's bytes on disk, for tables that were never analyzed: a header and the columns, 16 bytes for what varies.
-fn row_bytes(source: &Hypertable) -> u64 {
-    const HEADER: u64 = 28;
-    HEADER + source.columns.iter().map(|column| u64::try_from(column.type_length).unwrap_or(16)).sum::<u64>()
 }
 
 /// A task is worth a transaction and small enough that all workers end at about the same time.

@@ -19,6 +19,14 @@ impl Range {
     /// Everything.
     pub const ALL: Range = Range { from: None, until: None };
 
+    /// What a chunk with this slice may hold.
+    pub fn of(slice: Slice) -> Range {
+        Range {
+            from: Some(slice.start).filter(|start| *start != i64::MIN),
+            until: Some(slice.end).filter(|end| *end != i64::MAX),
+        }
+    }
+
     /// Whether `value` lies inside.
     pub fn contains(&self, value: i64) -> bool {
         self.from.is_none_or(|from| from <= value) && self.until.is_none_or(|until| value < until)

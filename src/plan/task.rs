@@ -60,24 +60,30 @@ pub struct Task {
 /// Chunks that one statement reads at most: each is a node in the server's plan.
 const MAX_READS: usize = 64;
 
-/// Cuts `bounds` into tasks of about `task_bytes`. `boundaries` are the starts and ends of the target's slices; cells
-/// outside the bounds do not count.
+/// Cuts each of `shares`, which follow each other along the axis, into tasks of about `task_bytes`. `boundaries` are the
+/// starts and ends of the target's slices; cells outside the shares do not count.
 ///
-/// The tasks tile `bounds` in order, and every chunk that overlaps a task is among its reads, also one without cells:
+/// The tasks tile the shares in order, and every chunk that overlaps a task is among its reads, also one without cells:
 /// that nothing was seen in it is no proof.
 pub fn cut_tasks(
-    bounds: Range,
+    shares: &[Range],
     chunks: &[SourceChunk],
     cells: &[Cell],
     boundaries: &[i64],
     task_bytes: u64,
 ) -> Vec<Task> {
-    let mut cells: Vec<Cell> = cells.iter().filter_map(|cell| cell.within(bounds)).collect();
-    cells.sort_unstable_by_key(|cell| cell.first);
     let cutter = Cutter::new(chunks, boundaries, task_bytes.max(1));
-    let mut ranges = Vec::new();
-    cutter.cut(bounds, &cells, &mut ranges);
-    ranges.into_iter().enumerate().map(|(position, range)| task(position, range, chunks, &cells)).collect()
+    let mut tasks = Vec::new();
+    for share in shares {
+        let mut cells: Vec<Cell> = cells.iter().filter_map(|cell| cell.within(*share)).collect();
+        cells.sort_unstable_by_key(|cell| cell.first);
+        let mut ranges = Vec::new();
+        cutter.cut(*share, &cells, &mut ranges);
+        tasks.extend(
+            ranges.into_iter().zip(tasks.len()..).map(|(range, position)| task(position, range, chunks, &cells)),
+        );
+    }
+    tasks
 }
 
 fn task(position: usize, range: Range, chunks: &[SourceChunk], cells: &[Cell]) -> Task {
@@ -199,7 +205,7 @@ mod tests {
 
     #[test]
     fn no_rows_are_still_one_task_over_the_whole_axis() {
-        let tasks = cut_tasks(Range::ALL, &[chunk(0, 10, true)], &[], &[0, 10], 100);
+        let tasks = cut_tasks(&[Range::ALL], &[chunk(0, 10, true)], &[], &[0, 10], 100);
         assert_eq!(tasks.len(), 1);
         assert_eq!(tasks[0].range, Range::ALL);
         assert_eq!(tasks[0].reads, [Read { chunk: 0, range: Range::ALL }]);
@@ -210,10 +216,10 @@ mod tests {
         let chunks: Vec<_> = (0..8).map(|i| chunk(i * 12, i * 12 + 12, true)).collect();
         let cells: Vec<_> = (0..8).map(|i| cell(i, i as i64 * 12, i as i64 * 12 + 11, 50)).collect();
         let boundaries = [0, 24, 48, 72, 96];
-        let tasks = cut_tasks(Range::ALL, &chunks, &cells, &boundaries, 100);
+        let tasks = cut_tasks(&[Range::ALL], &chunks, &cells, &boundaries, 100);
         assert_eq!(tasks.iter().map(|task| task.range.until).collect::<Vec<_>>(), [Some(24), Some(48), Some(72), None]);
         assert!(tasks.iter().all(|task| task.reads.iter().all(|read| read.range == Range::ALL)));
-        let merged = cut_tasks(Range::ALL, &chunks, &cells, &boundaries, 1000);
+        let merged = cut_tasks(&[Range::ALL], &chunks, &cells, &boundaries, 1000);
         assert_eq!(merged.len(), 1);
     }
 
@@ -221,7 +227,7 @@ mod tests {
     fn cells_without_weight_are_shared_out_by_number() {
         let chunks: Vec<_> = (0..1000).map(|i| chunk(i * 10, i * 10 + 10, true)).collect();
         let cells: Vec<_> = (0..1000).map(|i| cell(i, i as i64 * 10, i as i64 * 10, 0)).collect();
-        let tasks = cut_tasks(Range::ALL, &chunks, &cells, &[], 100);
+        let tasks = cut_tasks(&[Range::ALL], &chunks, &cells, &[], 100);
         assert_tiling(&tasks, Range::ALL);
         assert_eq!(tasks.len(), 16);
         assert!(tasks.iter().all(|task| task.reads.len() <= MAX_READS));
@@ -230,22 +236,22 @@ mod tests {
     #[test]
     fn a_large_chunk_is_cut_inside_only_if_ranges_of_it_are_cheap() {
         let cells = [cell(0, 0, 1023, 1000)];
-        let cheap = cut_tasks(Range::ALL, &[chunk(0, 1024, true)], &cells, &[0, 1024], 100);
+        let cheap = cut_tasks(&[Range::ALL], &[chunk(0, 1024, true)], &cells, &[0, 1024], 100);
         assert_tiling(&cheap, Range::ALL);
         assert_eq!(cheap.len(), 8);
         assert!(cheap.iter().all(|task| task.bytes == 125), "{cheap:?}");
-        let dear = cut_tasks(Range::ALL, &[chunk(0, 1024, false)], &cells, &[0, 512, 1024], 100);
+        let dear = cut_tasks(&[Range::ALL], &[chunk(0, 1024, false)], &cells, &[0, 512, 1024], 100);
         assert_eq!(dear.len(), 1);
     }
 
     #[test]
     fn a_chunk_is_cut_where_its_rows_are_and_one_value_is_not_cut_at_all() {
-        let tasks = cut_tasks(Range::ALL, &[chunk(0, 1 << 40, true)], &[cell(0, 100, 199, 1000)], &[], 300);
+        let tasks = cut_tasks(&[Range::ALL], &[chunk(0, 1 << 40, true)], &[cell(0, 100, 199, 1000)], &[], 300);
         assert_eq!(
             tasks.iter().map(|task| task.range.until).collect::<Vec<_>>(),
             [Some(125), Some(150), Some(175), None]
         );
-        assert_eq!(cut_tasks(Range::ALL, &[chunk(0, 10, true)], &[cell(0, 5, 5, 1000)], &[], 100).len(), 1);
+        assert_eq!(cut_tasks(&[Range::ALL], &[chunk(0, 10, true)], &[cell(0, 5, 5, 1000)], &[], 100).len(), 1);
     }
 
     #[test]
@@ -253,7 +259,7 @@ mod tests {
         let bounds = Range { from: Some(5), until: Some(95) };
         let chunks: Vec<_> = (0..10).map(|i| chunk(i * 10, i * 10 + 10, true)).collect();
         let cells: Vec<_> = (0..10).map(|i| cell(i, (i as i64 * 10).max(5), i as i64 * 10 + 9, 50)).collect();
-        let tasks = cut_tasks(bounds, &chunks, &cells, &[0, 50, 100], 50);
+        let tasks = cut_tasks(&[bounds], &chunks, &cells, &[0, 50, 100], 50);
         assert_tiling(&tasks, bounds);
         assert_eq!(tasks[0].reads[0].range, Range { from: Some(5), until: None });
     }
@@ -277,7 +283,7 @@ mod tests {
                 start += width;
             }
             let boundaries: Vec<i64> = (-200..2000).step_by(interval as usize).collect();
-            let tasks = cut_tasks(Range::ALL, &chunks, &cells, &boundaries, task_bytes);
+            let tasks = cut_tasks(&[Range::ALL], &chunks, &cells, &boundaries, task_bytes);
             assert_tiling(&tasks, Range::ALL);
             for value in -100..start {
                 let owners: Vec<_> = tasks.iter().filter(|task| task.range.contains(value)).collect();

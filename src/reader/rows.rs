@@ -32,6 +32,18 @@ impl Row<'_> {
             Row::Text(row) => row.bytes(),
         }
     }
+
+    /// Its hash, over the canonical form that `hasher` knows in binary and over the line in text.
+    ///
+    /// # Errors
+    /// [`Malformed`] where a value is not what the canonical form expects.
+    #[inline]
+    pub fn hash(&self, hasher: &mut RowHasher) -> Result<RowHash, Malformed> {
+        match self {
+            Row::Binary(row) => hasher.hash(row),
+            Row::Text(row) => Ok(RowHash::of_line(row.line())),
+        }
+    }
 }
 
 impl RowScanner {
@@ -47,23 +59,24 @@ impl RowScanner {
 
     /// Takes the next piece of the stream, wherever it is cut, and hands on the rows that end in it.
     pub fn push(&mut self, piece: &[u8], mut take: impl FnMut(&Row<'_>)) -> Result<(), Malformed> {
+        let mut see = |row: &Row<'_>| {
+            if let Some(hasher) = &mut self.hasher {
+                self.checksum.add_row(row.hash(hasher)?);
+            }
+            take(row);
+            Ok(())
+        };
         match &mut self.scanner {
             Scanner::Binary(scanner) => {
                 let mut rows = scanner.rows(piece);
                 while let Some(row) = rows.next_row()? {
-                    if let Some(hasher) = &mut self.hasher {
-                        self.checksum.add_row(hasher.hash(&row)?);
-                    }
-                    take(&Row::Binary(row));
+                    see(&Row::Binary(row))?;
                 }
             }
             Scanner::Text(scanner) => {
                 let mut rows = scanner.rows(piece);
                 while let Some(row) = rows.next_row()? {
-                    if self.hasher.is_some() {
-                        self.checksum.add_row(RowHash::of_line(row.line()));
-                    }
-                    take(&Row::Text(row));
+                    see(&Row::Text(row))?;
                 }
             }
         }

@@ -70,6 +70,14 @@ pub enum Shares {
 }
 
 impl Shares {
+    /// How the axis is divided between the workers; none where it is not.
+    pub fn ranges(&self) -> Option<&[Range]> {
+        match self {
+            Shares::All => None,
+            Shares::Ranges(ranges) => Some(ranges),
+        }
+    }
+
     /// How many relation locks the sessions hold, for the plan.
     pub fn locks(&self, jobs: usize, chunks: usize) -> usize {
         match self {

@@ -1,25 +1,53 @@
-//! Reads the target again, range by range, and compares it with what the source held.
+//! Reads rows again and compares them: the target with what a migration copied, or both sides of a table as they are now.
 //!
-//! **Invariant:** trusts no count that the copy made: what is compared was read from the target's tables after the
-//! commit.
+//! [`recount`] compares the target with what a migration has counted. [`run`] is the conductor of `verify`: look, two
+//! snapshots, ranges that tile the axis, workers that compare them on both sides at once. Both read by [`reading`]:
+//! through the hypertable, so that a row is found whatever chunk holds it.
+//!
+//! **Invariant:** trusts no count that a copy made, nor any statistics: what is compared was read from the tables.
 
-use futures_util::StreamExt;
-use futures_util::future::try_join_all;
+mod columns;
+mod comparison;
+mod difference;
+mod keys;
+mod narrow;
+mod ranges;
+mod reading;
+mod ready;
+mod recount;
+mod report;
+mod sides;
 
-use crate::connect::{Session, Sessions};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use tokio::task::JoinSet;
+
+pub use comparison::{Comparison, Findings};
+pub use difference::Difference;
+pub use keys::{KeyDifference, KeyFinding};
+pub use reading::Reading;
+pub use recount::{Expected, recount};
+pub use report::{ComparisonReport, KeyReport, RangeReport, SnapshotsReport, VerifyPlanReport, VerifyReport};
+
+use self::comparison::Tally;
+use self::narrow::Narrowing;
+use self::ready::Ready;
+use self::sides::{Pair, Sides};
+use crate::connect::{Cancellers, Conninfo};
 use crate::error::{Context, Kind, Result};
-use crate::ledger::Counted;
-use crate::pgcopy::TimeType;
-use crate::plan::{Range, Wire};
-use crate::reader::chunk::{condition, copy_out_of};
-use crate::reader::rows::RowScanner;
+use crate::look::Bounds;
+use crate::pipeline::Queues;
+use crate::plan::Task;
+use crate::progress::{Planned, Progress};
 
-/// How the target is compared with the source at the end.
+/// How rows are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Not beyond the counts that every task compares.
+    /// Not beyond the counts that every task of a migration compares.
     None,
-    /// Rows per range, read again from the target.
+    /// Rows per range.
     Counts,
     /// Rows and a multiset checksum over every bit of them.
     Checksum,
@@ -36,68 +64,93 @@ impl Mode {
     }
 }
 
-/// How the target's rows are read.
-pub struct Reading<'a> {
-    /// The table, qualified and quoted.
-    pub table: &'a str,
-    /// The copied columns, quoted.
-    pub columns: &'a str,
-    /// The primary dimension's column.
-    pub primary: &'a str,
-    /// Its type.
-    pub time_type: TimeType,
-    /// Format and canonical form; a checksum is only equal over the same ones.
-    pub wire: &'a Wire,
+/// What was asked for.
+pub struct Request {
+    /// The source.
+    pub source: Conninfo,
+    /// The target.
+    pub target: Conninfo,
+    /// The hypertable, as written: resolved on the source under the role's `search_path`.
+    pub table: String,
+    /// Its name on the target, as written; the source's where there is none.
+    pub target_table: Option<String>,
+    /// First value of the primary dimension, as written.
+    pub from: Option<String>,
+    /// First value that is left out, as written.
+    pub until: Option<String>,
+    /// How many workers compare; each holds one session on either side.
+    pub jobs: usize,
+    /// Whether rows are only counted, and not read.
+    pub counts_only: bool,
 }
 
-/// A range and what the source held in it.
-#[derive(Clone, Copy, Debug)]
-pub struct Expected {
-    /// Which task copied it.
-    pub task: i32,
-    /// Where it lies.
-    pub range: Range,
-    /// What the source held: without a checksum only rows are counted.
-    pub counted: Counted,
+/// Compares a hypertable with another one, as both are now. Nothing is written; what is known is noted in `report` also
+/// when it fails.
+///
+/// That the sides differ is an answer and no error: see [`Comparison::verdict`]. Dropping the future stops all workers;
+/// call [`Cancellers::cancel_all`] then.
+///
+/// # Errors
+/// [`Kind::Refused`] for tables that cannot be compared, [`Kind::Source`] and [`Kind::Target`] for servers that fail,
+/// [`Kind::Resumable`] where a lock is not had in time.
+pub async fn run(
+    request: &Request,
+    cancellers: &Cancellers,
+    progress: &Arc<Progress>,
+    report: &mut VerifyReport,
+) -> Result<Comparison> {
+    let start = Instant::now();
+    progress.phase("looking at both sides");
+    let sides = Sides::look(request, cancellers).await?;
+    report.sides(&sides.source.report(), &sides.target.report());
+    let bounds = Bounds::resolve(&sides.source, request.from.as_deref(), request.until.as_deref()).await?;
+    progress.phase("taking the snapshots");
+    let snapshots = sides.snapshots(request, bounds.range, cancellers).await?;
+    report.snapshots = Some(snapshots.taken_at());
+    progress.phase("planning");
+    let ready = Ready::make(&sides, snapshots, bounds, request, progress).await?;
+    report.plan(&ready, if request.counts_only { Mode::Counts } else { Mode::Checksum });
+    report.phase("look, snapshots and plan", start);
+
+    let start = Instant::now();
+    progress.plan(Planned { rows: ready.estimated_rows(), tasks: ready.tasks.len() as u64 });
+    progress.phase("comparing");
+    let comparison = compare(ready, request, progress).await?;
+    report.phase("compare", start);
+    report.comparison = Some(ComparisonReport::of(&comparison, progress.snapshot().bytes));
+    Ok(comparison)
 }
 
-/// A range in which the two sides differ.
-#[derive(Clone, Debug)]
-pub struct Difference {
-    /// What was expected.
-    pub expected: Expected,
-    /// What the target holds.
-    pub found: Counted,
-}
-
-/// Compares all ranges, several at once, and answers those that differ, in the order of their tasks.
-pub async fn compare(sessions: &Sessions, reading: &Reading<'_>, expected: &[Expected]) -> Result<Vec<Difference>> {
-    let compare = async |expected| sessions.with(async |session| compare_one(session, reading, expected).await).await;
-    Ok(try_join_all(expected.iter().map(compare)).await?.into_iter().flatten().collect())
-}
-
-async fn compare_one(session: &Session, reading: &Reading<'_>, expected: &Expected) -> Result<Option<Difference>> {
-    let found = match expected.counted.checksum {
-        Some(_) => checksum(session, reading, expected.range).await?,
-        None => count(session, reading, expected.range).await?,
-    };
-    Ok((found != expected.counted).then_some(Difference { expected: *expected, found }))
-}
-
-async fn count(session: &Session, reading: &Reading<'_>, range: Range) -> Result<Counted> {
-    let condition = condition(range, reading.primary, reading.time_type);
-    let row = session.row(&format!("select count(*) from {}{condition}", reading.table), &[]).await?;
-    Ok(Counted { rows: row.get::<_, i64>(0) as u64, checksum: None })
-}
-
-async fn checksum(session: &Session, reading: &Reading<'_>, range: Range) -> Result<Counted> {
-    let condition = condition(range, reading.primary, reading.time_type);
-    let query = format!("select {} from {}{condition}", reading.columns, reading.table);
-    let mut stream = session.copy_out(&copy_out_of(&query, reading.wire.format.name())).await?;
-    let mut rows = RowScanner::new(reading.wire, true);
-    let doing = || format!("cannot read the rows of {} again", reading.table);
-    while let Some(piece) = stream.next().await {
-        rows.push(&piece.doing(Kind::Target, doing)?, |_| ()).doing(Kind::Target, doing)?;
+async fn compare(ready: Ready, request: &Request, progress: &Arc<Progress>) -> Result<Comparison> {
+    let narrowing = Arc::new(Narrowing::new(ready.primary, ready.key, !request.counts_only));
+    let mut queues = Queues::of(&ready.shares, &ready.tasks);
+    let mut workers = JoinSet::new();
+    for (number, pair) in ready.pairs.into_iter().enumerate() {
+        workers.spawn(work(Arc::clone(&narrowing), pair, queues.of_worker(number), Arc::clone(progress)));
     }
-    rows.finish().doing(Kind::Target, doing)
+    let mut tally = Tally::default();
+    while let Some(ended) = workers.join_next().await {
+        tally += ended.doing(Kind::Internal, || "a worker ended without an answer")??;
+    }
+    Ok(narrowing.comparison(tally))
+}
+
+/// A worker narrows what it finds to differ before it goes on: only it may hold the locks of that range.
+async fn work(
+    narrowing: Arc<Narrowing>,
+    pair: Pair,
+    queue: Arc<Mutex<VecDeque<Task>>>,
+    progress: Arc<Progress>,
+) -> Result<Tally> {
+    let mut tally = Tally::default();
+    loop {
+        let task = queue.lock().expect("no holder of the queue panics").pop_front();
+        let Some(task) = task else { return Ok(tally) };
+        let compared = pair.compare(task.range).await?;
+        tally.add(compared);
+        if compared.differs() {
+            narrowing.narrow(&pair, compared).await?;
+        }
+        progress.add_task();
+    }
 }

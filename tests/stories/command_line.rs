@@ -1,9 +1,8 @@
 //! The command line's promises: what goes where, what is never shown, what a signal leaves.
 
 use std::fs;
-use std::path::PathBuf;
 
-use crate::harness::{Run, Story};
+use crate::harness::{File, Run, Story};
 
 const METRICS: &str = "
     create table metrics (time timestamptz not null, n int);
@@ -15,30 +14,6 @@ fn metrics(name: &str) -> Story {
     let story = Story::new(name);
     story.source.run(METRICS);
     story
-}
-
-/// A file of one story, removed with it.
-struct File(PathBuf);
-
-impl File {
-    fn new(name: &str) -> File {
-        File(std::env::temp_dir().join(format!("hypercopy-stories-{}-{name}.json", std::process::id())))
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-
-    #[track_caller]
-    fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&fs::read_to_string(&self.0).expect("the report is there")).expect("the report is JSON")
-    }
-}
-
-impl Drop for File {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 #[test]
@@ -114,10 +89,10 @@ fn a_report_that_cannot_be_written_is_known_before_the_work() {
 fn a_wrong_command_line_leaves_an_older_report_alone() {
     let story = metrics("older_report");
     let file = File::new("older");
-    fs::write(&file.0, "{}").unwrap();
+    fs::write(file.path(), "{}").unwrap();
     let run = story.hypercopy(&["migrate", "metrics", "--as", "a.b.c", "--report", file.path()]);
     assert_eq!(run.code, 2, "{}", run.stderr);
-    assert_eq!(fs::read_to_string(&file.0).unwrap(), "{}");
+    assert_eq!(fs::read_to_string(file.path()).unwrap(), "{}");
 }
 
 /// Makes the target stop at its next `create table`, as often as it runs this, until the lock is given back.

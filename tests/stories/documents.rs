@@ -7,12 +7,14 @@ fn read(path: &str) -> String {
 }
 
 #[test]
-fn the_readme_shows_the_help_of_migrate() {
-    let help = Command::new(env!("CARGO_BIN_EXE_hypercopy")).args(["migrate", "-h"]).env_remove("COLUMNS").output();
-    let help = String::from_utf8(help.expect("the program starts").stdout).expect("help is text");
-    // Trailing blanks do not survive an editor.
-    let lines = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
-    assert!(lines(&read("README.md")).contains(lines(&help).trim_end()), "README.md should show:\n{help}");
+fn the_readme_shows_the_help_of_its_commands() {
+    for command in ["migrate", "verify"] {
+        let help = Command::new(env!("CARGO_BIN_EXE_hypercopy")).args([command, "-h"]).env_remove("COLUMNS").output();
+        let help = String::from_utf8(help.expect("the program starts").stdout).expect("help is text");
+        // Trailing blanks do not survive an editor.
+        let lines = |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+        assert!(lines(&read("README.md")).contains(lines(&help).trim_end()), "README.md should show:\n{help}");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Clusters, databases and the program under test.
 
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -330,5 +331,33 @@ impl Run {
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("stdout is JSON: {error}\n{}", self.stdout))
+    }
+}
+
+/// A file of one story, removed with it.
+pub struct File(PathBuf);
+
+impl File {
+    /// A name for it; nothing is there yet.
+    pub fn new(name: &str) -> File {
+        File(std::env::temp_dir().join(format!("hypercopy-stories-{}-{name}.json", std::process::id())))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &str {
+        self.0.to_str().expect("the path is text")
+    }
+
+    /// What was written to it.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(&self.0).expect("the report is there"))
+            .expect("the report is JSON")
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
     }
 }

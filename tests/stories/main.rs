@@ -16,3 +16,4 @@ mod refusals;
 mod scale;
 mod sessions;
 mod traps;
+mod verify;

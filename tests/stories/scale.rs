@@ -221,6 +221,53 @@ fn a_small_lock_table_gives_each_worker_its_share() {
     }
 }
 
+/// A comparison takes its locks in the same shares on both sides, whichever of the lock tables is small.
+#[test]
+fn a_small_lock_table_is_enough_to_compare() {
+    let small = Own::start("compare", &[("max_locks_per_transaction", "10"), ("max_connections", "30")]);
+    let story = Story::new("compare");
+    let table = |interval: &str| {
+        format!(
+            "create table metrics (time timestamptz not null, device int not null);
+             select create_hypertable('metrics', 'time', chunk_time_interval => interval '{interval}');"
+        )
+    };
+    let days = |from: u32, until: u32| {
+        format!(
+            "insert into metrics select '2025-01-01 00:00+00'::timestamptz + n * interval '1 hour', n % 7
+             from generate_series({from} * 24, {until} * 24 - 1) n"
+        )
+    };
+    small.run(&table("12 hours"));
+    story.source.run(&table("1 day"));
+    // One statement must not lock all chunks either.
+    for month in 0..5 {
+        small.run(&days(month * 30, month * 30 + 30));
+        story.source.run(&days(month * 30, month * 30 + 30));
+    }
+    let compare = |source: &str, target: &str, jobs: &str| {
+        let mut command = story.command(&["verify", "metrics", "--json", "-j", jobs]);
+        command.env("HYPERCOPY_SOURCE", source).env("HYPERCOPY_TARGET", target);
+        let run = Run::of(command.output().expect("the program starts"));
+        (run.code, run.json())
+    };
+    let (small_end, large_end) = (small.conninfo(), story.source.conninfo.clone());
+    for jobs in ["1", "3"] {
+        for (source, target) in [(&small_end, &large_end), (&large_end, &small_end)] {
+            let (code, report) = compare(source, target, jobs);
+            assert_eq!((code, &report["comparison"]["source_rows"]), (0, &3600.into()), "{}", report["error"]);
+            assert!(report["plan"]["ranges"].as_u64().unwrap() >= 3, "{}", report["plan"]);
+        }
+    }
+    small.run("update metrics set device = 99 where time = '2025-04-10 05:00+00'");
+    for (source, target) in [(&small_end, &large_end), (&large_end, &small_end)] {
+        let (code, report) = compare(source, target, "3");
+        assert_eq!(code, 7, "{}", report["error"]);
+        assert_eq!(report["comparison"]["keys"][0]["key"]["time"], "2025-04-10 05:00:00+00");
+        assert_eq!(report["comparison"]["keys"].as_array().unwrap().len(), 1);
+    }
+}
+
 /// Writes into old chunks and new ones, and tries what would take rows away under the readers.
 fn disturb(source: &Own) {
     source.run(

@@ -1,4 +1,4 @@
-//! The command line as close to its flags as can be; [`MigrateArguments::request`] makes the engine's terms of it.
+//! The command line as close to its flags as can be; `request` makes the engine's terms of it.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -7,9 +7,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hypercopy::connect::Conninfo;
 use hypercopy::error::{Error, Kind, Result};
 use hypercopy::ident::{MAX_IDENT_BYTES, QualifiedName};
-use hypercopy::migrate::Request;
 use hypercopy::plan::HashRequest;
 use hypercopy::verify::Mode;
+use hypercopy::{migrate, verify};
 
 /// Moves TimescaleDB hypertables: between clusters, into new chunk layouts, in parallel and verified.
 #[derive(Debug, Parser)]
@@ -50,6 +50,16 @@ All rows are read under one snapshot; the source is only read and holds ACCESS S
 target the table, its chunks, constraints and indexes are created; a table that exists there is refused. What is not \
 carried is listed before the copy begins, and again at its end.")]
     Migrate(Box<MigrateArguments>),
+    /// Compare a hypertable with another one, row by row, as both are now
+    #[command(after_long_help = CONNINFO, long_about = "\
+Compares a hypertable with another one, as both are now: two clusters, or two tables of one database. The layouts may \
+differ, and so may the order of columns, TimescaleDB's and PostgreSQL's versions.
+
+Each side is only read, under a snapshot of its own and ACCESS SHARE locks, in ranges that cover the whole axis. Rows \
+are compared as a multiset, by their number and a 128-bit checksum over every bit of them. Where the sides differ the \
+ranges are narrowed down to the keys of single rows, and the exit code is 7. Keys are shown in the output: they are \
+values of your rows.")]
+    Verify(Box<VerifyArguments>),
 }
 
 impl Command {
@@ -58,7 +68,8 @@ impl Command {
         match self {
             Command::Demo(_) => default_jobs(),
             Command::Inspect(_) => 1,
-            Command::Migrate(migrate) => migrate.jobs(),
+            Command::Migrate(migrate) => migrate.table.jobs(),
+            Command::Verify(verify) => verify.table.jobs(),
         }
     }
 }
@@ -85,16 +96,79 @@ pub struct InspectArguments {
     pub json: bool,
 }
 
+/// A table of two ends, and who is at work on it.
 #[derive(Debug, Args)]
-pub struct MigrateArguments {
+pub struct TableArguments {
     /// Where the hypertable is
     #[arg(long, value_name = "CONNINFO", env = "HYPERCOPY_SOURCE", hide_env_values = true)]
     pub source: String,
-    /// Where it shall go
+    /// Where it goes, or has gone
     #[arg(long, value_name = "CONNINFO", env = "HYPERCOPY_TARGET", hide_env_values = true)]
     pub target: String,
     /// The hypertable, by SQL's quoting rules, looked up in the role's search_path on the source
     pub table: String,
+    /// Only rows from this value of the time dimension on; without a time zone it is read in the session's, as in psql
+    #[arg(long, value_name = "VALUE", help_heading = "Range", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// Only rows before this value of the time dimension
+    #[arg(long, value_name = "VALUE", help_heading = "Range", allow_hyphen_values = true)]
+    pub until: Option<String>,
+    /// Workers; each holds one session on the source and one on the target [default: the machine's cores, at most 8]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+}
+
+impl TableArguments {
+    fn jobs(&self) -> usize {
+        self.jobs.map_or_else(default_jobs, NonZeroUsize::get)
+    }
+
+    fn source(&self) -> Result<Conninfo> {
+        conninfo("--source", &self.source)
+    }
+
+    fn target(&self) -> Result<Conninfo> {
+        conninfo("--target", &self.target)
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    #[command(flatten)]
+    pub table: TableArguments,
+    /// Its name on the target [default: the same schema and name]
+    #[arg(long = "as", value_name = "SCHEMA.TABLE")]
+    pub target_table: Option<String>,
+    /// Compare the numbers of rows only; no rows are read from the servers
+    #[arg(long)]
+    pub counts_only: bool,
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+impl VerifyArguments {
+    /// The engine's terms.
+    pub fn request(&self) -> Result<verify::Request> {
+        let table = &self.table;
+        QualifiedName::parse(&table.table, "")?;
+        self.target_table.as_deref().map(|name| QualifiedName::parse(name, "")).transpose()?;
+        Ok(verify::Request {
+            source: table.source()?,
+            target: table.target()?,
+            table: table.table.clone(),
+            target_table: self.target_table.clone(),
+            from: table.from.clone(),
+            until: table.until.clone(),
+            jobs: table.jobs(),
+            counts_only: self.counts_only,
+        })
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct MigrateArguments {
+    #[command(flatten)]
+    pub table: TableArguments,
     /// Its name on the target [default: the same schema and name]
     #[arg(long = "as", value_name = "SCHEMA.TABLE", help_heading = "Layout")]
     pub target_table: Option<String>,
@@ -108,15 +182,6 @@ pub struct MigrateArguments {
     /// Refuse a layout that needs more chunks than this
     #[arg(long, value_name = "N", help_heading = "Layout", default_value_t = 10_000)]
     pub max_new_chunks: u64,
-    /// Copy rows from this value of the time dimension on; without a time zone it is read in the session's, as in psql
-    #[arg(long, value_name = "VALUE", help_heading = "Range", allow_hyphen_values = true)]
-    pub from: Option<String>,
-    /// Copy rows before this value of the time dimension
-    #[arg(long, value_name = "VALUE", help_heading = "Range", allow_hyphen_values = true)]
-    pub until: Option<String>,
-    /// Workers; each holds one session on the source and one on the target [default: the machine's cores, at most 8]
-    #[arg(short, long, value_name = "N")]
-    pub jobs: Option<NonZeroUsize>,
     /// Compare the target with what was read: its rows per range, or a checksum over every bit of them
     #[arg(long, value_enum, value_name = "HOW", default_value_t = VerifyArgument::Counts)]
     pub verify: VerifyArgument,
@@ -145,7 +210,7 @@ pub struct OutputArguments {
     /// Print errors only
     #[arg(short, long)]
     pub quiet: bool,
-    /// Print the DDL of the plan too
+    /// Print more: the DDL of a plan, every range that differs
     #[arg(short, long, conflicts_with = "quiet")]
     pub verbose: bool,
 }
@@ -169,13 +234,10 @@ pub enum ProgressArgument {
 const DEFAULT_JOBS_LIMIT: usize = 8;
 
 impl MigrateArguments {
-    fn jobs(&self) -> usize {
-        self.jobs.map_or_else(default_jobs, NonZeroUsize::get)
-    }
-
     /// The engine's terms.
-    pub fn request(&self) -> Result<Request> {
-        QualifiedName::parse(&self.table, "")?;
+    pub fn request(&self) -> Result<migrate::Request> {
+        let table = &self.table;
+        QualifiedName::parse(&table.table, "")?;
         self.target_table.as_deref().map(new_name).transpose()?;
         self.chunk_interval.as_deref().map(interval).transpose()?;
         let verify = match self.verify {
@@ -183,17 +245,17 @@ impl MigrateArguments {
             VerifyArgument::Counts => Mode::Counts,
             VerifyArgument::Checksum => Mode::Checksum,
         };
-        Ok(Request {
-            source: conninfo("--source", &self.source)?,
-            target: conninfo("--target", &self.target)?,
-            table: self.table.clone(),
+        Ok(migrate::Request {
+            source: table.source()?,
+            target: table.target()?,
+            table: table.table.clone(),
             target_table: self.target_table.clone(),
             chunk_interval: self.chunk_interval.clone(),
             hash_partitions: self.hash_partitions.as_deref().map(hash_partitions).transpose()?,
-            from: self.from.clone(),
-            until: self.until.clone(),
+            from: table.from.clone(),
+            until: table.until.clone(),
             max_new_chunks: self.max_new_chunks,
-            jobs: self.jobs(),
+            jobs: table.jobs(),
             verify,
             strict: self.strict,
         })

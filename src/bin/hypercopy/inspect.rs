@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use hypercopy::error::{Context, Kind, Result};
+use hypercopy::error::Result;
 use hypercopy::inspect::{self, TableReport};
 use hypercopy::plan::describe_dimension;
+use hypercopy::report::to_json;
 
 use crate::args::{InspectArguments, conninfo};
 use crate::output::{bytes, count, print, print_json};
@@ -27,10 +28,6 @@ pub async fn run(arguments: InspectArguments) -> Result<()> {
         print(&text)
     }
     Ok(())
-}
-
-fn to_json(report: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string_pretty(report).doing(Kind::Internal, || "cannot write the report as JSON")
 }
 
 fn list_text(report: &inspect::ListReport) -> String {

@@ -5,6 +5,8 @@ mod demo;
 mod inspect;
 mod migrate;
 mod output;
+mod signals;
+mod verify;
 mod watch;
 
 use std::process::ExitCode;
@@ -44,5 +46,6 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Inspect(inspect) => inspect::run(inspect).await,
         Command::Migrate(migrate) => migrate::run(migrate).await,
+        Command::Verify(verify) => verify::run(verify).await,
     }
 }

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use hypercopy::error::{Context, Error, Kind, Result, sanitize};
 use hypercopy::progress::LatencySummary;
-use hypercopy::report::{Outcome, PlanReport, Report};
+use hypercopy::report::{Outcome, PlanReport, Report, RunReport, to_json};
+use serde::Serialize;
 
 use crate::args::OutputArguments;
 
@@ -25,22 +27,38 @@ pub fn print_json(json: &str) {
     let _ = writeln!(std::io::stdout(), "{json}");
 }
 
-/// Writes the report wherever it was asked for.
-pub fn report(report: &Report, options: &OutputArguments) -> Result<()> {
+/// A report that cannot be written should be known before hours of work.
+pub fn refuse_unwritable(report: Option<&Path>) -> Result<()> {
+    let Some(path) = report else { return Ok(()) };
+    std::fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .and_then(|mut file| file.flush())
+        .doing(Kind::Usage, || format!("cannot write the report to {}", path.display()))
+}
+
+/// Writes the report wherever it was asked for; `text` is for people.
+pub fn report(report: &impl Serialize, text: Option<String>, options: &OutputArguments) -> Result<()> {
     if let Some(path) = &options.report {
-        std::fs::write(path, report.to_json()? + "\n")
+        std::fs::write(path, to_json(report)? + "\n")
             .doing(Kind::Internal, || format!("cannot write the report to {}", path.display()))?;
     }
     if options.json {
-        print_json(&report.to_json()?);
-    } else if !options.quiet {
-        match report.outcome {
-            Outcome::Planned => print(&plan(report, true)),
-            Outcome::Finished => print(&summary(report, options.verbose)),
-            Outcome::Failed | Outcome::Running => {}
-        }
+        print_json(&to_json(report)?);
+    } else if let (false, Some(text)) = (options.quiet, text) {
+        print(&text);
     }
     Ok(())
+}
+
+/// A migration for people.
+pub fn migration(report: &Report, verbose: bool) -> Option<String> {
+    match report.outcome {
+        Outcome::Planned => Some(plan(report, true)),
+        Outcome::Finished => Some(summary(report, verbose)),
+        Outcome::Failed | Outcome::Running => None,
+    }
 }
 
 /// What has to be known before the copy begins: what is not carried, and warnings.
@@ -68,19 +86,17 @@ fn plan(report: &Report, with_ddl: bool) -> String {
     let Some(plan) = &report.plan else { return String::new() };
     let mut text = String::new();
     sides(&mut text, report);
-    let mut field = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<12}{value}");
-    };
-    field("layout", layout(plan));
-    field("chunks", format!("{} on the source, {} to make on the target", plan.source_chunks, plan.new_chunks));
-    field("range", plan.range.clone());
-    field(
+    let mut line = |name: &str, value: String| field(&mut text, name, &value);
+    line("layout", layout(plan));
+    line("chunks", format!("{} on the source, {} to make on the target", plan.source_chunks, plan.new_chunks));
+    line("range", plan.range.clone());
+    line(
         "rows",
         format!("about {} in {}, {} tasks", count(plan.estimated_rows), bytes(plan.estimated_bytes), plan.tasks),
     );
-    field("format", format(plan));
-    field("locks", plan.source_locks.clone());
-    field(
+    line("format", format(plan));
+    line("locks", plan.source_locks.clone());
+    line(
         "target",
         format!("about {} of disk and {} of WAL", bytes(plan.target_disk_bytes), bytes(plan.target_wal_bytes)),
     );
@@ -117,13 +133,31 @@ fn format(plan: &PlanReport) -> String {
 }
 
 fn sides(text: &mut String, report: &Report) {
+    ends(text, report);
+    if let Some(snapshot) = &report.snapshot_at {
+        field(text, "snapshot", snapshot);
+    }
+}
+
+/// Who the two ends are.
+pub fn ends(text: &mut String, report: &RunReport) {
     for (name, end) in [("source", &report.source), ("target", &report.target)] {
         if let Some(end) = end {
-            let _ = writeln!(text, "  {name:<12}{} at {}, {}", end.table, end.endpoint, end.version);
+            field(text, name, &format!("{} at {}, {}", end.table, end.endpoint, end.version));
         }
     }
-    if let Some(snapshot) = &report.snapshot_at {
-        let _ = writeln!(text, "  {:<12}{snapshot}", "snapshot");
+}
+
+/// A line of a summary.
+pub fn field(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "  {name:<12}{value}");
+}
+
+/// What the program itself has used.
+pub fn engine(text: &mut String, report: &RunReport) {
+    if let Some(engine) = &report.engine {
+        let used = format!("{:.2} s CPU, {} peak memory", engine.cpu_seconds, bytes(engine.peak_memory_bytes));
+        field(text, "engine", &used);
     }
 }
 
@@ -138,31 +172,29 @@ fn summary(report: &Report, verbose: bool) -> String {
         bytes((report.bytes as f64 / copy_seconds) as u64),
     );
     sides(&mut text, report);
-    let mut field = |name: &str, value: String| {
-        let _ = writeln!(text, "  {name:<12}{value}");
-    };
+    let mut line = |name: &str, value: String| field(&mut text, name, &value);
     if let Some(plan) = &report.plan {
-        field("layout", layout(plan));
+        line("layout", layout(plan));
         let after = report.target_chunks.map(|chunks| chunks.to_string()).unwrap_or_default();
-        field("chunks", format!("{} → {after}", plan.source_chunks));
-        field("format", format(plan));
+        line("chunks", format!("{} → {after}", plan.source_chunks));
+        line("format", format(plan));
     }
     let phases: Vec<String> =
         report.phases.iter().map(|phase| format!("{} {:.2} s", phase.name, phase.seconds)).collect();
-    field("phases", phases.join(" · "));
+    line("phases", phases.join(" · "));
     if let Some(latency) = &report.latency {
-        field("tasks", format!("{}, claim to commit {}", latency.task.count, quantiles(&latency.task)));
+        line("tasks", format!("{}, claim to commit {}", latency.task.count, quantiles(&latency.task)));
         let blocked = [
             ("source", latency.blocked_on_source),
             ("channel", latency.blocked_on_channel),
             ("target", latency.blocked_on_target),
         ];
         for (what, waits) in blocked {
-            field("blocked", format!("on {what} {} in all, {}", micros(waits.total_us), quantiles(&waits)));
+            line("blocked", format!("on {what} {} in all, {}", micros(waits.total_us), quantiles(&waits)));
         }
     }
     if let Some(verification) = &report.verification {
-        field(
+        line(
             "verified",
             match verification.mode {
                 "none" => "no".to_string(),
@@ -170,9 +202,7 @@ fn summary(report: &Report, verbose: bool) -> String {
             },
         );
     }
-    if let Some(engine) = &report.engine {
-        field("engine", format!("{:.2} s CPU, {} peak memory", engine.cpu_seconds, bytes(engine.peak_memory_bytes)));
-    }
+    engine(&mut text, report);
     text.push_str(&not_carried(report));
     if let (true, Some(plan)) = (verbose, &report.plan) {
         ddl(&mut text, plan);

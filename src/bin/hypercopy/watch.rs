@@ -12,6 +12,8 @@ use tokio::task::JoinHandle;
 use crate::args::{OutputArguments, ProgressArgument};
 use crate::output::{bytes, count, duration};
 
+/// Phases in which rows go by.
+const COUNTED_PHASES: [&str; 2] = ["copying", "comparing"];
 /// How often a bar is drawn, and how often a line is printed.
 const BAR_INTERVAL: Duration = Duration::from_millis(200);
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -134,7 +136,7 @@ impl Rate {
 }
 
 fn line(now: &Snapshot, rows_per_second: f64, elapsed: Duration) -> String {
-    if now.phase != "copying" {
+    if !COUNTED_PHASES.contains(&now.phase.as_str()) {
         return format!("{} ({})", now.phase, duration(elapsed));
     }
     let planned_rows = now.planned.rows.max(now.rows);

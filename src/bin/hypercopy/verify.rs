@@ -1,0 +1,116 @@
+//! `hypercopy verify`.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use hypercopy::connect::Cancellers;
+use hypercopy::error::Result;
+use hypercopy::progress::Progress;
+use hypercopy::verify::{self, ComparisonReport, KeyReport, RangeReport, Request, VerifyReport};
+
+use crate::args::{OutputArguments, VerifyArguments};
+use crate::output::{bytes, count, duration, ends, engine, field};
+use crate::{output, signals, watch};
+
+pub async fn run(arguments: Box<VerifyArguments>) -> Result<()> {
+    let request = arguments.request()?;
+    output::refuse_unwritable(arguments.output.report.as_deref())?;
+    execute(&request, &arguments.output).await
+}
+
+/// Compares, with progress and report as asked for.
+async fn execute(request: &Request, options: &OutputArguments) -> Result<()> {
+    let progress = Arc::new(Progress::default());
+    let mut report = VerifyReport::default();
+    let cancellers = Cancellers::default();
+    let watcher = watch::start(Arc::clone(&progress), options);
+    let compared = signals::until_signal(verify::run(request, &cancellers, &progress, &mut report), &cancellers).await;
+    watcher.stop();
+    let ended = compared.and_then(|comparison| comparison.verdict());
+    match &ended {
+        Ok(()) => report.finish(),
+        Err(error) => report.fail(error),
+    }
+    output::report(&report, text(&report, options.verbose), options)?;
+    ended
+}
+
+/// A comparison for people, also one that has found differences; none for one that did not come to its end.
+fn text(report: &VerifyReport, verbose: bool) -> Option<String> {
+    let (found, plan) = (report.comparison.as_ref()?, report.plan.as_ref()?);
+    let seconds = report.phase_seconds("compare").max(0.001);
+    let rows = found.source_rows + found.target_rows;
+    let verdict = match found.differing_ranges {
+        0 => format!("equal by {}: {} rows on either side", plan.mode, count(found.source_rows)),
+        differing => format!(
+            "different by {}: {} rows on the source, {} on the target, {differing} of {} ranges differ",
+            plan.mode,
+            count(found.source_rows),
+            count(found.target_rows),
+            count(plan.ranges as u64)
+        ),
+    };
+    let mut text = verdict + "\n";
+    ends(&mut text, report);
+    if let Some(snapshots) = &report.snapshots {
+        field(&mut text, "snapshots", &format!("{} (source), {} (target)", snapshots.source, snapshots.target));
+    }
+    let mut line = |name: &str, value: &str| field(&mut text, name, value);
+    line("layouts", &format!("{} | {}", plan.source_layout, plan.target_layout));
+    line("chunks", &format!("{} | {}", plan.source_chunks, plan.target_chunks));
+    line("range", &format!("{} in {} ranges", plan.range, count(plan.ranges as u64)));
+    if found.source_checksum.is_some() {
+        let format = plan.format_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        line("format", &format!("{}{format}, canonical form {}", plan.format.name(), plan.canonical_form));
+    }
+    let took = duration(std::time::Duration::from_secs_f64(report.seconds));
+    let rate = format!("{} rows/s", count((rows as f64 / seconds) as u64));
+    line("read", &format!("{} rows and {} on both sides in {took}, {rate}", count(rows), bytes(found.bytes)));
+    engine(&mut text, report);
+    differences(&mut text, found, verbose);
+    Some(text)
+}
+
+fn differences(text: &mut String, found: &ComparisonReport, verbose: bool) {
+    if verbose {
+        ranges(text, "ranges that differ", &found.differences, false);
+    }
+    ranges(text, "where they differ", &found.narrowed, found.more_narrowed);
+    if !found.keys.is_empty() {
+        let _ = writeln!(text, "rows that differ:");
+    }
+    for key in &found.keys {
+        let _ = writeln!(text, "  {}", row(key));
+    }
+    if found.more_keys {
+        let _ = writeln!(text, "  … and more rows, which are not listed");
+    }
+}
+
+fn ranges(text: &mut String, title: &str, ranges: &[RangeReport], is_cut: bool) {
+    if !ranges.is_empty() {
+        let _ = writeln!(text, "{title}:");
+    }
+    for RangeReport { range, source_rows, target_rows, .. } in ranges {
+        let _ = writeln!(
+            text,
+            "  {range}: {} rows on the source, {} on the target",
+            count(*source_rows),
+            count(*target_rows)
+        );
+    }
+    if is_cut {
+        let _ = writeln!(text, "  … and more ranges, which were not narrowed");
+    }
+}
+
+fn row(found: &KeyReport) -> String {
+    let value =
+        |(column, value): &(String, Option<String>)| format!("{column} = {}", value.as_deref().unwrap_or("NULL"));
+    let values: Vec<String> = found.key.iter().map(value).collect();
+    let rows = match (found.source_rows, found.target_rows) {
+        (0..=1, 0..=1) => String::new(),
+        (source, target) => format!(" ({source} rows on the source, {target} on the target)"),
+    };
+    format!("{}: {}{rows}", found.finding.name(), values.join(", "))
+}

@@ -1,0 +1,108 @@
+//! How the rows of a range are read, whichever side they are on.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+
+use crate::connect::Session;
+use crate::error::{Context, Result};
+use crate::ident::quote_ident;
+use crate::ledger::Counted;
+use crate::pgcopy::TimeType;
+use crate::plan::{Range, Wire};
+use crate::progress::Progress;
+use crate::reader::chunk::{condition, copy_out_of};
+use crate::reader::rows::{Row, RowScanner};
+
+/// How one table is read: through its root, never by its chunks.
+pub struct Reading {
+    /// The table, qualified and quoted.
+    pub table: String,
+    /// The columns, quoted; by name, so that their order is the same on both sides.
+    pub columns: String,
+    /// The primary dimension's column.
+    pub primary: String,
+    /// Its type.
+    pub time_type: TimeType,
+    /// Format and canonical form; a checksum is only equal over the same ones.
+    pub wire: Wire,
+    /// The schema of TimescaleDB's internal functions.
+    pub functions: String,
+    /// Whether rows are read and their checksum added up, and not only counted.
+    pub with_checksum: bool,
+    /// Counts the rows and bytes that were read.
+    pub progress: Arc<Progress>,
+}
+
+/// The least and the greatest value of the primary dimension that rows have, in internal time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) first: i64,
+    pub(super) last: i64,
+}
+
+impl Reading {
+    /// Counts the rows of a range, with their checksum where that is wanted.
+    ///
+    /// Dropping the future in the middle of it leaves the statement running: cancel it, and drop the session.
+    ///
+    /// # Errors
+    /// The kind of the session's side.
+    pub async fn read(&self, session: &Session, range: Range) -> Result<Counted> {
+        match self.with_checksum {
+            true => self.rows(session, range, &self.columns, &self.wire, true, |_| ()).await,
+            false => self.count(session, range).await,
+        }
+    }
+
+    async fn count(&self, session: &Session, range: Range) -> Result<Counted> {
+        let row = session.row(&format!("select count(*) from {}", self.part(range)), &[]).await?;
+        let rows = row.get::<_, i64>(0) as u64;
+        self.progress.add_rows(rows, 0);
+        Ok(Counted { rows, checksum: None })
+    }
+
+    /// Reads `columns` of a range's rows in `wire`, and hands the rows on one by one.
+    pub(super) async fn rows(
+        &self,
+        session: &Session,
+        range: Range,
+        columns: &str,
+        wire: &Wire,
+        with_checksum: bool,
+        mut take: impl FnMut(&Row<'_>),
+    ) -> Result<Counted> {
+        let query = format!("select {columns} from {}", self.part(range));
+        let mut stream = session.copy_out(&copy_out_of(&query, wire.format.name())).await?;
+        let mut scanner = RowScanner::new(wire, with_checksum);
+        let kind = session.side().kind();
+        let doing = || format!("cannot read the rows of {}", self.table);
+        while let Some(piece) = stream.next().await {
+            let piece = piece.doing(kind, doing)?;
+            let mut rows = 0;
+            let count = |row: &Row<'_>| {
+                rows += 1;
+                take(row);
+            };
+            scanner.push(&piece, count).doing(kind, doing)?;
+            self.progress.add_rows(rows, piece.len() as u64);
+        }
+        scanner.finish().doing(kind, doing)
+    }
+
+    /// Where the rows of a range lie; none where there are no rows. Cheap where an index begins with the dimension.
+    pub(super) async fn extent(&self, session: &Session, range: Range) -> Result<Option<Extent>> {
+        let (functions, column) = (&self.functions, quote_ident(&self.primary));
+        let sql = format!(
+            "select {functions}.time_to_internal(first), {functions}.time_to_internal(last) \
+             from (select min({column}) as first, max({column}) as last from {}) extent where first is not null",
+            self.part(range)
+        );
+        let rows = session.rows(&sql, &[]).await?;
+        Ok(rows.first().map(|row| Extent { first: row.get(0), last: row.get(1) }))
+    }
+
+    fn part(&self, range: Range) -> String {
+        format!("{}{}", self.table, condition(range, &self.primary, self.time_type))
+    }
+}
