@@ -176,11 +176,10 @@ pub(crate) async fn find_table(session: &Session, name: &str) -> Result<Table> {
         None => error,
     })?;
     let missing = || {
-        Error::refused(format!("there is no table {name} at {}", session.endpoint())).hint(format!(
+        Error::refused(format!("there is no table {name} at {}", session.endpoint())).hint(
             "Unquoted names are folded to lower case and looked up in the role's search_path; \
-             \"hypercopy inspect --{}\" lists the hypertables.",
-            side.name()
-        ))
+             \"hypercopy inspect\" lists the hypertables of a database.",
+        )
     };
     let table = match oid {
         Some(oid) => {

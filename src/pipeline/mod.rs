@@ -1,4 +1,4 @@
-//! The corridor between a door in and a door out: the only place that spawns tasks and owns channels.
+//! The corridor between a door in and a door out: it spawns the workers of a copy, and only it owns channels.
 //!
 //! A worker owns one source session and one target session. For each task a reader future (copy out, scan, route,
 //! batch) and a writer future (copy in) meet at a bounded channel; the server's copy in sets the pace for both.

@@ -1,7 +1,7 @@
 //! Reads rows again and compares them: the target with what a migration copied, or both sides of a table as they are now.
 //!
-//! [`recount`] compares the target with what a migration has counted. [`run`] is the conductor of `verify`: look, two
-//! snapshots, ranges that tile the axis, workers that compare them on both sides at once. Both read by [`reading`]:
+//! [`recount()`] compares the target with what a migration has counted. [`run`] is the conductor of `verify`: look, two
+//! snapshots, ranges that tile the axis, workers that compare them on both sides at once. Both read by a [`Reading`]:
 //! through the hypertable, so that a row is found whatever chunk holds it.
 //!
 //! **Invariant:** trusts no count that a copy made, nor any statistics: what is compared was read from the tables.

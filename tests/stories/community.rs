@@ -39,6 +39,24 @@ fn compressed_chunks_arrive_whole_where_the_role_hides_their_rows() {
 }
 
 #[test]
+fn compressed_chunks_are_compared_with_uncompressed_ones() {
+    let Some(story) = Story::community("compared") else { return };
+    story.source.run(COMPRESSED);
+    story.source.run("insert into metrics values ('2025-03-02 12:00+00', 3, 'NaN', 'late')");
+    story.migrate("metrics", &["--chunk-interval", "6 hours"]);
+    let verify = |arguments: &[&str]| story.hypercopy(&[&["verify", "metrics", "--json"], arguments].concat());
+    for arguments in [&["-j", "1"] as &[&str], &["-j", "3"], &["--counts-only"]] {
+        let run = verify(arguments);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert_eq!(run.json()["comparison"]["source_rows"], 2881);
+    }
+    story.target.run("update metrics set value = -1 where time = '2025-03-03 00:05:00+00'");
+    let run = verify(&[]);
+    assert_eq!(run.code, 7, "{}", run.stderr);
+    assert_eq!(run.json()["comparison"]["keys"][0]["key"]["time"], "2025-03-03 00:05:00+00");
+}
+
+#[test]
 fn policies_and_continuous_aggregates_are_listed() {
     let Some(story) = Story::community("policies") else { return };
     story.source.run(COMPRESSED);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hypercopy::connect::Cancellers;
 use hypercopy::error::Result;
@@ -63,7 +64,7 @@ fn text(report: &VerifyReport, verbose: bool) -> Option<String> {
         let format = plan.format_reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
         line("format", &format!("{}{format}, canonical form {}", plan.format.name(), plan.canonical_form));
     }
-    let took = duration(std::time::Duration::from_secs_f64(report.seconds));
+    let took = duration(Duration::from_secs_f64(seconds));
     let rate = format!("{} rows/s", count((rows as f64 / seconds) as u64));
     line("read", &format!("{} rows and {} on both sides in {took}, {rate}", count(rows), bytes(found.bytes)));
     engine(&mut text, report);
