@@ -1,5 +1,6 @@
 //! End to end: one hypertable from one cluster to another, by hypercopy and by the psql pipe that the manual describes,
-//! in turn, several times. Rows and checksum stand beside the times, so that a fast wrong answer cannot win.
+//! in turn, several times; then both sides compared, beside what it takes to read them. Rows and checksum stand beside the
+//! times, so that a fast wrong answer cannot win.
 //!
 //! `cargo bench --bench end_to_end -- [--rows N] [--rounds N] [--jobs N]`
 
@@ -31,16 +32,15 @@ fn main() {
     let truth = bench.fingerprint(&bench.source);
     println!("{} rows of 13 columns, checksum {}, {} rounds\n", truth.0, truth.1, bench.options.rounds);
 
-    let mut tools = [Tool::new("hypercopy"), Tool::new("psql text pipe")];
-    for _ in 0..bench.options.rounds {
-        for tool in &mut tools {
-            let run = bench.run(tool.name);
-            assert_eq!(run.fingerprint, truth, "{} must copy every row", tool.name);
-            tool.runs.push(run);
-        }
-    }
-    print_table(&tools);
+    bench.print_rounds(&truth, &["hypercopy", PIPE]);
+    println!();
+    bench.print_rounds(&truth, &["hypercopy verify", "hypercopy verify --counts-only", READ]);
 }
+
+/// The documented procedure.
+const PIPE: &str = "psql text pipe";
+/// What comparing cannot do without.
+const READ: &str = "psql copy to /dev/null, one stream a side";
 
 struct Options {
     rows: u64,
@@ -145,17 +145,40 @@ impl Bench<'_> {
         INDEXES.iter().for_each(|index| self.sql(cluster, index));
     }
 
+    /// Lets the tools work in turn.
+    fn print_rounds(&self, truth: &(String, String), names: &[&'static str]) {
+        let mut tools: Vec<Tool> = names.iter().map(|name| Tool::new(name)).collect();
+        for _ in 0..self.options.rounds {
+            for tool in &mut tools {
+                let run = self.run(tool.name);
+                assert_eq!(run.fingerprint, *truth, "both sides have every row after {}", tool.name);
+                tool.runs.push(run);
+            }
+        }
+        print_table(&tools);
+    }
+
     fn run(&self, tool: &str) -> Run {
-        self.sql(&self.target, "drop table if exists public.cpu cascade");
+        if ["hypercopy", PIPE].contains(&tool) {
+            self.sql(&self.target, "drop table if exists public.cpu cascade");
+        }
         // The last run's dirty pages are not this run's business.
         self.sql(&self.source, "checkpoint");
         self.sql(&self.target, "checkpoint");
         let servers = || server_cpu(&self.source) + server_cpu(&self.target);
         let (cpu_before, client_before, start) = (servers(), children_cpu(), Instant::now());
         let peak_memory_bytes = match tool {
-            "hypercopy" => Some(self.hypercopy()),
-            _ => {
+            "hypercopy" => {
+                Some(self.hypercopy(&["migrate", "public.cpu", "--chunk-interval", "1 day", "--verify", "counts"]))
+            }
+            "hypercopy verify" => Some(self.hypercopy(&["verify", "public.cpu"])),
+            "hypercopy verify --counts-only" => Some(self.hypercopy(&["verify", "public.cpu", "--counts-only"])),
+            PIPE => {
                 self.psql_pipe();
+                None
+            }
+            _ => {
+                self.psql_read();
                 None
             }
         };
@@ -168,20 +191,11 @@ impl Bench<'_> {
         }
     }
 
-    fn hypercopy(&self) -> u64 {
+    /// Answers the peak of its memory.
+    fn hypercopy(&self, arguments: &[&str]) -> u64 {
         let output = Command::new(env!("CARGO_BIN_EXE_hypercopy"))
-            .args([
-                "migrate",
-                "public.cpu",
-                "--chunk-interval",
-                "1 day",
-                "--verify",
-                "counts",
-                "--json",
-                "--progress",
-                "none",
-            ])
-            .args(["--jobs", &self.options.jobs.to_string()])
+            .args(arguments)
+            .args(["--json", "--progress", "none", "--jobs", &self.options.jobs.to_string()])
             .env("HYPERCOPY_SOURCE", self.source.conninfo("postgres"))
             .env("HYPERCOPY_TARGET", self.target.conninfo("postgres"))
             .stderr(Stdio::inherit())
@@ -192,7 +206,7 @@ impl Bench<'_> {
         report["engine"]["peak_memory_bytes"].as_u64().unwrap_or_default()
     }
 
-    /// The documented procedure: the target is made by hand with its indexes, and one COPY fills it.
+    /// The target is made by hand with its indexes, and one COPY fills it.
     fn psql_pipe(&self) {
         self.create_table(&self.target, "1 day");
         self.create_indexes(&self.target);
@@ -208,6 +222,24 @@ impl Bench<'_> {
             .expect("psql starts");
         assert!(out.wait().expect("psql ends").success() && input.success());
         self.sql(&self.target, "analyze public.cpu");
+    }
+
+    /// Both sides at once, every row in binary.
+    fn psql_read(&self) {
+        let read = |cluster: &Cluster| {
+            Command::new(&self.psql)
+                .args([
+                    "-Xqc",
+                    "copy (select * from public.cpu) to stdout (format binary)",
+                    &cluster.conninfo("postgres"),
+                ])
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("psql starts")
+        };
+        for mut reader in [read(&self.source), read(&self.target)] {
+            assert!(reader.wait().expect("psql ends").success());
+        }
     }
 
     /// Number of rows and a sum over all of them, computed by the server.

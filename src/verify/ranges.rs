@@ -81,3 +81,58 @@ pub(super) fn cut(shares: &[Range], sides: &[Laid<'_>; 2], primary: &OpenDimensi
     let cells: Vec<Cell> = source.cells(0, primary).chain(target.cells(source.chunks.len(), primary)).collect();
     cut_tasks(shares, &chunks, &cells, &[], range_bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pgcopy::TimeType;
+
+    const MB: i64 = 1 << 20;
+
+    fn chunk(start: i64, end: i64, compressed: bool, bytes: i64) -> Chunk {
+        let json = format!(
+            r#"{{"id": 1, "tiered": false, "compressed": {compressed}, "bytes": {bytes},
+                "slices": [{{"start": {start}, "end": {end}}}]}}"#
+        );
+        serde_json::from_str(&json).expect("a chunk")
+    }
+
+    fn laid<'a>(chunks: &'a [Chunk], extents: &[(Slice, Extent)]) -> Laid<'a> {
+        Laid { chunks, indexed: true, row_bytes: 100, extents: extents.iter().copied().collect() }
+    }
+
+    fn cuts(sides: &[Laid<'_>; 2], time_type: TimeType) -> Vec<i64> {
+        let primary = OpenDimension { column: "t".into(), time_type, interval: 10 };
+        let tasks = cut(&[Range::ALL], sides, &primary, 8 << 20);
+        assert_eq!((tasks[0].range.from, tasks[tasks.len() - 1].range.until), (None, None));
+        tasks.iter().filter_map(|task| task.range.until).collect()
+    }
+
+    #[test]
+    fn no_cut_goes_through_a_chunk_of_either_side_that_is_read_in_one_piece() {
+        let source: Vec<Chunk> = (0..4).map(|n| chunk(n * 100, n * 100 + 100, false, 20 * MB)).collect();
+        let target = [chunk(0, 250, true, 40 * MB), chunk(250, 400, false, 40 * MB)];
+        let found = cuts(&[laid(&source, &[]), laid(&target, &[])], TimeType::Int8);
+        assert!(found.iter().all(|cut| *cut >= 250), "{found:?}");
+        assert!(found.len() > 2, "{found:?}");
+    }
+
+    #[test]
+    fn a_slice_without_ends_is_cut_where_its_rows_are() {
+        let slice = Slice { start: i64::MIN, end: i64::MAX };
+        let one = [chunk(slice.start, slice.end, false, 64 * MB)];
+        let found = cuts(&[laid(&one, &[(slice, Extent { first: 100, last: 199 })]), laid(&[], &[])], TimeType::Int8);
+        assert!(found.len() >= 4 && found.iter().all(|cut| (100..=199).contains(cut)), "{found:?}");
+    }
+
+    #[test]
+    fn a_slice_without_a_beginning_is_cut_at_times_that_can_be_written() {
+        let slice = Slice { start: i64::MIN, end: 0 };
+        let one = [chunk(slice.start, slice.end, false, 64 * MB)];
+        let earliest = -210_866_803_200_000_000;
+        for extent in [None, Some((slice, Extent { first: i64::MIN, last: -1 }))] {
+            let found = cuts(&[laid(&one, extent.as_slice()), laid(&[], &[])], TimeType::Timestamptz);
+            assert!(!found.is_empty() && found.iter().all(|cut| *cut > earliest), "{found:?}");
+        }
+    }
+}
