@@ -31,6 +31,8 @@ pub enum Kind {
     Different,
     /// Given up, can be resumed.
     Resumable,
+    /// The job is held by another run.
+    Held,
     /// Ended by a signal; the number is the signal's.
     Signal(u8),
 }
@@ -46,6 +48,7 @@ impl Kind {
             Kind::Target => 5,
             Kind::Different => 7,
             Kind::Resumable => 8,
+            Kind::Held => 9,
             Kind::Signal(number) => 128 + number,
         }
     }
@@ -60,6 +63,7 @@ impl Kind {
             Kind::Target => "target",
             Kind::Different => "different",
             Kind::Resumable => "resumable",
+            Kind::Held => "held",
             Kind::Signal(_) => "signal",
         }
     }
@@ -73,12 +77,14 @@ struct Inner {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Whether another attempt may do better, where somebody has said so.
+    retryable: Option<bool>,
 }
 
 impl Error {
     /// An error with a message: lower case, no full stop, naming the object it is about.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, message: message.into(), hint: None, source: None }))
+        Error(Box::new(Inner { kind, message: message.into(), hint: None, source: None, retryable: None }))
     }
 
     /// A request that [`Kind::Refused`] describes.
@@ -102,6 +108,27 @@ impl Error {
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
+        self
+    }
+
+    /// Marks an error that another attempt may not meet, although no server has said so.
+    #[must_use]
+    pub fn retryable(mut self) -> Self {
+        self.0.retryable = Some(true);
+        self
+    }
+
+    /// Marks an error after which there was no time left for another attempt.
+    #[must_use]
+    pub fn given_up(mut self) -> Self {
+        self.0.retryable = Some(false);
+        self
+    }
+
+    /// The same error with another message.
+    #[must_use]
+    pub fn renamed(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
         self
     }
 
@@ -135,6 +162,9 @@ impl Error {
     /// Whether the same statement may succeed when it is tried again: connection loss, admin shutdown, deadlock,
     /// serialization failure, too many connections, cannot connect now, lock not available. Not disk full.
     pub fn is_retryable(&self) -> bool {
+        if let Some(said) = self.0.retryable {
+            return said;
+        }
         match self.sqlstate() {
             Some(state) => {
                 state.code().starts_with("08")

@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is done so far. Shared by all workers.
 #[derive(Debug, Default)]
@@ -19,6 +19,7 @@ pub struct Progress {
     tasks: AtomicU64,
     planned: Mutex<Planned>,
     phase: Mutex<String>,
+    notices: Mutex<Vec<String>>,
 }
 
 /// What the plan expects; estimates of the source's statistics.
@@ -54,6 +55,22 @@ impl Progress {
     /// Says what is being done now.
     pub fn phase(&self, phase: impl Into<String>) {
         *self.phase.lock().expect("no holder of a progress lock panics") = phase.into();
+    }
+
+    /// Says something that a person should know now: what is waited for, what is tried again.
+    pub fn say(&self, notice: impl Into<String>) {
+        self.notices.lock().expect("no holder of a progress lock panics").push(notice.into());
+    }
+
+    /// What was said since the last time.
+    pub fn take_notices(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notices.lock().expect("no holder of a progress lock panics"))
+    }
+
+    /// Takes rows back that were on their way when a task failed.
+    pub fn take_back_rows(&self, rows: u64, bytes: u64) {
+        self.rows.fetch_sub(rows, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Adds rows on their way.
@@ -136,7 +153,7 @@ impl Latency {
 }
 
 /// A latency distribution in numbers; all but `count` are microseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct LatencySummary {
     /// How many were recorded.
     pub count: u64,

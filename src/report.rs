@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::{NotCarried, Server};
 use crate::error::{Error, Kind};
@@ -16,7 +16,7 @@ use crate::progress::LatencySummary;
 use crate::verify::{Difference, Mode};
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It has not ended.
@@ -30,16 +30,22 @@ pub enum Outcome {
 }
 
 /// The report of one run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     /// hypercopy's version.
-    pub hypercopy: &'static str,
+    pub hypercopy: String,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it failed.
     pub error: Option<ErrorReport>,
     /// The job's number in the target's ledger.
     pub job: Option<JobId>,
+    /// When an earlier run has finished the job, where this one found nothing to do.
+    pub finished_at: Option<String>,
+    /// How often it was begun anew because something failed that might pass.
+    pub attempts: u32,
+    /// What was found of earlier runs.
+    pub resumed: Option<ResumeReport>,
     /// The source.
     pub source: Option<EndReport>,
     /// The target.
@@ -68,17 +74,20 @@ pub struct Report {
     pub not_carried: Vec<NotCarried>,
     /// The engine's own use of the machine, where the system tells.
     pub engine: Option<EngineReport>,
-    #[serde(skip)]
+    #[serde(skip, default = "Instant::now")]
     started: Instant,
 }
 
 impl Default for Report {
     fn default() -> Self {
         Report {
-            hypercopy: env!("CARGO_PKG_VERSION"),
+            hypercopy: env!("CARGO_PKG_VERSION").to_string(),
             outcome: Outcome::Running,
             error: None,
             job: None,
+            finished_at: None,
+            attempts: 1,
+            resumed: None,
             source: None,
             target: None,
             snapshot_at: None,
@@ -99,10 +108,10 @@ impl Default for Report {
 }
 
 /// An error as programs read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorReport {
     /// Its kind, see the exit codes.
-    pub kind: &'static str,
+    pub kind: String,
     /// The exit code.
     pub exit_code: u8,
     /// What failed and why; without what may quote a row.
@@ -114,7 +123,7 @@ pub struct ErrorReport {
 }
 
 /// One end of a copy.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EndReport {
     /// `host:port/database`.
     pub endpoint: String,
@@ -131,8 +140,19 @@ impl EndReport {
     }
 }
 
+/// What was found of earlier runs of the job, in tasks.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ResumeReport {
+    /// That they have done.
+    pub done: usize,
+    /// That were compared with the source.
+    pub compared: usize,
+    /// In which the source has changed since.
+    pub copied_again: usize,
+}
+
 /// What will be done.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PlanReport {
     /// The source's dimensions, in words.
     pub source_layout: String,
@@ -144,8 +164,10 @@ pub struct PlanReport {
     pub source_chunks: usize,
     /// Chunks that the target will get.
     pub new_chunks: u64,
-    /// Tasks.
+    /// Tasks that are to be done.
     pub tasks: usize,
+    /// Tasks that earlier runs have done.
+    pub done_tasks: usize,
     /// Rows, by the source's statistics.
     pub estimated_rows: u64,
     /// Bytes of the source's tables, uncompressed.
@@ -171,16 +193,16 @@ pub struct PlanReport {
 }
 
 /// How long a phase took.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PhaseReport {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Seconds.
     pub seconds: f64,
 }
 
 /// Where the workers' time went.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct LatencyReport {
     /// A task, from its claim to its commit.
     pub task: LatencySummary,
@@ -193,10 +215,10 @@ pub struct LatencyReport {
 }
 
 /// What verification found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Verification {
     /// `none`, `counts` or `checksum`.
-    pub mode: &'static str,
+    pub mode: String,
     /// Ranges that were compared.
     pub ranges: usize,
     /// Those that differ.
@@ -212,12 +234,12 @@ impl Verification {
             found_rows: difference.found.rows,
         });
         let ranges = if mode == Mode::None { 0 } else { ranges };
-        Verification { mode: mode.name(), ranges, differences: differences.collect() }
+        Verification { mode: mode.name().to_string(), ranges, differences: differences.collect() }
     }
 }
 
 /// A range in which the two sides differ; with the same number of rows, their checksums do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct DifferenceReport {
     /// The range of the primary dimension.
     pub range: String,
@@ -228,7 +250,7 @@ pub struct DifferenceReport {
 }
 
 /// The engine's own use of the machine.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct EngineReport {
     /// User and system time of all threads, in seconds.
     pub cpu_seconds: f64,
@@ -259,7 +281,7 @@ impl Report {
 
     /// Notes a phase that began at `start` and ends now.
     pub fn phase(&mut self, name: &'static str, start: Instant) {
-        self.phases.push(PhaseReport { name, seconds: start.elapsed().as_secs_f64() });
+        self.phases.push(PhaseReport { name: name.to_string(), seconds: start.elapsed().as_secs_f64() });
     }
 
     /// All is done.
@@ -275,7 +297,7 @@ impl Report {
     /// It stopped.
     pub fn fail(&mut self, error: &Error) {
         self.error = Some(ErrorReport {
-            kind: error.kind().name(),
+            kind: error.kind().name().to_string(),
             exit_code: error.kind().exit_code(),
             message: error.summary(),
             sqlstate: error.sqlstate().map(|state| state.code().to_string()),
@@ -290,15 +312,22 @@ impl Report {
         self.engine = EngineReport::now();
     }
 
-    /// Adds to an error what a run that failed behind its first commit leaves, and how to be rid of it.
-    pub fn explain_leftovers(&self, error: Error) -> Error {
-        let (Some(job), Some(EndReport { table, .. })) = (self.job, &self.target) else { return error };
-        let leftovers = format!(
-            "Job {} has made {table} on the target and left it unfinished: run \"drop table {table}\" there before you try again.",
-            job.0
-        );
-        let hint = error.hint_text().map(|hint| format!("{hint} {leftovers}"));
-        error.hint(hint.unwrap_or(leftovers))
+    /// Adds to an error of a run that has begun a job how it goes on. `command` is the one that was run.
+    pub fn explain_resumption(&self, error: Error, command: &str) -> Error {
+        let Some(job) = self.job.filter(|_| self.finished_at.is_none()) else { return error };
+        let next = match error.kind() {
+            Kind::Held => return error,
+            Kind::Different => format!(
+                "Job {} has copied all rows: \"hypercopy verify\" narrows the difference down, and the same command with --restart copies everything anew.",
+                job.0
+            ),
+            _ => format!(
+                "Job {} keeps what it has committed: run the same command again to go on, or with --restart to begin anew:\n    {command}",
+                job.0
+            ),
+        };
+        let hint = error.hint_text().map(|hint| format!("{hint} {next}"));
+        error.hint(hint.unwrap_or(next))
     }
 
     /// Seconds of a phase; 0 where it was not reached.

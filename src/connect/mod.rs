@@ -64,6 +64,20 @@ pub struct Session {
     side: Side,
     endpoint: String,
     original: Original,
+    backend: Backend,
+}
+
+/// A session as its server knows it, so that it can be told from a later one with the same process id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// The side it is on.
+    pub side: Side,
+    /// Its process id.
+    pub pid: i32,
+    /// When it was started, in UTC.
+    pub started_at: String,
+    /// Its name in `pg_stat_activity`.
+    pub application_name: String,
 }
 
 /// Whether a session has TimescaleDB in it.
@@ -108,7 +122,8 @@ impl Session {
             .map_err(hint_on_certificates)?;
         let cancel = client.cancel_token();
         let original = Original::default();
-        let mut session = Session { client, cancel, side, endpoint, original };
+        let backend = Backend { side, pid: 0, started_at: String::new(), application_name: String::new() };
+        let mut session = Session { client, cancel, side, endpoint, original, backend };
         session.pin_settings(library).await?;
         Ok(session)
     }
@@ -117,9 +132,11 @@ impl Session {
         // It works only before the first other statement; a role may have it on.
         let disable_load = if library == Library::Plain { "on" } else { "off" };
         self.batch(&format!("set timescaledb.disable_load = {disable_load}")).await?;
-        let sql = "select current_setting('search_path'), current_setting('TimeZone'), current_setting('DateStyle')";
-        let row = self.row(sql, &[]).await?;
+        let row = self.row(include_str!("session.sql"), &[]).await?;
         self.original = Original { search_path: row.get(0), time_zone: row.get(1), date_style: row.get(2) };
+        self.backend.pid = row.get(3);
+        self.backend.started_at = row.get(4);
+        self.backend.application_name = row.get(5);
         let read_only = if self.side == Side::Source { "on" } else { "off" };
         // Twice: the first look at pg_settings may be what loads TimescaleDB and brings its settings.
         for _ in 0..2 {
@@ -176,6 +193,21 @@ impl Session {
     pub async fn copy_out(&self, sql: &str) -> Result<Pin<Box<CopyOutStream>>> {
         let stream = self.client.copy_out(sql).await.map_err(|error| self.error(error, sql))?;
         Ok(Box::pin(stream))
+    }
+
+    /// This session as its server knows it.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// Ends another session of this server and waits for its end, at most ten seconds. Answers whether it has ended;
+    /// a session that is not there has.
+    pub async fn end_backend(&self, backend: &Backend) -> Result<bool> {
+        let sql = "select coalesce(bool_and(pg_catalog.pg_terminate_backend(pid, 10000)), true) \
+                   from pg_catalog.pg_stat_get_activity(null) \
+                   where pid = $1 and backend_start = $2::text::timestamptz and application_name = $3";
+        let parameters: Params<'_> = &[&backend.pid, &backend.started_at, &backend.application_name];
+        Ok(self.row(sql, parameters).await?.get(0))
     }
 
     /// A handle that cancels whatever statement runs in it.

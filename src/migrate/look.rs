@@ -1,7 +1,8 @@
 //! The first look: both servers, the table, the place for the new one. Refuses what cannot work before anything else
 //! is asked.
 
-use super::{Request, role};
+use super::request::Request;
+use super::role;
 use crate::catalog::{HypertableRow, Server, Table, TargetPlace, read};
 use crate::connect::{Session, Side, Source, Target};
 use crate::error::{Error, Result};
@@ -44,7 +45,9 @@ impl Sides {
                 "the target at {} is a standby and cannot be written",
                 target.endpoint()
             ))
-            .hint("Name its primary as the target."));
+            .hint("Name its primary as the target.")
+            // Where a run has lost its target, this one may be about to take its place.
+            .retryable());
         }
         let place = read::target_place(&target, &target_table, &source_table.owner).await?;
         let sides =
@@ -70,8 +73,7 @@ impl Sides {
     fn refuse_place(&self) -> Result<()> {
         let (table, role) = (&self.target_table, &self.target_server.role);
         if self.place.existing.is_some() {
-            return Err(Error::refused(format!("{table} exists on the target"))
-                .hint("Name another table with --as, or drop or rename the one that is there."));
+            return self.refuse_tools();
         }
         if !self.place.schema_exists && !self.target_server.may_create_schema {
             return Err(Error::refused(format!(
@@ -102,8 +104,8 @@ impl Sides {
                 "role {role} may not write the ledger in schema _hypercopy of the target"
             ))
             .hint(format!(
-                "Grant {role} CREATE on the database where that schema is missing, else USAGE on it and SELECT, INSERT \
-                     and UPDATE on its tables.",
+                "Grant {role} CREATE on the database where that schema is missing, else USAGE on it and SELECT, INSERT, \
+                     UPDATE and DELETE on its tables.",
                 role = display_ident(role)
             )));
         }
@@ -116,7 +118,7 @@ impl Sides {
         Ok(())
     }
 
-    pub(super) fn subject<'a>(&'a self, request: &'a Request, bounds: Range) -> Subject<'a> {
+    pub(super) fn subject<'a>(&'a self, request: &'a Request, bounds: Range, undivided: &'a [Range]) -> Subject<'a> {
         Subject {
             conninfo: &request.source,
             server: &self.source_server,
@@ -124,6 +126,7 @@ impl Sides {
             hypertable_id: self.hypertable.id,
             jobs: request.jobs,
             bounds,
+            undivided,
             role: "migrate",
         }
     }

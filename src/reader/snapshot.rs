@@ -37,6 +37,8 @@ pub struct Subject<'a> {
     pub jobs: usize,
     /// Bounds of the primary dimension.
     pub bounds: Range,
+    /// Stretches of the axis that one worker has to read alone.
+    pub undivided: &'a [Range],
     /// What operators see in `pg_stat_activity`.
     pub role: &'a str,
 }
@@ -53,6 +55,42 @@ pub struct Snapshot {
     pub shares: Shares,
     /// When it was taken, as the source's clock says.
     pub taken_at: String,
+    /// How a worker's session is replaced.
+    pub rejoin: Rejoin,
+}
+
+/// Opens sessions that see the same moment again, as long as the leader lives.
+#[derive(Clone)]
+pub struct Rejoin {
+    conninfo: Conninfo,
+    role: String,
+    begin: String,
+    import: String,
+    shares: Shares,
+    chunks: Vec<Chunk>,
+}
+
+impl Rejoin {
+    /// Replaces the session of worker `number`, counted from 0. `None` where the snapshot has gone with its leader, or
+    /// where a chunk of this worker's share has changed while nobody held it.
+    pub async fn worker(&self, number: usize) -> Result<Option<Source>> {
+        let worker = Source::open(&self.conninfo, &worker_role(&self.role, number + 1)).await?;
+        worker.batch(&self.begin).await?;
+        match worker.batch(&self.import).await {
+            Err(error) if is_vanished(&error) => return Ok(None),
+            imported => imported?,
+        }
+        match lock_share(&worker, &self.chunks, self.shares.of_worker(number)).await {
+            Err(error) if is_vanished(&error) => return Ok(None),
+            locked => locked?,
+        }
+        worker.batch("set local lock_timeout = 0").await?;
+        Ok(is_unchanged(&worker, &self.chunks).await?.then_some(worker))
+    }
+}
+
+fn worker_role(role: &str, number: usize) -> String {
+    format!("{role} copy out {number}")
 }
 
 /// Whose locks cover what.
@@ -72,6 +110,14 @@ impl Shares {
             Shares::Ranges(_) => jobs + 1 + chunks,
         }
     }
+
+    /// Where worker `number`, counted from 0, may read.
+    fn of_worker(&self, number: usize) -> Range {
+        match self {
+            Shares::All => Range::ALL,
+            Shares::Ranges(ranges) => ranges.get(number).copied().unwrap_or(Range::NOTHING),
+        }
+    }
 }
 
 impl Snapshot {
@@ -83,13 +129,14 @@ impl Snapshot {
     pub async fn take(subject: &Subject<'_>) -> Result<Snapshot> {
         let leader = Source::open(subject.conninfo, &format!("{} leader", subject.role)).await?;
         let open = (1..=subject.jobs)
-            .map(async |worker| Source::open(subject.conninfo, &format!("{} copy out {worker}", subject.role)).await);
+            .map(async |worker| Source::open(subject.conninfo, &worker_role(subject.role, worker)).await);
         let workers = try_join_all(open).await?;
         for _ in 0..ATTEMPTS {
             match attempt(subject, &leader, &workers).await {
-                Ok(Some((chunks, shares))) => {
+                Ok(Some(rejoin)) => {
                     let taken_at = leader.row("select now()::text", &[]).await?.get(0);
-                    return Ok(Snapshot { leader, workers, chunks, shares, taken_at });
+                    let (chunks, shares) = (rejoin.chunks.clone(), rejoin.shares.clone());
+                    return Ok(Snapshot { leader, workers, chunks, shares, taken_at, rejoin });
                 }
                 Ok(None) => {}
                 Err(error) if is_vanished(&error) => {}
@@ -115,7 +162,7 @@ impl Snapshot {
 }
 
 /// `None` where the table changed meanwhile.
-async fn attempt(subject: &Subject<'_>, leader: &Source, workers: &[Source]) -> Result<Option<(Vec<Chunk>, Shares)>> {
+async fn attempt(subject: &Subject<'_>, leader: &Source, workers: &[Source]) -> Result<Option<Rejoin>> {
     let known = chunks_inside(subject, leader).await?;
     let lock_all = (subject.jobs + 1) * (known.len() + 1) <= (subject.server.lock_table / 4) as usize;
     let only = if lock_all { "" } else { "only " };
@@ -129,7 +176,10 @@ async fn attempt(subject: &Subject<'_>, leader: &Source, workers: &[Source]) -> 
     try_join_all(workers.iter().map(|worker| worker.batch(&import))).await?;
 
     let chunks = chunks_inside(subject, leader).await?;
-    let shares = if lock_all { Shares::All } else { Shares::Ranges(divide(&chunks, subject.bounds, workers.len())) };
+    let shares = match lock_all {
+        true => Shares::All,
+        false => Shares::Ranges(divide(&chunks, subject.bounds, subject.undivided, workers.len())),
+    };
     // Dropped since the snapshot; one that had no table before either is for the plan to refuse.
     let is_lost = |id: i32| known.iter().any(|chunk| chunk.id == id && chunk.oid.is_none());
     if chunks.iter().any(|chunk| chunk.oid.is_none() && !is_lost(chunk.id)) {
@@ -138,7 +188,9 @@ async fn attempt(subject: &Subject<'_>, leader: &Source, workers: &[Source]) -> 
     lock_chunks(&shares, &chunks, leader, workers).await?;
     // All that others can be in the way of is locked; an index that is being rebuilt is waited for.
     try_join_all(workers.iter().map(|worker| worker.batch("set local lock_timeout = 0"))).await?;
-    Ok(is_unchanged(leader, &chunks).await?.then_some((chunks, shares)))
+    let (conninfo, role) = (subject.conninfo.clone(), subject.role.to_string());
+    let is_unchanged = is_unchanged(leader, &chunks).await?;
+    Ok(is_unchanged.then_some(Rejoin { conninfo, role, begin, import, shares, chunks }))
 }
 
 async fn chunks_inside(subject: &Subject<'_>, leader: &Source) -> Result<Vec<Chunk>> {
@@ -148,22 +200,19 @@ async fn chunks_inside(subject: &Subject<'_>, leader: &Source) -> Result<Vec<Chu
 }
 
 async fn lock_chunks(shares: &Shares, chunks: &[Chunk], leader: &Source, workers: &[Source]) -> Result<()> {
-    let locks = async |session: &Source, share: Range| {
-        // LOCK refuses foreign tables.
-        let is_mine = |chunk: &&Chunk| chunk.local == Some(true) && share.overlaps(chunk.primary());
-        let names: Vec<String> = chunks.iter().filter(is_mine).map(|chunk| chunk.table().sql()).collect();
-        for batch in names.chunks(LOCK_BATCH) {
-            session.batch(&format!("lock table only {} in access share mode", batch.join(", only "))).await?;
-        }
-        Ok::<_, Error>(())
-    };
-    match shares {
-        Shares::All => {
-            try_join_all(std::iter::once(leader).chain(workers).map(|session| locks(session, Range::ALL))).await?;
-        }
-        Shares::Ranges(ranges) => {
-            try_join_all(workers.iter().zip(ranges).map(|(worker, range)| locks(worker, *range))).await?;
-        }
+    let lock = async |number: usize, worker| lock_share(worker, chunks, shares.of_worker(number)).await;
+    if *shares == Shares::All {
+        lock_share(leader, chunks, Range::ALL).await?;
+    }
+    try_join_all(workers.iter().enumerate().map(|(number, worker)| lock(number, worker))).await.map(drop)
+}
+
+async fn lock_share(session: &Source, chunks: &[Chunk], share: Range) -> Result<()> {
+    // LOCK refuses foreign tables.
+    let is_mine = |chunk: &&Chunk| chunk.local == Some(true) && share.overlaps(chunk.primary());
+    let names: Vec<String> = chunks.iter().filter(is_mine).map(|chunk| chunk.table().sql()).collect();
+    for batch in names.chunks(LOCK_BATCH) {
+        session.batch(&format!("lock table only {} in access share mode", batch.join(", only "))).await?;
     }
     Ok(())
 }
@@ -184,8 +233,9 @@ async fn is_unchanged(leader: &Source, chunks: &[Chunk]) -> Result<bool> {
     Ok(row.get::<_, i64>(0) as usize == oids.len())
 }
 
-/// Cuts the axis into one range per worker, of about the same bytes, at boundaries that no chunk straddles.
-fn divide(chunks: &[Chunk], bounds: Range, workers: usize) -> Vec<Range> {
+/// Cuts the axis into one range per worker, of about the same bytes, at boundaries that neither a chunk nor one of the
+/// `undivided` ranges straddles.
+fn divide(chunks: &[Chunk], bounds: Range, undivided: &[Range], workers: usize) -> Vec<Range> {
     let mut slices: Vec<(Slice, u64)> =
         chunks.iter().map(|chunk| (chunk.primary(), chunk.bytes.unwrap_or(0).max(1) as u64)).collect();
     slices.sort_unstable();
@@ -194,7 +244,8 @@ fn divide(chunks: &[Chunk], bounds: Range, workers: usize) -> Vec<Range> {
     let (mut seen, mut reached, mut rest) = (0, i64::MIN, bounds);
     for (slice, bytes) in slices {
         let is_due = seen * workers as u64 >= total * (ranges.len() as u64 + 1);
-        let is_clean = reached <= slice.start && slice.start != i64::MIN;
+        let cuts = |range: &Range| range.contains(slice.start) && range.from != Some(slice.start);
+        let is_clean = reached <= slice.start && slice.start != i64::MIN && !undivided.iter().any(cuts);
         if is_due && is_clean && ranges.len() + 1 < workers && rest.contains(slice.start) {
             ranges.push(Range { until: Some(slice.start), ..rest });
             rest.from = Some(slice.start);
@@ -206,10 +257,12 @@ fn divide(chunks: &[Chunk], bounds: Range, workers: usize) -> Vec<Range> {
     ranges
 }
 
-/// A chunk that the snapshot shows and that no longer exists.
+/// A chunk that the snapshot shows and that no longer exists, or the snapshot itself.
 fn is_vanished(error: &Error) -> bool {
     use tokio_postgres::error::SqlState;
-    matches!(error.sqlstate(), Some(state) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_OBJECT].contains(state))
+    const GONE: [SqlState; 3] =
+        [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_OBJECT, SqlState::INVALID_PARAMETER_VALUE];
+    matches!(error.sqlstate(), Some(state) if GONE.contains(state))
 }
 
 /// Says what a source's lock is waited for, and by whom, where it was not had in time.
@@ -255,7 +308,7 @@ mod tests {
     #[test]
     fn shares_tile_the_bounds_and_weigh_about_the_same() {
         let chunks: Vec<Chunk> = (0..100).map(|i| chunk(i * 10, i * 10 + 10, 1000)).collect();
-        let shares = divide(&chunks, Range::ALL, 4);
+        let shares = divide(&chunks, Range::ALL, &[], 4);
         let ends: Vec<_> = shares.iter().map(|share| share.until).collect();
         assert_eq!(ends, [Some(250), Some(500), Some(750), None]);
         assert_eq!(shares[1].from, Some(250));
@@ -265,14 +318,24 @@ mod tests {
     fn shares_are_not_cut_through_a_chunk() {
         let chunks = [chunk(0, 100, 10), chunk(0, 40, 10), chunk(40, 100, 10), chunk(100, 200, 10)];
         assert_eq!(
-            divide(&chunks, Range::ALL, 2),
+            divide(&chunks, Range::ALL, &[], 2),
             [Range { from: None, until: Some(100) }, Range { from: Some(100), until: None }]
         );
     }
 
     #[test]
+    fn shares_are_not_cut_through_what_was_copied_as_one() {
+        let chunks: Vec<Chunk> = (0..4).map(|i| chunk(i * 10, i * 10 + 10, 10)).collect();
+        let done = [Range { from: Some(15), until: Some(25) }];
+        assert_eq!(
+            divide(&chunks, Range::ALL, &done, 2),
+            [Range { from: None, until: Some(30) }, Range { from: Some(30), until: None }]
+        );
+    }
+
+    #[test]
     fn there_are_never_more_shares_than_workers_nor_none() {
-        assert_eq!(divide(&[], Range::ALL, 3), [Range::ALL]);
-        assert_eq!(divide(&[chunk(0, 10, 5)], Range::ALL, 3), [Range::ALL]);
+        assert_eq!(divide(&[], Range::ALL, &[], 3), [Range::ALL]);
+        assert_eq!(divide(&[chunk(0, 10, 5)], Range::ALL, &[], 3), [Range::ALL]);
     }
 }

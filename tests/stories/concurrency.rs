@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hypercopy::cluster::{Cluster, Installation, Release, Settings};
 use tokio_postgres::Client;
 
-use crate::harness::{Database, Run, Story};
+use crate::harness::{Database, Run, Story, multiset_sql};
 
 /// 23 MB in four chunks of one day: more than sockets and channels hold, and enough for several tasks.
 const METRICS: &str = "
@@ -150,8 +150,8 @@ fn a_second_engine_for_the_same_table_is_refused() {
     let child = story.spawn(&["migrate", "metrics", "--json"]);
     wait_until_held(&story.target, 1);
     let second = story.hypercopy(&["migrate", "metrics"]);
-    assert_eq!(second.code, 3, "{}", second.stderr);
-    assert!(second.stderr.contains("metrics exists on the target"), "{}", second.stderr);
+    assert_eq!(second.code, 9, "{}", second.stderr);
+    assert!(second.stderr.contains("job 1 is being worked on by another run"), "{}", second.stderr);
     gate.open();
     let run = end(child);
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -171,9 +171,8 @@ fn of_two_engines_that_begin_together_one_wins() {
     let codes = runs.each_ref().map(|run| (run.code, &run.stderr));
     assert_eq!(winner, 1, "{codes:?}");
     let loser = runs.iter().find(|run| run.code != 0).unwrap();
-    assert_eq!(loser.code, 5, "{}", loser.stderr);
-    assert!(loser.stderr.contains("\"metrics\" already exists"), "{}", loser.stderr);
-    assert!(!loser.stderr.contains("drop table"), "the other one's table is not to be dropped: {}", loser.stderr);
+    assert_eq!(loser.code, 9, "{}", loser.stderr);
+    assert!(loser.stderr.contains("of another run has just begun to fill public.metrics"), "{}", loser.stderr);
     assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
     story.target.assert_nothing_left();
 }
@@ -192,10 +191,10 @@ fn engines_for_different_tables_begin_together() {
     assert_eq!(story.source.multiset("metrics"), story.target.multiset("two"));
 }
 
-/// Ends the backends of this role while rows are copied, and answers the run.
-fn terminate(story: &Story, database: &Database, role: &str) -> Run {
+/// Ends the backend of this role while rows are copied, and answers the run.
+fn terminate(story: &Story, database: &Database, role: &str, arguments: &[&str]) -> Run {
     let gate = Hold::gate(&story.target);
-    let child = story.spawn(&["migrate", "metrics", "--json", "-j", "2"]);
+    let child = story.spawn(&[&["migrate", "metrics", "--json", "-j", "2"], arguments].concat());
     wait_until_held(&story.target, 2);
     let ended = database.value(&format!(
         "select count(pg_terminate_backend(pid)) from pg_stat_activity \
@@ -206,36 +205,50 @@ fn terminate(story: &Story, database: &Database, role: &str) -> Run {
     end(child)
 }
 
+const ROLES: [(bool, &str); 5] = [
+    (true, "migrate leader"),
+    (true, "migrate copy out 1"),
+    (true, "migrate copy out 2"),
+    (false, "migrate public.metrics"),
+    (false, "migrate public.metrics copy in 1"),
+];
+
 #[test]
-fn a_backend_that_is_terminated_ends_the_run() {
+fn a_backend_that_is_terminated_is_replaced() {
     let story = gated("terminated");
-    let source = [("migrate copy out 1", 4)].map(|(role, code)| (&story.source, role, code));
-    let target = [("migrate public.metrics", 5), ("migrate public.metrics copy in 1", 5)]
-        .map(|(role, code)| (&story.target, role, code));
-    for (database, role, code) in source.into_iter().chain(target) {
-        let run = terminate(&story, database, role);
-        assert_eq!(run.code, code, "{role}: {}", run.stderr);
-        let is_clear = run.stderr.contains("terminating connection") || run.stderr.contains("connection closed");
-        assert!(is_clear, "{role}: {}", run.stderr);
-        assert!(run.stderr.contains("drop table"), "{role}: {}", run.stderr);
-        assert_eq!(run.json()["outcome"], "failed");
+    for (is_source, role) in ROLES {
+        let database = if is_source { &story.source } else { &story.target };
+        let run = terminate(&story, database, role, &[]);
+        assert_eq!(run.code, 0, "{role}: {}", run.stderr);
+        assert_eq!(run.json()["outcome"], "finished");
+        assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"), "{role}");
         story.source.assert_nothing_left();
         story.target.assert_nothing_left();
         story.target.run("drop table metrics");
     }
 }
 
-/// The workers hold the snapshot and the locks themselves.
 #[test]
-fn the_leaders_end_costs_no_row() {
-    let story = gated("leader");
-    let run = terminate(&story, &story.source, "migrate leader");
-    assert_eq!(run.code, 0, "{}", run.stderr);
-    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+fn a_backend_that_is_terminated_ends_a_run_without_patience() {
+    let story = gated("impatient");
+    for (is_source, role) in &ROLES[1..] {
+        let database = if *is_source { &story.source } else { &story.target };
+        let run = terminate(&story, database, role, &["--retry-for", "0s"]);
+        assert_eq!(run.code, 8, "{role}: {}", run.stderr);
+        let is_clear = run.stderr.contains("terminating connection") || run.stderr.contains("connection closed");
+        assert!(is_clear, "{role}: {}", run.stderr);
+        assert!(run.stderr.contains("hypercopy migrate metrics --json -j 2 --retry-for 0s"), "{role}: {}", run.stderr);
+        assert_eq!(run.json()["outcome"], "failed");
+        story.source.assert_nothing_left();
+        story.target.assert_nothing_left();
+        let report = story.migrate("metrics", &[]);
+        assert!(report["resumed"].is_object() || report["tasks"].as_u64() > Some(0), "{report}");
+        story.target.run("drop table metrics");
+    }
 }
 
 #[test]
-fn a_target_that_crashes_ends_the_run() {
+fn a_target_that_crashes_is_waited_for() {
     let story = Story::new("crash");
     story.source.run(METRICS);
     let installation = Installation::debian(Release::Trixie).expect("trixie can be had").expect("it has TimescaleDB");
@@ -268,14 +281,12 @@ fn a_target_that_crashes_ends_the_run() {
 
     cluster.restart().expect("the cluster starts again");
     let ended = end(child);
-    assert_eq!(ended.code, 5, "{}", ended.stderr);
-    assert_eq!(ended.json()["outcome"], "failed");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(ended.json()["outcome"], "finished");
     story.source.assert_nothing_left();
     let client = session();
-    let row = runtime.block_on(client.query_one("select count(*) from metrics", &[])).unwrap();
-    assert_eq!(row.get::<_, i64>(0), 0, "nothing of an unfinished task is there");
-    let row = runtime.block_on(client.query_one("select count(*) from _hypercopy.task", &[])).unwrap();
-    assert_eq!(row.get::<_, i64>(0), 0, "nor in the ledger");
+    let row = runtime.block_on(client.query_one(&multiset_sql("metrics"), &[])).unwrap();
+    assert_eq!(row.get::<_, String>(0), story.source.multiset("metrics"));
 }
 
 #[test]
@@ -293,7 +304,7 @@ fn rows_that_a_trigger_drops_are_missed() {
     let run = end(child);
     assert_eq!(run.code, 5, "{}", run.stderr);
     assert!(run.stderr.contains(" rows were read, "), "{}", run.stderr);
-    assert!(run.stderr.contains("drop table"), "what is left is said: {}", run.stderr);
+    assert!(run.stderr.contains("run the same command again"), "how it goes on is said: {}", run.stderr);
     assert_eq!(story.target.value("select count(*) from metrics"), "0", "nothing of the task is committed");
     assert_eq!(story.target.value("select count(*) from _hypercopy.task"), "0");
     story.target.assert_nothing_left();
@@ -312,7 +323,7 @@ fn a_row_of_somebody_else_is_found_by_the_late_key() {
     assert_eq!(run.code, 5, "{}", run.stderr);
     assert!(run.stderr.contains("metrics_key"), "{}", run.stderr);
     assert!(run.stderr.contains("23505"), "{}", run.stderr);
-    assert!(run.stderr.contains("drop table"), "{}", run.stderr);
+    assert!(run.stderr.contains("run the same command again"), "{}", run.stderr);
     assert!(!run.stdout.contains("2025-03-01 00:00"), "reports show no values: {}", run.stdout);
     story.target.assert_nothing_left();
 }
@@ -360,7 +371,7 @@ fn an_interrupted_run_stops_its_backends() {
     let story = gated("interrupted");
     let gate = Hold::gate(&story.target);
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
-        let child = story.spawn(&["migrate", "metrics", "--json", "-j", "2"]);
+        let child = story.spawn(&["migrate", "metrics", "--json", "-j", "2", "--grace", "0s"]);
         wait_until_held(&story.target, 2);
         let killed = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
         assert!(killed.is_ok_and(|status| status.success()));

@@ -128,10 +128,7 @@ impl Database {
     /// Number of rows and a digest of all of them, whatever their order: the oracle, which is PostgreSQL's own.
     #[track_caller]
     pub fn multiset(&self, table: &str) -> String {
-        self.value(&format!(
-            "set extra_float_digits = 3; set timezone = 'UTC'; \
-             select count(*) || ' rows ' || coalesce(md5(string_agg(md5(t::text), '' order by md5(t::text))), '') from {table} t"
-        ))
+        self.value(&format!("set extra_float_digits = 3; set timezone = 'UTC'; {}", multiset_sql(table)))
     }
 
     /// Asks until the query answers true; what is waited for is asked of the server, and no time is guessed.
@@ -204,6 +201,13 @@ impl Drop for Role {
             self.run(&format!("drop role {}", self.name));
         }
     }
+}
+
+/// The query that answers a table's multiset, in the session's own settings.
+pub fn multiset_sql(table: &str) -> String {
+    format!(
+        "select count(*) || ' rows ' || coalesce(md5(string_agg(md5(t::text), '' order by md5(t::text))), '') from {table} t"
+    )
 }
 
 async fn connect(conninfo: &str) -> Client {

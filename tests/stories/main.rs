@@ -13,6 +13,7 @@ mod edges;
 mod harness;
 mod layouts;
 mod refusals;
+mod resume;
 mod scale;
 mod sessions;
 mod traps;

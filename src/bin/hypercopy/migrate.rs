@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hypercopy::error::{Context, Error, Kind, Result};
-use hypercopy::migrate::{Cancellers, Migration, Request};
-use hypercopy::progress::Progress;
+use hypercopy::interrupt::Interrupt;
+use hypercopy::migrate::{Request, Supervision, migrate};
 use hypercopy::report::Report;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,24 +17,25 @@ use crate::{output, watch};
 pub async fn run(arguments: Box<MigrateArguments>) -> Result<()> {
     let request = arguments.request()?;
     refuse_unwritable(arguments.output.report.as_deref())?;
-    execute(request, arguments.dry_run, &arguments.output).await
+    execute(request, arguments.grace, &arguments.output).await
 }
 
 /// Plans, and unless it is a dry run copies, with progress and report as asked for.
-pub async fn execute(request: Request, dry_run: bool, options: &OutputArguments) -> Result<()> {
-    let progress = Arc::new(Progress::default());
+pub async fn execute(request: Request, grace: Duration, options: &OutputArguments) -> Result<()> {
     let mut report = Report::default();
-    let cancellers = Cancellers::default();
-    let watcher = watch::start(Arc::clone(&progress), options);
+    let supervision = Supervision::default();
+    let watcher = watch::start(Arc::clone(&supervision.progress), options);
+    // What would not be carried is shown before anything is written, also where --strict refuses because of it.
+    let announce = |report: &Report| watcher.print(&output::plan_notes(report));
     let ended = tokio::select! {
-        ended = work(request, dry_run, &cancellers, &progress, &mut report, &watcher) => ended,
-        signal = interrupted() => Err(signal),
+        ended = migrate(&request, &supervision, &mut report, announce) => ended,
+        stopped = stopped(&supervision.interrupt, grace, &watcher) => Err(stopped),
     };
     if ended.is_err() {
-        cancellers.cancel_all().await;
+        supervision.cancel_all().await;
     }
     watcher.stop();
-    let ended = ended.map_err(|error| report.explain_leftovers(error));
+    let ended = ended.map_err(|error| report.explain_resumption(error, &output::command()));
     if let Err(error) = &ended {
         report.fail(error);
     }
@@ -41,35 +43,31 @@ pub async fn execute(request: Request, dry_run: bool, options: &OutputArguments)
     ended
 }
 
-async fn work(
-    request: Request,
-    dry_run: bool,
-    cancellers: &Cancellers,
-    progress: &Arc<Progress>,
-    report: &mut Report,
-    watcher: &watch::Watcher,
-) -> Result<()> {
-    let migration = Migration::plan(request, cancellers.clone(), progress, report).await;
-    // What would not be carried is shown before anything is written, also where --strict refuses because of it.
-    watcher.print(&output::plan_notes(report));
-    let migration = migration?;
-    if dry_run {
-        report.planned();
-        return Ok(());
-    }
-    migration.run(Arc::clone(progress), report).await
-}
-
-async fn interrupted() -> Error {
-    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
+/// Hears signals: the first one asks for a stop, and is answered here when nothing is left that is worth waiting for, or
+/// after `grace`; the second one is answered at once.
+async fn stopped(interrupt: &Interrupt, grace: Duration, watcher: &watch::Watcher) -> Error {
+    let (mut int, mut term) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(int), Ok(term)) => (int, term),
         (Err(error), _) | (_, Err(error)) => return Error::internal("cannot listen to signals").caused_by(error),
     };
-    let (name, number) = tokio::select! {
-        _ = interrupt.recv() => ("SIGINT", 2),
-        _ = terminate.recv() => ("SIGTERM", 15),
+    let mut next = async || {
+        tokio::select! {
+            _ = int.recv() => 2,
+            _ = term.recv() => 15,
+        }
     };
-    Error::new(Kind::Signal(number), format!("interrupted by {name}"))
+    interrupt.request(next().await);
+    if interrupt.is_open() {
+        watcher.print(&format!(
+            "stopping: open transactions get {} to end, a second signal stops at once",
+            output::duration(grace)
+        ));
+        tokio::select! {
+            () = tokio::time::sleep(grace) => {}
+            _ = next() => {}
+        }
+    }
+    interrupt.requested().await
 }
 
 /// A report that cannot be written should be known before hours of work.
