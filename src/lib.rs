@@ -20,4 +20,5 @@ pub mod report;
 pub mod retry;
 pub mod schema;
 pub mod verify;
+pub mod vigil;
 pub mod writer;

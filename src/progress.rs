@@ -3,8 +3,8 @@
 //! **Invariant:** knows no terminal and no JSON; it is the same for a bar, a log line and a report.
 
 use std::pin::pin;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Instant;
 
@@ -98,28 +98,33 @@ impl Progress {
 
 /// A latency distribution, in microseconds.
 #[derive(Clone, Debug)]
-pub struct Latency(Histogram<u64>);
+pub struct Latency {
+    waits: Histogram<u64>,
+    pulse: Arc<AtomicU64>,
+}
 
 /// Hours; a wait beyond counts as this long.
 const LONGEST_US: u64 = 24 * 3_600_000_000;
 
 impl Default for Latency {
     fn default() -> Self {
-        Latency(
-            Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds and the precision are constants that fit"),
-        )
+        let waits = Histogram::new_with_bounds(1, LONGEST_US, 2);
+        Latency {
+            waits: waits.expect("the bounds and the precision are constants that fit"),
+            pulse: Arc::new(AtomicU64::new(0)),
+        }
     }
 }
 
 impl Latency {
     /// Adds what has passed since `start`.
     pub fn record(&mut self, start: Instant) {
-        self.0.saturating_record((start.elapsed().as_micros() as u64).max(1));
+        self.waits.saturating_record((start.elapsed().as_micros() as u64).max(1));
     }
 
     /// Adds another worker's.
     pub fn merge(&mut self, other: &Latency) {
-        self.0.add(&other.0).expect("all latencies have the same bounds");
+        self.waits.add(&other.waits).expect("all latencies have the same bounds");
     }
 
     /// Waits for `future` and records how long that blocked; a future that is ready at once costs no look at the clock.
@@ -137,17 +142,18 @@ impl Latency {
         if let Some(start) = blocked_since {
             self.record(start);
         }
+        self.pulse.fetch_add(1, Ordering::Relaxed);
         output
     }
 
     /// The distribution in numbers.
     pub fn summary(&self) -> LatencySummary {
         LatencySummary {
-            count: self.0.len(),
-            p50_us: self.0.value_at_quantile(0.5),
-            p99_us: self.0.value_at_quantile(0.99),
-            max_us: self.0.max(),
-            total_us: (self.0.mean() * self.0.len() as f64) as u64,
+            count: self.waits.len(),
+            p50_us: self.waits.value_at_quantile(0.5),
+            p99_us: self.waits.value_at_quantile(0.99),
+            max_us: self.waits.max(),
+            total_us: (self.waits.mean() * self.waits.len() as f64) as u64,
         }
     }
 }
@@ -181,6 +187,12 @@ pub struct Meters {
 }
 
 impl Meters {
+    /// Meters whose waits on sockets and channels all beat the same pulse, for whoever watches whether anything moves.
+    pub fn with_pulse(pulse: &Arc<AtomicU64>) -> Self {
+        let latency = || Latency { pulse: Arc::clone(pulse), ..Latency::default() };
+        Meters { task: Latency::default(), source: latency(), channel: latency(), target: latency() }
+    }
+
     /// Adds another worker's.
     pub fn merge(&mut self, other: &Meters) {
         self.task.merge(&other.task);

@@ -272,6 +272,12 @@ impl std::ops::Deref for Source {
     }
 }
 
+impl AsRef<Session> for Source {
+    fn as_ref(&self) -> &Session {
+        &self.0
+    }
+}
+
 /// A session on the target.
 pub struct Target(Session);
 
@@ -304,6 +310,12 @@ impl std::ops::Deref for Target {
     type Target = Session;
 
     fn deref(&self) -> &Session {
+        &self.0
+    }
+}
+
+impl AsRef<Session> for Target {
+    fn as_ref(&self) -> &Session {
         &self.0
     }
 }

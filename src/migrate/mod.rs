@@ -15,7 +15,7 @@ mod standing;
 mod work;
 
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
@@ -25,8 +25,8 @@ use self::planned::{Planned, describe};
 use self::request::{Bounds, partitioning};
 pub use self::request::{IfExists, Request, Resume};
 use self::standing::Standing;
-use self::work::Work;
-use crate::connect::{Backend, Canceller, Session};
+use self::work::{Run, Work};
+use crate::connect::{Backend, Canceller, Conninfo, Session, Side, Source, Target};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::interrupt::Interrupt;
@@ -36,6 +36,7 @@ use crate::progress::Progress;
 use crate::reader::snapshot::Snapshot;
 use crate::report::Report;
 use crate::retry::Patience;
+use crate::vigil::{Terms, Vigil};
 
 /// What whoever starts a migration keeps in hand while it runs. Clones are the same.
 #[derive(Clone, Default)]
@@ -62,6 +63,22 @@ impl Supervision {
         join_all(cancellers.iter().map(Canceller::cancel)).await;
     }
 
+    fn pids(&self, side: Side) -> Vec<i32> {
+        let sessions = self.sessions.lock().expect("no holder of the list panics");
+        sessions.iter().map(|(_, backend)| backend).filter(|backend| backend.side == side).map(|b| b.pid).collect()
+    }
+
+    /// Ends the backends of the run on both servers, as far as they answer within a few seconds: one that waits in the
+    /// middle of a COPY heeds no cancel, and one whose network is gone would live on for minutes.
+    pub async fn end_all(&self, request: &Request) {
+        self.cancel_all().await;
+        let source = async { self.end_earlier(&*Source::open(&request.source, "migrate end").await?).await };
+        let target = async { self.end_earlier(&*Target::open(&request.target, "migrate end").await?).await };
+        let both = async { tokio::join!(source, target) };
+        // Those that could not be ended are left to the servers, and to the next run.
+        let _ = tokio::time::timeout(END_TIME, both).await;
+    }
+
     /// Ends the sessions that an earlier attempt has left on this one's server.
     async fn end_earlier(&self, session: &Session) -> Result<()> {
         let earlier: Vec<Backend> = {
@@ -75,10 +92,13 @@ impl Supervision {
     }
 }
 
+/// How long a run that ends takes to look after its backends.
+const END_TIME: Duration = Duration::from_secs(5);
+
 /// Migrates a hypertable. What is known is noted in `report` as the work goes on, also when it fails; `announce` is
 /// called once, with the plan, before anything is written.
 ///
-/// Dropping the future stops all workers; call [`Supervision::cancel_all`] then. What was committed stays, stands in the
+/// Dropping the future stops all workers; call [`Supervision::end_all`] then. What was committed stays, stands in the
 /// ledger, and is where the same request goes on the next time.
 ///
 /// # Errors
@@ -102,11 +122,12 @@ pub async fn migrate(
         };
         let ended = attempt(request, supervision, report, announce_once).await;
         let Err(error) = ended else { return Ok(()) };
-        supervision.cancel_all().await;
         // Before the job has begun nothing is lost by failing at once.
         if report.job.is_none() {
+            supervision.cancel_all().await;
             return Err(error);
         }
+        supervision.end_all(request).await;
         if supervision.progress.snapshot().tasks > tasks {
             patience.restore();
         }
@@ -126,12 +147,34 @@ fn full_disk(error: Error) -> Error {
     }
 }
 
+/// One attempt, watched from outside its sessions.
 async fn attempt(
     request: &Request,
     supervision: &Supervision,
     report: &mut Report,
     announce: impl FnOnce(&Report),
 ) -> Result<()> {
+    let vigil = Vigil::new(request.retry_for);
+    let watch = async |side: Side, conninfo: &Conninfo| {
+        let terms = Terms {
+            conninfo: conninfo.clone(),
+            side,
+            role: "migrate watch".to_string(),
+            patience: request.retry_for,
+            yield_after: request.yield_after,
+        };
+        vigil.watch(&terms, &supervision.progress, || supervision.pids(side)).await
+    };
+    tokio::select! {
+        biased;
+        ended = work(Run { request, supervision, vigil: &vigil }, report, announce) => ended,
+        error = watch(Side::Source, &request.source) => Err(error),
+        error = watch(Side::Target, &request.target) => Err(error),
+    }
+}
+
+async fn work(run: Run<'_>, report: &mut Report, announce: impl FnOnce(&Report)) -> Result<()> {
+    let Run { request, supervision, .. } = run;
     let start = Instant::now();
     let progress = &supervision.progress;
     supervision.interrupt.check()?;
@@ -167,7 +210,7 @@ async fn attempt(
         report.planned();
         return Ok(());
     }
-    Work::run(request, &sides, &planned, supervision, &standing, snapshot, report).await
+    Work::run(run, &sides, &planned, &standing, snapshot, report).await
 }
 
 async fn find_standing(

@@ -26,6 +26,7 @@ use crate::reader::snapshot::{Shares, Snapshot};
 use crate::report::{LatencyReport, Report, ResumeReport, Verification};
 use crate::schema::{self, Point};
 use crate::verify::{self, Difference, Expected, Mode, Reading};
+use crate::vigil::Vigil;
 use crate::writer::hypertable::{Destination, delete_range};
 
 /// Memory that the routers of all workers may hold together, in bytes.
@@ -34,26 +35,35 @@ const ROUTER_BYTES: usize = 48 << 20;
 /// than this it will not be believed.
 const SETTLE_ATTEMPTS: usize = 5;
 
+/// Who is served, who watches, and what they were asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'a> {
+    pub(super) request: &'a Request,
+    pub(super) supervision: &'a Supervision,
+    pub(super) vigil: &'a Vigil,
+}
+
 /// One run of a job.
 pub(super) struct Work<'a> {
     pub(super) request: &'a Request,
     pub(super) sides: &'a Sides,
     pub(super) planned: &'a Planned,
     pub(super) supervision: &'a Supervision,
+    vigil: &'a Vigil,
     claim: Claim,
 }
 
 impl<'a> Work<'a> {
     /// Does all of it.
     pub(super) async fn run(
-        request: &'a Request,
+        run: Run<'a>,
         sides: &'a Sides,
         planned: &'a Planned,
-        supervision: &'a Supervision,
         standing: &Standing,
         mut snapshot: Snapshot,
         report: &mut Report,
     ) -> Result<()> {
+        let Run { request, supervision, vigil } = run;
         // Before the first write: the server may have no room for so many.
         let targets = open_targets(request, sides, supervision).await?;
         let sources = std::mem::take(&mut snapshot.workers);
@@ -62,7 +72,7 @@ impl<'a> Work<'a> {
         let mut backends = vec![snapshot.leader.backend().clone(), sides.target.backend().clone()];
         backends.extend(pairs.iter().flat_map(Pair::backends));
         let claim = begin(sides, planned, supervision, standing, &backends, report).await?;
-        let work = Work { request, sides, planned, supervision, claim };
+        let work = Work { request, sides, planned, supervision, vigil, claim };
         let is_copied = matches!(standing, Standing::Unfinished { job, .. } if job.state == JobState::Finalizing);
         if !is_copied {
             pairs = work.copy_all(&mut snapshot, pairs, report).await?;
@@ -249,6 +259,7 @@ impl<'a> Work<'a> {
             interrupt: self.supervision.interrupt.clone(),
             retry_for: self.request.retry_for,
             turn: tokio::sync::Semaphore::new(1),
+            vigil: self.vigil.clone(),
             reopen: self.reopen(snapshot),
         }
     }

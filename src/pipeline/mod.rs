@@ -15,6 +15,7 @@ pub mod channel;
 pub mod route;
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,7 @@ use crate::progress::{Latency, Meters, Progress};
 use crate::reader::rows::{Row, RowScanner};
 use crate::reader::snapshot::Snapshot;
 use crate::retry::Patience;
+use crate::vigil::Vigil;
 use crate::writer::hypertable::{self, Destination, TaskWriter, Written};
 
 /// What all workers of a copy share.
@@ -64,6 +66,8 @@ pub struct Copy {
     pub retry_for: Duration,
     /// Whose turn it is to make chunks.
     pub turn: Semaphore,
+    /// Notices tasks that have stalled.
+    pub vigil: Vigil,
     /// How a worker gets other sessions when it has lost its own.
     pub reopen: Reopen,
 }
@@ -148,7 +152,7 @@ pub struct Ended {
 pub async fn run(copy: Arc<Copy>, pairs: Vec<Pair>, queues: Queues, work: Work) -> Result<Ended> {
     let mut workers = JoinSet::new();
     for (number, pair) in pairs.into_iter().enumerate() {
-        let worker = Worker { copy: Arc::clone(&copy), number, meters: Meters::default(), counted: Vec::new() };
+        let worker = Worker::new(Arc::clone(&copy), number);
         workers.spawn(worker.run(pair, queues.of_worker(number), work));
     }
     let mut done = Vec::new();
@@ -169,10 +173,16 @@ struct Worker {
     copy: Arc<Copy>,
     number: usize,
     meters: Meters,
+    pulse: Arc<AtomicU64>,
     counted: Vec<(i32, Counted)>,
 }
 
 impl Worker {
+    fn new(copy: Arc<Copy>, number: usize) -> Self {
+        let pulse = Arc::new(AtomicU64::new(0));
+        Worker { copy, number, meters: Meters::with_pulse(&pulse), pulse, counted: Vec::new() }
+    }
+
     async fn run(mut self, mut pair: Pair, queue: Queue, work: Work) -> Result<(Worker, Pair)> {
         let mut patience = Patience::new(self.copy.retry_for);
         loop {
@@ -180,12 +190,21 @@ impl Worker {
             let Some(task) = task else { return Ok((self, pair)) };
             let _open = self.copy.interrupt.open()?;
             let start = Instant::now();
-            while let Err(error) = self.attempt(&pair, &task, work).await {
+            while let Err(error) = self.watched_attempt(&pair, &task, work).await {
                 pair = self.recover(pair, error, &mut patience).await?;
             }
             patience.restore();
             self.meters.task.record(start);
             self.copy.progress.add_task();
+        }
+    }
+
+    async fn watched_attempt(&mut self, pair: &Pair, task: &Task, work: Work) -> Result<()> {
+        let (vigil, pulse) = (self.copy.vigil.clone(), Arc::clone(&self.pulse));
+        tokio::select! {
+            biased;
+            done = self.attempt(pair, task, work) => done,
+            stalled = vigil.stalled(pair.source.backend().pid, pair.target.backend().pid, &pulse) => Err(stalled),
         }
     }
 
@@ -213,14 +232,19 @@ impl Worker {
         drop(pair);
         loop {
             patience.wait(error, &self.copy.progress, &self.copy.interrupt).await?;
-            error = match (self.copy.reopen)(self.number, backends.clone()).await {
-                Ok(Some(pair)) => return Ok(pair),
-                Ok(None) => return Err(snapshot_lost()),
-                Err(error) => error,
+            let reopen = (self.copy.reopen)(self.number, backends.clone());
+            error = match tokio::time::timeout(self.copy.retry_for.max(LEAST_CONNECT_TIME), reopen).await {
+                Ok(Ok(Some(pair))) => return Ok(pair),
+                Ok(Ok(None)) => return Err(snapshot_lost()),
+                Ok(Err(error)) => error,
+                Err(_) => Error::new(Kind::Target, "no sessions were had in time").retryable(),
             };
         }
     }
 }
+
+/// However short the patience is, a connection may take this long.
+const LEAST_CONNECT_TIME: Duration = Duration::from_secs(2);
 
 fn snapshot_lost() -> Error {
     Error::new(Kind::Source, "the snapshot is gone with the session that exported it").retryable()

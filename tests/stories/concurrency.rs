@@ -403,3 +403,112 @@ fn a_source_that_stays_locked_is_given_up() {
     story.source.run("rollback");
     story.migrate("metrics", &[]);
 }
+
+/// Whoever waits behind the locks of a copy has to be told by the copy: writers wait behind them in turn.
+#[test]
+fn who_waits_behind_the_sources_locks_is_named() {
+    let story = gated("behind");
+    let gate = Hold::gate(&story.target);
+    let child = story.spawn(&["migrate", "metrics", "-j", "2"]);
+    wait_until_held(&story.target, 2);
+    let chunk = story.source.value("select show_chunks('metrics')::text order by 1 limit 1");
+    let (pid, vacuum) = in_background(&story.source, &format!("vacuum full {chunk}"));
+    let mut errors = Lines::of(child);
+    errors.wait_for(&format!("pid {pid} (vacuum full) waits behind our locks on the source"));
+    gate.open();
+    let run = errors.end();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    vacuum.join().expect("the vacuum ends");
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+}
+
+#[test]
+fn who_waits_behind_the_sources_locks_is_given_way_when_asked_to() {
+    let story = gated("yield");
+    let gate = Hold::gate(&story.target);
+    let child = story.spawn(&["migrate", "metrics", "-j", "2", "--yield", "1"]);
+    wait_until_held(&story.target, 2);
+    let chunk = story.source.value("select show_chunks('metrics')::text order by 1 limit 1");
+    let (pid, vacuum) = in_background(&story.source, &format!("vacuum full {chunk}"));
+    let mut errors = Lines::of(child);
+    errors.wait_for(&format!("gave way: pid {pid} (vacuum full) waits behind our locks"));
+    vacuum.join().expect("the vacuum ends while the gate is closed");
+    gate.open();
+    let run = errors.end();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+    story.source.assert_nothing_left();
+    story.target.assert_nothing_left();
+}
+
+#[test]
+fn a_lock_of_the_target_is_named_and_given_up_in_the_end() {
+    let story = gated("never_had");
+    let gate = Hold::gate(&story.target);
+    let holder = story.target.value(
+        "select pid from pg_locks where locktype = 'advisory' and granted and objid = 42
+        and database = (select oid from pg_database where datname = current_database())",
+    );
+    let run = end(story.spawn(&["migrate", "metrics", "--json", "-j", "2", "--retry-for", "1s"]));
+    assert_eq!(run.code, 8, "{}", run.stderr);
+    let named = format!("waits for a lock held by pid {holder} (select pg) on the target");
+    assert!(run.stderr.contains(&named), "{}", run.stderr);
+    assert!(run.stderr.contains("hypercopy: given up after 1"), "{}", run.stderr);
+    story.source.assert_nothing_left();
+    story.target.assert_nothing_left();
+    gate.open();
+    story.migrate("metrics", &[]);
+}
+
+/// Starts a statement in a session of its own, waits until it waits for a lock, and answers its process id.
+fn in_background(database: &Database, sql: &str) -> (String, std::thread::JoinHandle<()>) {
+    let session = database.session();
+    let pid: i32 = database.wait(session.query_one("select pg_backend_pid()", &[])).unwrap().get(0);
+    let (handle, sql) = (database.handle(), sql.to_string());
+    let thread = std::thread::spawn(move || handle.block_on(session.batch_execute(&sql)).unwrap());
+    database.wait_until(
+        "the statement waits",
+        &format!("select exists (select from pg_locks where pid = {pid} and not granted)"),
+    );
+    (pid.to_string(), thread)
+}
+
+/// The stderr of a program that runs, line by line.
+struct Lines {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+    seen: String,
+}
+
+impl Lines {
+    fn of(mut child: Child) -> Lines {
+        use std::io::BufRead;
+        let stderr = std::io::BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Lines { child, lines, seen: String::new() }
+    }
+
+    /// Reads on until a line holds `text`.
+    #[track_caller]
+    fn wait_for(&mut self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            self.seen.push_str(&line);
+            self.seen.push('\n');
+            if line.contains(text) {
+                return;
+            }
+        }
+        let _ = self.child.kill();
+        panic!("never said: {text}\n{}", self.seen);
+    }
+
+    /// Waits for the end of the program.
+    #[track_caller]
+    fn end(mut self) -> Run {
+        let rest: Vec<String> = self.lines.iter().collect();
+        let code = self.child.wait().expect("the program can be waited for").code().unwrap_or(-1);
+        Run { code, stdout: String::new(), stderr: self.seen + &rest.join("\n") }
+    }
+}

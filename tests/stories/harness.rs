@@ -86,6 +86,11 @@ impl Database {
         self.runtime.block_on(connect(&self.conninfo))
     }
 
+    /// This database's runtime, for another thread.
+    pub fn handle(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
+    }
+
     /// Waits for something asynchronous on this database's runtime.
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)

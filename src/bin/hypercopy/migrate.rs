@@ -28,12 +28,13 @@ pub async fn execute(request: Request, grace: Duration, options: &OutputArgument
     // What would not be carried is shown before anything is written, also where --strict refuses because of it.
     let announce = |report: &Report| watcher.print(&output::plan_notes(report));
     let ended = tokio::select! {
+        biased;
         ended = migrate(&request, &supervision, &mut report, announce) => ended,
-        stopped = stopped(&supervision.interrupt, grace, &watcher) => Err(stopped),
+        stopped = stopped(&supervision.interrupt, grace, &watcher) => {
+            supervision.end_all(&request).await;
+            Err(stopped)
+        }
     };
-    if ended.is_err() {
-        supervision.cancel_all().await;
-    }
     watcher.stop();
     let ended = ended.map_err(|error| report.explain_resumption(error, &output::command()));
     if let Err(error) = &ended {
