@@ -9,6 +9,7 @@ pub mod failpoint;
 pub mod ident;
 pub mod inspect;
 pub mod interrupt;
+pub mod jobs;
 pub mod ledger;
 pub mod migrate;
 pub mod pgcopy;

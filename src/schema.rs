@@ -56,6 +56,21 @@ pub async fn begin(target: &Target, statements: &[Statement], job: &NewJob<'_>, 
     Ok(claim)
 }
 
+/// Drops the ledger if it holds no job, where the role may. Nothing of others is dropped with it.
+pub async fn drop_empty_ledger(target: &Target) -> Result<()> {
+    let drop = async || {
+        target.batch("lock table _hypercopy.job in access exclusive mode").await?;
+        match target.row("select exists (select from _hypercopy.job)", &[]).await?.get(0) {
+            true => Ok(()),
+            false => target.batch(include_str!("ledger/sql/drop.sql")).await,
+        }
+    };
+    match durably(target, drop).await {
+        Err(error) if error.sqlstate().is_some() => Ok(()),
+        dropped => dropped,
+    }
+}
+
 /// Another engine may have begun between our look and our lock.
 async fn refuse_another_run(target: &Target, job: &NewJob<'_>) -> Result<()> {
     let jobs = ledger::jobs(target).await?;

@@ -194,12 +194,15 @@ pub async fn lock(target: &Target, job: JobId) -> Result<Option<Holder>> {
     if taken.get(0) {
         return Ok(None);
     }
-    let holder = target.rows(include_str!("sql/lock_holder.sql"), &[&JOB_LOCK, &number]).await?;
-    Ok(Some(match holder.first() {
-        Some(row) => Holder { pid: row.get(0), application_name: row.get(1) },
-        // It ended between the two questions; whoever asks again will know better.
-        None => Holder { pid: 0, application_name: String::new() },
-    }))
+    // Where it has ended between the two questions, whoever asks again will know better.
+    let ended = Holder { pid: 0, application_name: String::new() };
+    Ok(Some(holder(target, job).await?.unwrap_or(ended)))
+}
+
+/// Who has the job's lock.
+pub async fn holder(session: &Session, job: JobId) -> Result<Option<Holder>> {
+    let holder = session.rows(include_str!("sql/lock_holder.sql"), &[&JOB_LOCK, &(job.0 as i32)]).await?;
+    Ok(holder.first().map(|row| Holder { pid: row.get(0), application_name: row.get(1) }))
 }
 
 /// Gives the job's lock back.

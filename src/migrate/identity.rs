@@ -79,7 +79,7 @@ fn unreadable(job: &Job) -> String {
 
 /// What a job has decided when it began, and what all its runs go on with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct JobPlan {
+pub(crate) struct JobPlan {
     /// The target's layout.
     pub(super) layout: Layout,
     /// Constraints that are made behind the rows.
@@ -89,11 +89,11 @@ pub(super) struct JobPlan {
     /// Sequences that the job has made, and so has to move.
     pub(super) sequences: Vec<QualifiedName>,
     /// The type of the ranges in the ledger.
-    pub(super) time_type: TimeType,
+    pub(crate) time_type: TimeType,
 }
 
 impl JobPlan {
-    pub(super) fn of(job: &Job) -> Result<JobPlan> {
+    pub(crate) fn of(job: &Job) -> Result<JobPlan> {
         serde_json::from_value(job.plan.clone()).doing(Kind::Internal, || unreadable(job))
     }
 

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 
+pub(crate) use self::identity::JobPlan;
 use self::look::Sides;
 pub(crate) use self::look::{find_hypertable, find_table, refuse_without_timescaledb};
 use self::planned::{Planned, describe};

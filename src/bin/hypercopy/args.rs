@@ -55,6 +55,11 @@ and again at its end.
 What is done stands in a ledger, schema _hypercopy of the target. The same command again goes on where a run has ended, \
 whatever ended it, and changes nothing once the job is finished.")]
     Migrate(Box<MigrateArguments>),
+    /// List the jobs in a target's ledger, show one, or forget one
+    #[command(after_long_help = CONNINFO, long_about = "\
+Lists the jobs in a target's ledger, schema _hypercopy, shows how far one is, or forgets one that is finished or whose \
+table was dropped. Tables of users are never touched.")]
+    Jobs(JobsArguments),
 }
 
 impl Command {
@@ -62,7 +67,7 @@ impl Command {
     pub fn jobs(&self) -> usize {
         match self {
             Command::Demo(_) => default_jobs(),
-            Command::Inspect(_) => 1,
+            Command::Inspect(_) | Command::Jobs(_) => 1,
             Command::Migrate(migrate) => migrate.jobs(),
         }
     }
@@ -88,6 +93,41 @@ pub struct InspectArguments {
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct JobsArguments {
+    /// Whose ledger
+    #[arg(
+        long,
+        value_name = "CONNINFO",
+        env = "HYPERCOPY_TARGET",
+        hide_env_values = true,
+        default_value = "",
+        global = true
+    )]
+    pub target: String,
+    /// Print one JSON document
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Option<JobsCommand>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum JobsCommand {
+    /// All jobs (what is done without a command)
+    List,
+    /// One job, with its tasks
+    Show {
+        /// Its number
+        id: i64,
+    },
+    /// Forget a job that is finished, or whose table was dropped
+    Clean {
+        /// Its number
+        id: i64,
+    },
 }
 
 #[derive(Debug, Args)]

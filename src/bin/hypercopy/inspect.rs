@@ -2,12 +2,12 @@
 
 use std::fmt::Write;
 
-use hypercopy::error::{Context, Kind, Result};
+use hypercopy::error::Result;
 use hypercopy::inspect::{self, TableReport};
 use hypercopy::plan::describe_dimension;
 
 use crate::args::{InspectArguments, conninfo};
-use crate::output::{bytes, count, print, print_json};
+use crate::output::{aligned, bytes, count, print, print_json, to_json};
 
 pub async fn run(arguments: InspectArguments) -> Result<()> {
     let source = conninfo("--source", &arguments.source)?;
@@ -27,10 +27,6 @@ pub async fn run(arguments: InspectArguments) -> Result<()> {
         print(&text)
     }
     Ok(())
-}
-
-fn to_json(report: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string_pretty(report).doing(Kind::Internal, || "cannot write the report as JSON")
 }
 
 fn list_text(report: &inspect::ListReport) -> String {
@@ -91,15 +87,4 @@ fn table_text(report: &TableReport) -> String {
     }));
     text.push_str(&aligned(&rows));
     text
-}
-
-/// Columns as wide as their widest cell.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("  {}\n", cells.join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
 }

@@ -3,6 +3,7 @@
 mod args;
 mod demo;
 mod inspect;
+mod jobs;
 mod migrate;
 mod output;
 mod watch;
@@ -43,6 +44,7 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
     match arguments.command {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Inspect(inspect) => inspect::run(inspect).await,
+        Command::Jobs(jobs) => jobs::run(jobs).await,
         Command::Migrate(migrate) => migrate::run(migrate).await,
     }
 }

@@ -25,6 +25,11 @@ pub fn print_json(json: &str) {
     let _ = writeln!(std::io::stdout(), "{json}");
 }
 
+/// A document for programs.
+pub fn to_json(document: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string_pretty(document).doing(Kind::Internal, || "cannot write the answer as JSON")
+}
+
 /// Writes the report wherever it was asked for.
 pub fn report(report: &Report, options: &OutputArguments) -> Result<()> {
     if let Some(path) = &options.report {
@@ -237,6 +242,17 @@ fn micros(us: u64) -> String {
         1000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
         _ => format!("{:.2} s", us as f64 / 1e6),
     }
+}
+
+/// Columns as wide as their widest cell.
+pub fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("  {}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
 }
 
 /// A number with its thousands apart.
