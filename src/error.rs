@@ -151,12 +151,12 @@ impl Error {
 
     /// The server's SQLSTATE, where a server's answer is the cause.
     pub fn sqlstate(&self) -> Option<&SqlState> {
-        self.database_error().map(DbError::code)
+        self.answer().map(|answer| answer.code)
     }
 
     /// The constraint that a server's answer names, where it names one.
     pub fn constraint(&self) -> Option<&str> {
-        self.database_error().and_then(DbError::constraint)
+        self.answer().and_then(|answer| answer.constraint)
     }
 
     /// Whether the same statement may succeed when it is tried again: connection loss, admin shutdown, deadlock,
@@ -191,9 +191,9 @@ impl Error {
         let mut text = self.0.message.clone();
         for cause in self.chain() {
             text.push_str(": ");
-            match cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error) {
-                Some(db) => {
-                    text.push_str(&format!("{} (SQLSTATE {})", db.message(), db.code().code()));
+            match Answer::of(cause) {
+                Some(answer) => {
+                    text.push_str(&format!("{} (SQLSTATE {})", answer.message, answer.code.code()));
                     return text;
                 }
                 None => text.push_str(&cause.to_string()),
@@ -205,8 +205,8 @@ impl Error {
     /// The text for a person at a terminal: message, causes, the server's detail and position, hint. Several lines.
     pub fn report(&self) -> String {
         let mut text = self.summary();
-        if let Some(db) = self.database_error() {
-            let lines = [("detail", db.detail()), ("server's hint", db.hint()), ("where", db.where_())];
+        if let Some(answer) = self.answer() {
+            let lines = [("detail", answer.detail), ("server's hint", answer.hint), ("where", answer.place)];
             for (label, line) in lines.into_iter().filter_map(|(label, line)| Some((label, line?))) {
                 text.push_str(&format!("\n  {label}: {line}"));
             }
@@ -222,15 +222,94 @@ impl Error {
         self.0.hint.as_deref()
     }
 
-    fn database_error(&self) -> Option<&DbError> {
-        self.chain().find_map(|cause| {
-            cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error)
-        })
+    fn answer(&self) -> Option<Answer<'_>> {
+        self.chain().find_map(Answer::of)
     }
 
     fn chain(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
         let first = self.0.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static));
         std::iter::successors(first, |cause| cause.source())
+    }
+}
+
+/// What a server has answered in place of what was asked, read from the protocol by ourselves.
+#[derive(Debug)]
+pub struct ServerError {
+    code: SqlState,
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+    place: Option<String>,
+    constraint: Option<String>,
+}
+
+impl ServerError {
+    /// Reads the body of an ErrorResponse: fields of a type byte and a string that a zero ends.
+    pub fn parse(body: &[u8]) -> ServerError {
+        let mut error = ServerError {
+            code: SqlState::INTERNAL_ERROR,
+            message: String::new(),
+            detail: None,
+            hint: None,
+            place: None,
+            constraint: None,
+        };
+        for field in body.split(|byte| *byte == 0) {
+            let Some((kind, value)) = field.split_first() else { continue };
+            let value = String::from_utf8_lossy(value).into_owned();
+            match kind {
+                b'C' => error.code = SqlState::from_code(&value),
+                b'M' => error.message = value,
+                b'D' => error.detail = Some(value),
+                b'H' => error.hint = Some(value),
+                b'W' => error.place = Some(value),
+                b'n' => error.constraint = Some(value),
+                _ => {}
+            }
+        }
+        error
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// A server's answer, whoever has read it.
+struct Answer<'a> {
+    code: &'a SqlState,
+    message: &'a str,
+    detail: Option<&'a str>,
+    hint: Option<&'a str>,
+    place: Option<&'a str>,
+    constraint: Option<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    fn of(cause: &'a (dyn std::error::Error + 'static)) -> Option<Self> {
+        if let Some(error) = cause.downcast_ref::<ServerError>() {
+            return Some(Answer {
+                code: &error.code,
+                message: &error.message,
+                detail: error.detail.as_deref(),
+                hint: error.hint.as_deref(),
+                place: error.place.as_deref(),
+                constraint: error.constraint.as_deref(),
+            });
+        }
+        let error: &DbError = cause.downcast_ref::<tokio_postgres::Error>()?.as_db_error()?;
+        Some(Answer {
+            code: error.code(),
+            message: error.message(),
+            detail: error.detail(),
+            hint: error.hint(),
+            place: error.where_(),
+            constraint: error.constraint(),
+        })
     }
 }
 
@@ -286,6 +365,17 @@ mod tests {
     fn a_broken_socket_is_retryable_and_a_refusal_is_not() {
         assert!(Error::new(Kind::Source, "reading").caused_by(std::io::Error::other("reset")).is_retryable());
         assert!(!Error::refused("no such table").is_retryable());
+    }
+
+    #[test]
+    fn a_servers_answer_is_read_field_by_field() {
+        let body = b"SERROR\0VERROR\0C23505\0Mduplicate key\0DKey (a)=(1)\0nt_pkey\0\0";
+        let error = Error::new(Kind::Target, "writing").caused_by(ServerError::parse(body));
+        assert_eq!(error.sqlstate(), Some(&SqlState::UNIQUE_VIOLATION));
+        assert_eq!(error.constraint(), Some("t_pkey"));
+        assert_eq!(error.summary(), "writing: duplicate key (SQLSTATE 23505)");
+        assert!(error.report().contains("detail: Key (a)=(1)"));
+        assert_eq!(ServerError::parse(b"").code, SqlState::INTERNAL_ERROR);
     }
 
     #[test]

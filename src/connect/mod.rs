@@ -8,19 +8,25 @@
 //! database.
 
 mod conninfo;
+mod copy;
+mod dial;
 mod sessions;
+mod tap;
 mod tls;
 
-use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use serde::de::DeserializeOwned;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{CancelToken, Client, CopyInSink, CopyOutStream};
+
+use self::dial::{Cancel, Dialled, dial};
+use self::tap::Wire;
 
 pub use conninfo::Conninfo;
+pub use copy::{CopyIn, CopyOut};
 pub use sessions::Sessions;
 
 use crate::error::{Context, Error, Kind, Result};
@@ -60,7 +66,8 @@ pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// `client_connection_check_interval` even in the middle of a statement.
 pub struct Session {
     client: Client,
-    cancel: CancelToken,
+    wire: Arc<dyn Wire>,
+    cancel: Cancel,
     side: Side,
     endpoint: String,
     original: Original,
@@ -105,25 +112,18 @@ impl Session {
         let connecting = || format!("cannot connect to the {} at {endpoint}", side.name());
         let mut config = conninfo.config().clone();
         config.application_name(format!("hypercopy {role}"));
-        let attempt = async {
-            let (client, connection) = config.connect(tls::connector()?).await.doing(side.kind(), connecting)?;
-            // Ends by itself when the client is dropped; its error reaches the client's own next call.
-            tokio::spawn(connection);
-            Ok::<_, Error>(client)
-        };
-        let client = tokio::time::timeout(conninfo.connect_timeout(), attempt)
+        let Dialled { client, wire, cancel } = tokio::time::timeout(conninfo.connect_timeout(), dial(&config))
             .await
             .map_err(|_| {
                 Error::new(side.kind(), connecting())
                     .caused_by("timeout expired")
                     .hint("connect_timeout=SECONDS in the conninfo, or PGCONNECT_TIMEOUT, gives it longer.")
             })
-            .and_then(|connected| connected)
+            .and_then(|dialled| dialled.map_err(|error| error.renamed(connecting()).with_kind(side.kind())))
             .map_err(hint_on_certificates)?;
-        let cancel = client.cancel_token();
         let original = Original::default();
         let backend = Backend { side, pid: 0, started_at: String::new(), application_name: String::new() };
-        let mut session = Session { client, cancel, side, endpoint, original, backend };
+        let mut session = Session { client, wire, cancel, side, endpoint, original, backend };
         session.pin_settings(library).await?;
         Ok(session)
     }
@@ -189,10 +189,16 @@ impl Session {
         self.client.batch_execute(sql).await.map_err(|error| self.error(error, sql))
     }
 
-    /// Starts `copy … to stdout`. Dropping the stream does not stop the server: cancel, then drop the session.
-    pub async fn copy_out(&self, sql: &str) -> Result<Pin<Box<CopyOutStream>>> {
-        let stream = self.client.copy_out(sql).await.map_err(|error| self.error(error, sql))?;
-        Ok(Box::pin(stream))
+    /// Starts `copy … to stdout`. Dropping the copy before its end costs the connection.
+    pub async fn copy_out(&self, sql: &str) -> Result<CopyOut> {
+        CopyOut::start(self.lend().await?, self.side, sql).await
+    }
+
+    /// The stream, when nothing is on its way in either direction: tokio-postgres closes prepared statements behind our
+    /// back, in the order of requests.
+    async fn lend(&self) -> Result<Arc<dyn Wire>> {
+        self.batch("").await?;
+        Ok(Arc::clone(&self.wire))
     }
 
     /// This session as its server knows it.
@@ -212,7 +218,7 @@ impl Session {
 
     /// A handle that cancels whatever statement runs in it.
     pub fn canceller(&self) -> Canceller {
-        Canceller { token: self.cancel.clone() }
+        Canceller(self.cancel.clone())
     }
 
     /// The statement that makes names and times be read as the role's own session would, for this transaction.
@@ -240,17 +246,13 @@ impl Session {
 
 /// Cancels the statement that a session is running, from outside that session.
 #[derive(Clone)]
-pub struct Canceller {
-    token: CancelToken,
-}
+pub struct Canceller(Cancel);
 
 impl Canceller {
     /// Asks the server to cancel. A request that does not arrive within two seconds is given up: the session's
     /// connection is dropped next, and the server notices that too.
     pub async fn cancel(&self) {
-        if let Ok(connector) = tls::connector() {
-            let _ = tokio::time::timeout(Duration::from_secs(2), self.token.cancel_query(connector)).await;
-        }
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.0.cancel()).await;
     }
 }
 
@@ -298,11 +300,9 @@ impl Target {
         self.0.client.execute(sql, params).await.map_err(|error| self.0.error(error, sql))
     }
 
-    /// Starts `copy … from stdin`. An error here has cost the connection (rust-postgres issue 789): the client sends
-    /// one Sync more than the server expects. A sink that is dropped unfinished aborts the copy.
-    pub async fn copy_in(&self, sql: &str) -> Result<Pin<Box<CopyInSink<Bytes>>>> {
-        let sink = self.0.client.copy_in(sql).await.map_err(|error| self.0.error(error, sql))?;
-        Ok(Box::pin(sink))
+    /// Starts `copy … from stdin`. Dropping the copy before its end costs the connection, and the transaction.
+    pub async fn copy_in(&self, sql: &str) -> Result<CopyIn> {
+        CopyIn::start(self.0.lend().await?, Side::Target, sql).await
     }
 }
 

@@ -19,7 +19,6 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -325,21 +324,36 @@ async fn read_rows(
         read += Snapshot::releasing_locks(source, async {
             let mut stream = source.copy_out(&statement).await?;
             let mut rows = RowScanner::new(&copy.wire, true);
-            while let Some(piece) = waits.time(stream.next()).await {
-                let piece = piece.doing(Kind::Source, reading)?;
-                match &mut outlet {
-                    None => rows.push(&piece, |_| ()).doing(Kind::Source, reading)?,
-                    Some(outlet) => {
-                        rows.push(&piece, |row| outlet.take(row)).doing(Kind::Source, reading)?;
-                        outlet.send_full().await?;
+            while waits.time(stream.fill()).await? {
+                while let Some(piece) = stream.piece()? {
+                    match &mut outlet {
+                        None => rows.push(piece, |_| ()).doing(Kind::Source, reading)?,
+                        Some(outlet) => rows.push(piece, |row| outlet.take(row)).doing(Kind::Source, reading)?,
                     }
                 }
+                if let Some(outlet) = &mut outlet {
+                    outlet.send_full().await?;
+                }
             }
-            rows.finish().doing(Kind::Source, reading)
+            let sent = stream.finish().map_err(|error| error.renamed(reading()))?;
+            let seen = rows.finish().doing(Kind::Source, reading)?;
+            refuse_other_count(task, sent, seen.rows)?;
+            Ok(seen)
         })
         .await?;
     }
     Ok(read)
+}
+
+/// The server counts what it sends, too.
+fn refuse_other_count(task: &Task, sent: u64, seen: u64) -> Result<()> {
+    match sent == seen {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::Source,
+            format!("the source says it has sent {sent} rows of task {}, and {seen} have arrived", task.id),
+        )),
+    }
 }
 
 /// Where the rows of a task leave their reader.

@@ -3,7 +3,6 @@
 //! **Invariant:** trusts no count that the copy made: what is compared was read from the target's tables after the
 //! commit.
 
-use futures_util::StreamExt;
 use futures_util::future::try_join_all;
 
 use crate::connect::{Session, Sessions};
@@ -96,8 +95,11 @@ async fn checksum(session: &Session, reading: &Reading<'_>, range: Range) -> Res
     let mut stream = session.copy_out(&copy_out_of(&query, reading.wire.format.name())).await?;
     let mut rows = RowScanner::new(reading.wire, true);
     let doing = || format!("cannot read the rows of {} again", reading.table);
-    while let Some(piece) = stream.next().await {
-        rows.push(&piece.doing(Kind::Target, doing)?, |_| ()).doing(Kind::Target, doing)?;
+    while stream.fill().await? {
+        while let Some(piece) = stream.piece()? {
+            rows.push(piece, |_| ()).doing(Kind::Target, doing)?;
+        }
     }
+    stream.finish().map_err(|error| error.renamed(doing()))?;
     rows.finish().doing(Kind::Target, doing)
 }

@@ -1,12 +1,8 @@
 //! Copy in: one task, one transaction, one COPY into the hypertable.
 
-use std::pin::Pin;
-
 use bytes::Bytes;
-use futures_util::SinkExt;
-use tokio_postgres::CopyInSink;
 
-use crate::connect::Target;
+use crate::connect::{CopyIn, Target};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::QualifiedName;
@@ -45,7 +41,7 @@ impl Destination {
 
 /// A task that is being written. Dropping it aborts the COPY, and with the session the transaction.
 pub struct TaskWriter {
-    sink: Pin<Box<CopyInSink<Bytes>>>,
+    copy: CopyIn,
     format: Format,
     task: i32,
 }
@@ -71,17 +67,18 @@ impl TaskWriter {
         if task.entry == Entry::BesideOthers {
             refuse_rows_of_others(target, to, task).await?;
         }
-        let mut writer = TaskWriter { sink: target.copy_in(&to.copy_in()).await?, format: to.format, task: task.id };
+        let mut writer = TaskWriter { copy: target.copy_in(&to.copy_in()).await?, format: to.format, task: task.id };
         if to.format == Format::Binary {
             writer.feed(Bytes::from_static(&binary::HEADER)).await?;
         }
         Ok(Some(writer))
     }
 
-    /// Hands over the bytes of whole rows. Ready when there is room for more, which says nothing of what the server
-    /// thinks of them: that is known after [`TaskWriter::finish`].
+    /// Hands over the bytes of whole rows. Ready when there is room for more; what the server thinks of all of them is known
+    /// after [`TaskWriter::finish`].
     pub async fn feed(&mut self, bytes: Bytes) -> Result<()> {
-        self.sink.feed(bytes).await.map_err(|error| self.error(error))
+        let task = self.task;
+        self.copy.feed(bytes).await.map_err(|error| refused(task, error))
     }
 
     /// Ends the COPY and answers how many rows the server has stored.
@@ -89,13 +86,13 @@ impl TaskWriter {
         if self.format == Format::Binary {
             self.feed(Bytes::from_static(&binary::TRAILER)).await?;
         }
-        let finished = self.sink.as_mut().finish().await;
-        finished.map_err(|error| self.error(error))
+        let task = self.task;
+        self.copy.finish().await.map_err(|error| refused(task, error))
     }
+}
 
-    fn error(&self, error: tokio_postgres::Error) -> Error {
-        Error::new(Kind::Target, format!("the target did not take the rows of task {}", self.task)).caused_by(error)
-    }
+fn refused(task: i32, error: Error) -> Error {
+    error.renamed(format!("the target did not take the rows of task {task}"))
 }
 
 /// Deletes the `rows` that the job has copied into a range before, in the caller's transaction.
