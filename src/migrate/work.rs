@@ -272,6 +272,7 @@ impl<'a> Work<'a> {
             let name = target_role(&role, number + 1);
             Box::pin(async move {
                 let target = Target::open(&conninfo, &name).await?;
+                refuse_standby(&target).await?;
                 ledger::end_backends(&target, &lost).await?;
                 let Some(source) = rejoin.worker(number).await? else { return Ok(None) };
                 ledger::end_backends(&source, &lost).await?;
@@ -470,6 +471,7 @@ async fn forget_job(sides: &Sides, planned: &Planned, job: &Job) -> Result<()> {
     };
     let forget = async || {
         if job.made_table {
+            refuse_rows_of_others(target, &sides.target_table, job).await?;
             schema::drop_table(target, &sides.target_table).await?;
         } else {
             for task in &done {
@@ -480,6 +482,23 @@ async fn forget_job(sides: &Sides, planned: &Planned, job: &Job) -> Result<()> {
     };
     schema::durably(target, forget).await?;
     ledger::unlock(target, job.id).await
+}
+
+/// A table that was made long ago may be in use.
+async fn refuse_rows_of_others(target: &Target, table: &QualifiedName, job: &Job) -> Result<()> {
+    target.batch(&format!("lock table {} in access exclusive mode", table.sql())).await?;
+    let rows: i64 = target.row(&format!("select count(*) from {}", table.sql()), &[]).await?.get(0);
+    if rows as u64 == job.rows {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Target,
+        format!(
+            "{table} holds {rows} rows, and job {} has written {}: somebody else has changed them",
+            job.id.0, job.rows
+        ),
+    )
+    .hint("--restart would drop the table with them. Drop it yourself if that is meant."))
 }
 
 /// Appending fills empty ranges only.
@@ -507,6 +526,14 @@ async fn open_targets(request: &Request, sides: &Sides, supervision: &Supervisio
         Ok::<_, Error>(target)
     });
     try_join_all(open).await
+}
+
+/// Where a target fails over, its address may lead to a standby for a while, whose ledger may lag behind.
+async fn refuse_standby(target: &Target) -> Result<()> {
+    match target.row("select pg_catalog.pg_is_in_recovery()", &[]).await?.get(0) {
+        false => Ok(()),
+        true => Err(Error::new(Kind::Target, "the target is in recovery").retryable()),
+    }
 }
 
 fn target_role(role: &str, worker: usize) -> String {

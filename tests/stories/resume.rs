@@ -282,6 +282,21 @@ fn a_restart_drops_what_the_job_has_made() {
     story.assert_refused(&["metrics", "--as", "other", "--restart"], "other exists on the target");
 }
 
+/// A table that was made by a job may be in use since.
+#[test]
+fn a_restart_drops_no_rows_of_others() {
+    let story = story("in_use");
+    story.migrate("metrics", &[]);
+    story.target.run("insert into metrics values (now(), 99, 99, 'theirs')");
+    let before = story.target.multiset("metrics");
+    let run = story.hypercopy(&["migrate", "metrics", "--restart"]);
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    assert!(run.stderr.contains("somebody else has changed them"), "{}", run.stderr);
+    assert_eq!(story.target.multiset("metrics"), before);
+    story.target.run("delete from metrics where device = 99");
+    story.migrate("metrics", &["--restart"]);
+}
+
 #[test]
 fn a_table_that_lost_its_job_is_refused() {
     let story = story("orphan");
