@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use postgres_protocol::message::{backend, frontend};
@@ -18,6 +19,9 @@ use crate::error::{Error, Result, ServerError};
 
 /// Read and parsed at once.
 const READ_BYTES: usize = 256 << 10;
+
+/// What a server has said before it closed a connection has arrived with the close, if at all.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(1);
 
 /// The stream for the time of one COPY. Unless it is given back, dropping it breaks the connection: nobody could tell
 /// where in the protocol it stands.
@@ -179,7 +183,12 @@ impl Loan {
     /// The connection is gone; a server that ends a session says why before it closes.
     async fn lost(&mut self, error: io::Error) -> Error {
         let broken = self.broken(error);
-        while self.error.is_none() && self.glance().await.is_ok_and(|arrived| arrived) && self.next().is_ok() {}
+        while self.error.is_none() {
+            let arrived = tokio::time::timeout(LAST_WORDS_TIME, poll_fn(|context| self.poll_fill(context))).await;
+            if !matches!(arrived, Ok(Ok(()))) || self.next().is_err() {
+                break;
+            }
+        }
         match self.error.take() {
             Some(last_words) => self.broken(io::ErrorKind::ConnectionAborted.into()).caused_by(last_words),
             None => broken,
