@@ -1,5 +1,7 @@
 //! Where a server is: a conninfo string, completed by the `PG*` environment.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_postgres::Config;
@@ -11,6 +13,8 @@ use crate::error::{Context, Error, Kind, Result};
 #[derive(Clone)]
 pub struct Conninfo {
     config: Config,
+    /// Set once the server has said that it has no TLS, where that is no error: it need not be asked each time.
+    lacks_tls: Arc<AtomicBool>,
 }
 
 impl Conninfo {
@@ -49,7 +53,7 @@ impl Conninfo {
             config.ssl_mode(ssl_mode(&mode)?);
         }
         notice_silence(&mut config);
-        Ok(Conninfo { config })
+        Ok(Conninfo { config, lacks_tls: Arc::default() })
     }
 
     /// `host:port/database` for people: never the password, never the user's options.
@@ -67,6 +71,10 @@ impl Conninfo {
 
     pub(super) fn config(&self) -> &Config {
         &self.config
+    }
+
+    pub(super) fn lacks_tls(&self) -> &AtomicBool {
+        &self.lacks_tls
     }
 
     /// How long a whole connect may take, TLS and authentication included; a minute unless the conninfo says.

@@ -1,6 +1,7 @@
 //! Opening a connection whose stream can be borrowed.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::net::UnixStream;
@@ -39,14 +40,15 @@ enum Route {
 
 type Refused = tokio_postgres::Error;
 
-/// Connects as `config` says; with `sslmode=prefer` without TLS where the server has none.
-pub(super) async fn dial(config: &Config) -> Result<Dialled, Error> {
+/// Connects as `config` says; with `sslmode=prefer` without TLS where the server has none, which is noted in `lacks_tls`.
+pub(super) async fn dial(config: &Config, lacks_tls: &AtomicBool) -> Result<Dialled, Error> {
     let failed = |error: Refused| Error::internal("cannot connect").caused_by(error);
     if let Some(path) = socket_path(config) {
         return through_socket(config, path).await;
     }
     let attempts: &[Encryption] = match config.get_ssl_mode() {
         SslMode::Disable => &[Encryption::None],
+        SslMode::Prefer if lacks_tls.load(Ordering::Relaxed) => &[Encryption::None],
         SslMode::Prefer => &[Encryption::Tls, Encryption::None],
         _ => &[Encryption::Tls],
     };
@@ -54,7 +56,10 @@ pub(super) async fn dial(config: &Config) -> Result<Dialled, Error> {
     for encryption in attempts {
         match over_network(config, *encryption).await? {
             Ok(dialled) => return Ok(dialled),
-            Err(error) if has_no_tls(&error) => refused = Some(error),
+            Err(error) if has_no_tls(&error) => {
+                lacks_tls.store(true, Ordering::Relaxed);
+                refused = Some(error);
+            }
             Err(error) => return Err(failed(error)),
         }
     }

@@ -112,15 +112,16 @@ impl Session {
         let connecting = || format!("cannot connect to the {} at {endpoint}", side.name());
         let mut config = conninfo.config().clone();
         config.application_name(format!("hypercopy {role}"));
-        let Dialled { client, wire, cancel } = tokio::time::timeout(conninfo.connect_timeout(), dial(&config))
-            .await
-            .map_err(|_| {
-                Error::new(side.kind(), connecting())
-                    .caused_by("timeout expired")
-                    .hint("connect_timeout=SECONDS in the conninfo, or PGCONNECT_TIMEOUT, gives it longer.")
-            })
-            .and_then(|dialled| dialled.map_err(|error| error.renamed(connecting()).with_kind(side.kind())))
-            .map_err(hint_on_certificates)?;
+        let Dialled { client, wire, cancel } =
+            tokio::time::timeout(conninfo.connect_timeout(), dial(&config, conninfo.lacks_tls()))
+                .await
+                .map_err(|_| {
+                    Error::new(side.kind(), connecting())
+                        .caused_by("timeout expired")
+                        .hint("connect_timeout=SECONDS in the conninfo, or PGCONNECT_TIMEOUT, gives it longer.")
+                })
+                .and_then(|dialled| dialled.map_err(|error| error.renamed(connecting()).with_kind(side.kind())))
+                .map_err(hint_on_certificates)?;
         let original = Original::default();
         let backend = Backend { side, pid: 0, started_at: String::new(), application_name: String::new() };
         let mut session = Session { client, wire, cancel, side, endpoint, original, backend };
