@@ -18,4 +18,5 @@ mod refusals;
 mod resume;
 mod scale;
 mod sessions;
+mod tls;
 mod traps;
