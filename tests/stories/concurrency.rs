@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hypercopy::cluster::{Cluster, Installation, Release, Settings};
 use tokio_postgres::Client;
 
-use crate::harness::{Database, Run, Story, multiset_sql};
+use crate::harness::{Database, Hold, Run, Story, end, multiset_sql, wait_until, wait_until_held};
 
 /// 23 MB in four chunks of one day: more than sockets and channels hold, and enough for several tasks.
 const METRICS: &str = "
@@ -26,81 +26,12 @@ const GATE: &str = "
     create function gate() returns boolean language plpgsql as
     'begin perform pg_advisory_xact_lock_shared(42); return true; end';";
 
-/// What the ledger makes when it is missing, so that it can be locked before there is a job.
-const LEDGER: &str = include_str!("../../src/ledger/sql/create.sql");
-
-/// A session that keeps a lock until it is told to open, or dropped.
-struct Hold<'a> {
-    database: &'a Database,
-    session: Client,
-}
-
-impl Hold<'_> {
-    fn new<'a>(database: &'a Database, sql: &str) -> Hold<'a> {
-        let hold = Hold { database, session: database.session() };
-        hold.run(sql);
-        hold
-    }
-
-    /// No row of a table with [`GATE`] is stored any more.
-    fn gate(database: &Database) -> Hold<'_> {
-        Hold::new(database, "select pg_advisory_lock(42)")
-    }
-
-    /// No task is claimed any more.
-    fn ledger(database: &Database) -> Hold<'_> {
-        database.run(LEDGER);
-        Hold::new(database, "begin; lock table _hypercopy.task in share mode")
-    }
-
-    /// Runs statements in the session that holds.
-    #[track_caller]
-    fn run(&self, sql: &str) {
-        self.database.wait(self.session.batch_execute(sql)).expect("the holding session works");
-    }
-
-    /// Lets everybody through.
-    fn open(self) {}
-}
-
 /// A story whose target waits at the gate.
 fn gated(name: &str) -> Story {
     let story = Story::new(name);
     story.source.run(METRICS);
     story.target.run(GATE);
     story
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} does not come about");
-        std::thread::yield_now();
-    }
-}
-
-/// Waits until so many of the engine's sessions on this database wait for a lock.
-#[track_caller]
-fn wait_until_held(database: &Database, sessions: usize) {
-    let sql = "select count(*) from pg_stat_activity \
-               where datname = current_database() and application_name like 'hypercopy%' and wait_event_type = 'Lock'";
-    wait_until("the engine at a lock", || database.value(sql).parse::<usize>().unwrap() >= sessions);
-}
-
-/// Waits for the end of a run, which must come.
-#[track_caller]
-fn end(child: Child) -> Run {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let id = child.id();
-    std::thread::spawn(move || sender.send(child.wait_with_output()));
-    match receiver.recv_timeout(Duration::from_secs(30)) {
-        Ok(output) => Run::of(output.expect("the program can be waited for")),
-        Err(_) => {
-            let _ = std::process::Command::new("kill").arg(id.to_string()).status();
-            panic!("the program does not end");
-        }
-    }
 }
 
 #[test]
