@@ -6,7 +6,7 @@ use super::objects::*;
 use super::refusals::{refuse_minus_infinity, refuse_unreadable_chunks, refuse_virtual_columns};
 use super::request::{Bounds, Request};
 use super::rows::{Ground, Rows, boundaries, missing_points};
-use super::standing::Standing;
+use super::standing::{Standing, existing_table, refuse_another_request};
 use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, read};
 use crate::connect::Session;
 use crate::error::{Error, Result};
@@ -82,6 +82,12 @@ impl Planned {
         refuse_virtual_columns(sides, &source)?;
         let encoding = &sides.source_server.encoding;
         let asked = Layout::resolve(&source, partitioning, encoding)?;
+        let identity = Identity::new(&source, partitioning, &bounds);
+        // Asked before, of what was there before the locks: a column whose type has changed since then would be copied as
+        // bytes that mean something else.
+        if let Standing::Unfinished { job, .. } = standing {
+            refuse_another_request(sides, job, &identity.differences(job, sides, &asked)?)?;
+        }
         let layout = match standing {
             Standing::Unfinished { job, .. } => JobPlan::of(job)?.layout,
             Standing::Append { table, .. } => Layout::resolve(table, &Partitioning::default(), encoding)?,
@@ -115,7 +121,11 @@ impl Planned {
                 definition.sequences.extend(forgotten.into_iter().flat_map(|plan| plan.sequences));
                 definition
             }
-            Standing::Unfinished { job, .. } => Definition::of_job(sides, &source, JobPlan::of(job)?).await?,
+            Standing::Unfinished { job, .. } => {
+                // Others may have altered the table since it was made.
+                refuse_other_columns(sides, &source, &existing_table(sides).await?, &layout)?;
+                Definition::of_job(sides, &source, JobPlan::of(job)?).await?
+            }
             Standing::Append { table, .. } => {
                 refuse_other_columns(sides, &source, table, &layout)?;
                 Definition::of_table(sides, &source).await?
@@ -127,7 +137,7 @@ impl Planned {
             false => not_carried(sides, &source, chunks, &definition.sequences, &definition.names),
         };
         Ok(Planned {
-            identity: Identity::new(&source, partitioning, &bounds),
+            identity,
             index_bytes: chunks.iter().filter_map(|chunk| chunk.index_bytes).sum::<i64>() as u64,
             source_chunks: chunks.len(),
             source,

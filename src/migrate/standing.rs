@@ -70,12 +70,16 @@ impl Standing {
 }
 
 async fn append(sides: &Sides, forget: Option<Job>) -> Result<Standing> {
+    Ok(Standing::Append { table: Box::new(existing_table(sides).await?), forget })
+}
+
+/// The table that is there.
+pub(super) async fn existing_table(sides: &Sides) -> Result<Hypertable> {
     let oid = sides.place.existing_oid.unwrap_or_default();
     let gone = || Error::new(Kind::Target, format!("{} was dropped meanwhile", sides.target_table));
     let table = read::table(&sides.target, oid).await?.ok_or_else(gone)?;
     let row = find_hypertable(&sides.target, &table).await?;
-    let table = read::hypertable(&sides.target, &sides.target_server, table, row).await?;
-    Ok(Standing::Append { table: Box::new(table), forget })
+    read::hypertable(&sides.target, &sides.target_server, table, row).await
 }
 
 async fn restart(request: &Request, sides: &Sides, job: Job, jobs: &[Job]) -> Result<Standing> {
@@ -93,7 +97,8 @@ async fn restart(request: &Request, sides: &Sides, job: Job, jobs: &[Job]) -> Re
     }
 }
 
-fn refuse_another_request(sides: &Sides, job: &Job, differences: &[String]) -> Result<()> {
+/// An unfinished job goes on only as it was asked for.
+pub(super) fn refuse_another_request(sides: &Sides, job: &Job, differences: &[String]) -> Result<()> {
     if differences.is_empty() {
         return Ok(());
     }

@@ -597,6 +597,39 @@ fn a_table_that_was_emptied_or_dropped_behind_a_killed_run_is_seen_by_the_next_o
     complete(&story, &[]);
 }
 
+/// What was looked at is not what is locked: the columns change between the two.
+#[test]
+fn columns_that_change_between_look_and_lock_are_refused() {
+    let story = gated(Story::new("look_lock"));
+    let gate = Hold::gate(&story.target);
+    let running = run_to_the_gate(&story, &[]);
+    running.signal("-KILL");
+    drop(gate);
+    running.end();
+    let proxy = proxied(&story, true);
+    let copied = story.target.multiset("metrics");
+    for (ddl, back) in [
+        // As many bytes, of which every bit means something else.
+        (
+            "alter table metrics alter column value type bigint using 1",
+            "alter table metrics alter column value type float8",
+        ),
+        ("alter table metrics drop column note", "alter table metrics add column note text"),
+        ("alter table metrics add column more int", "alter table metrics drop column more"),
+    ] {
+        proxy.0.arm(Trigger::Before("migrate leader", 1), Fault::Hold);
+        let running = Running::start(command_by(&proxy, &story, &["--resume=trust"]));
+        wait_until("the run before its lock", || proxy.0.has_struck());
+        story.source.run(ddl);
+        proxy.0.release();
+        let run = running.end();
+        assert_eq!(run.code, 3, "{ddl}: {}", run.stderr);
+        assert!(run.stderr.contains("columns: "), "{ddl}: {}", run.stderr);
+        assert_eq!(copied, story.target.multiset("metrics"), "{ddl}");
+        story.source.run(back);
+    }
+}
+
 /// Such a chunk is in the snapshot, and the first lock has not met it.
 #[test]
 fn a_chunk_that_is_born_between_lock_and_export_is_copied_or_gone() {
@@ -621,6 +654,38 @@ fn a_chunk_that_is_born_between_lock_and_export_is_copied_or_gone() {
     story.source.run("select drop_chunks('metrics', newer_than => '2025-06-15'::timestamptz)");
     proxy.0.release();
     assert_finished(&story, &running.end());
+}
+
+/// A table of ours that others have altered while nobody was at work.
+#[test]
+fn a_target_whose_columns_were_changed_is_refused() {
+    let story = gated(Story::new("altered"));
+    let gate = Hold::gate(&story.target);
+    let running = run_to_the_gate(&story, &[]);
+    running.signal("-KILL");
+    drop(gate);
+    running.end();
+    story.target.wait_until(
+        "its sessions to end",
+        "select not exists (select from pg_stat_activity
+         where datname = current_database() and application_name like 'hypercopy%')",
+    );
+    for (ddl, back, words) in [
+        (
+            "alter table metrics alter column value type bigint using null",
+            "alter table metrics alter column value type float8",
+            "column value is double precision on the source and bigint in public.metrics",
+        ),
+        (
+            "alter table metrics rename column note to remark",
+            "alter table metrics rename column remark to note",
+            "public.metrics has no column note on the target",
+        ),
+    ] {
+        story.target.run(ddl);
+        assert_refused(&story, &[words]);
+        story.target.run(back);
+    }
 }
 
 // ---- engines
