@@ -72,20 +72,21 @@ pub struct Rejoin {
 
 impl Rejoin {
     /// Replaces the session of worker `number`, counted from 0. `None` where the snapshot has gone with its leader, or
-    /// where a chunk of this worker's share has changed while nobody held it.
+    /// where the table or a chunk of this worker's share has changed while nobody held it.
     pub async fn worker(&self, number: usize) -> Result<Option<Source>> {
         let worker = Source::open(&self.conninfo, &worker_role(&self.role, number + 1)).await?;
+        match self.join(&worker, number).await {
+            Err(error) if is_vanished(&error) => Ok(None),
+            joined => Ok(joined?.then_some(worker)),
+        }
+    }
+
+    async fn join(&self, worker: &Source, number: usize) -> Result<bool> {
         worker.batch(&self.begin).await?;
-        match worker.batch(&self.import).await {
-            Err(error) if is_vanished(&error) => return Ok(None),
-            imported => imported?,
-        }
-        match lock_share(&worker, &self.chunks, self.shares.of_worker(number)).await {
-            Err(error) if is_vanished(&error) => return Ok(None),
-            locked => locked?,
-        }
+        worker.batch(&self.import).await?;
+        lock_share(worker, &self.chunks, self.shares.of_worker(number)).await?;
         worker.batch("set local lock_timeout = 0").await?;
-        Ok(is_unchanged(&worker, &self.chunks).await?.then_some(worker))
+        is_unchanged(worker, &self.chunks).await
     }
 }
 

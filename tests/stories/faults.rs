@@ -597,6 +597,36 @@ fn a_table_that_was_emptied_or_dropped_behind_a_killed_run_is_seen_by_the_next_o
     complete(&story, &[]);
 }
 
+/// Without a leader the snapshot is gone: the run releases its locks, and begins anew behind the DDL.
+#[test]
+fn ddl_gets_between_two_attempts_of_a_run() {
+    let story = gated(Story::new("between"));
+    for (ddl, words) in [
+        ("alter table metrics alter column device type bigint", "device integer"),
+        ("truncate metrics", "the source has no rows any more in 3 ranges"),
+        ("drop table metrics", "there is no table metrics at"),
+    ] {
+        let gate = Hold::gate(&story.target);
+        let running = run_to_the_gate(&story, &[]);
+        let ddl = Ddl::queue(&story.source, ddl);
+        let terminated = "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database()
+             and application_name in ('hypercopy migrate leader', 'hypercopy migrate copy out 1', 'hypercopy migrate copy out 2')";
+        assert_eq!(story.source.value(terminated), "3");
+        ddl.end();
+        // All rows of the task may have been read before.
+        assert_eq!(story.target.value(TERMINATE_HELD), "1");
+        gate.open();
+        let run = running.end();
+        assert_eq!(run.code, 3, "{}", run.stderr);
+        assert!(run.stderr.contains(words), "{}", run.stderr);
+        story.source.assert_nothing_left();
+        story.target.assert_nothing_left();
+        story.source.run("drop table if exists metrics; drop function gate");
+        story.source.run(METRICS);
+        story.target.run("drop table metrics");
+    }
+}
+
 /// What was looked at is not what is locked: the columns change between the two.
 #[test]
 fn columns_that_change_between_look_and_lock_are_refused() {
