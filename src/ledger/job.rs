@@ -148,12 +148,15 @@ pub async fn insert_job(target: &Target, job: &NewJob<'_>) -> Result<Claim> {
     Ok(Claim { job: JobId(row.get(0)), run: 1 })
 }
 
-/// Makes the caller the job's next run. Waits until no transaction of an earlier one is open: each holds a lock on the
-/// job's row by its foreign key.
+/// Makes the caller the job's next run: from the commit on, no earlier one takes a task any more.
 pub async fn claim(target: &Target, job: JobId) -> Result<Claim> {
-    target.row("select from _hypercopy.job where id = $1 for update", &[&job.0]).await?;
     let row = target.row("update _hypercopy.job set run = run + 1 where id = $1 returning run", &[&job.0]).await?;
     Ok(Claim { job, run: row.get(0) })
+}
+
+/// Waits until no transaction of an earlier run is open: each holds a lock on the job's row by its foreign key.
+pub async fn await_earlier_runs(target: &Target, job: JobId) -> Result<()> {
+    target.row("select from _hypercopy.job where id = $1 for update", &[&job.0]).await.map(drop)
 }
 
 /// Forgets a job with all its tasks and steps.

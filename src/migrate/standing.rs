@@ -10,6 +10,7 @@ use crate::connect::Target;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{self, Claim, Job, JobState};
 use crate::plan::{Layout, Partitioning};
+use crate::schema;
 
 /// What a run begins with.
 pub(super) enum Standing {
@@ -126,18 +127,28 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Makes this the job's only run: takes its lock, ends what earlier runs have left at work, and waits for its end.
 async fn take_over(request: &Request, sides: &Sides, job: &Job) -> Result<Option<Claim>> {
-    lock(&sides.target, job).await?;
+    let target = &sides.target;
+    lock(target, job).await?;
     if request.dry_run {
         return Ok(None);
     }
+    end_earlier_runs(sides, job).await?;
+    let claim = schema::durably(target, async || ledger::claim(target, job.id).await).await?;
+    // Again: an engine that was only stopped opens new sessions in their place, and may have taken a task in them before
+    // the claim.
+    end_earlier_runs(sides, job).await?;
+    let forget = async || {
+        ledger::await_earlier_runs(target, job.id).await?;
+        ledger::forget_backends(target, job.id).await
+    };
+    schema::durably(target, forget).await?;
+    Ok(Some(claim))
+}
+
+async fn end_earlier_runs(sides: &Sides, job: &Job) -> Result<()> {
     let backends = ledger::backends(&sides.target, job.id).await?;
     ledger::end_backends(&sides.target, &backends).await?;
-    ledger::end_backends(&sides.source, &backends).await?;
-    sides.target.batch("begin isolation level read committed read write; set local synchronous_commit = on").await?;
-    let claim = ledger::claim(&sides.target, job.id).await?;
-    ledger::forget_backends(&sides.target, job.id).await?;
-    sides.target.batch("commit").await?;
-    Ok(Some(claim))
+    ledger::end_backends(&sides.source, &backends).await
 }
 
 async fn lock(target: &Target, job: &Job) -> Result<()> {

@@ -720,6 +720,52 @@ fn a_target_whose_columns_were_changed_is_refused() {
 
 // ---- engines
 
+#[test]
+fn a_stopped_engine_that_has_lost_its_job_does_nothing_any_more() {
+    let story = gated(Story::new("stopped"));
+    for goes_on_early in [true, false] {
+        let gate = Hold::gate(&story.target);
+        let first = run_to_the_gate(&story, &[]);
+        first.signal("-STOP");
+        if goes_on_early {
+            let second = story.hypercopy(&CHECKED);
+            assert_eq!(second.code, 9, "{}", second.stderr);
+            assert!(second.stderr.contains("is being worked on by another run"), "{}", second.stderr);
+        }
+        assert_eq!(story.target.value(TERMINATE_CONTROL), "1");
+        let mut gate = Some(gate);
+        let second = match goes_on_early {
+            true => at_the_gate(&story, story.command(&CHECKED)),
+            false => {
+                gate.take();
+                let second = Running::start(story.command(&CHECKED));
+                story.target.wait_until(
+                    "the second engine to finish",
+                    "select state = 'finished' from _hypercopy.job order by id desc limit 1",
+                );
+                second
+            }
+        };
+        first.signal("-CONT");
+        let first = first.end();
+        match goes_on_early {
+            true => {
+                assert_eq!(first.code, 9, "{}", first.stderr);
+                assert!(first.stderr.contains("by another run"), "{}", first.stderr);
+                assert_eq!(first.json()["outcome"], "failed");
+            }
+            // It has nothing left to do, and says so.
+            false => {
+                assert_eq!(first.code, 0, "{}", first.stderr);
+                assert!(first.json()["finished_at"].is_string(), "{}", first.stdout);
+            }
+        }
+        drop(gate);
+        assert_finished(&story, &second.end());
+        story.target.run("drop table metrics");
+    }
+}
+
 /// The server does not hear that the engine is gone, and builds on.
 #[test]
 fn an_index_build_that_outlives_its_engine_is_ended() {
