@@ -248,6 +248,36 @@ fn a_source_that_restarts_is_waited_for() {
     }
 }
 
+/// A target that has become a standby may be about to change places: it is waited for. Nothing begins on one.
+#[test]
+fn a_target_that_is_in_recovery_is_waited_for() {
+    let mut cluster = cluster("stories-standby", &[]);
+    let source = Database::create(Server::Trixie, "standby").expect("trixie has TimescaleDB");
+    let story = gated(Story { source, target: Database::in_cluster(&cluster, "standby", "") });
+    let gate = Hold::gate(&story.target);
+    let mut running = run_to_the_gate(&story, &["--retry-for", "30s"]);
+    cluster.stop_immediately().expect("the cluster stops");
+    drop(gate);
+    std::fs::write(cluster.data_directory().join("standby.signal"), "").expect("the data directory is ours");
+    std::thread::scope(|scope| {
+        // Answers when the server has been promoted.
+        let restarted = scope.spawn(|| cluster.restart());
+        let is_standby = "select pg_is_in_recovery()::text";
+        wait_until("a standby", || {
+            story.target.try_query(is_standby).is_ok_and(|rows| rows == [[Some("true".to_string())]])
+        });
+        running.wait_until_said("the target is in recovery; trying again");
+        let before = story.target_objects();
+        let other = story.hypercopy(&["migrate", "metrics", "--as", "other"]);
+        assert_eq!(other.code, 3, "{}", other.stderr);
+        assert!(other.stderr.contains("is a standby and cannot be written"), "{}", other.stderr);
+        assert_eq!(before, story.target_objects());
+        assert_eq!(story.target.value("select pg_promote()"), "t");
+        restarted.join().unwrap().expect("the server is promoted");
+    });
+    assert_finished(&story, &running.end());
+}
+
 /// A file system of its own, small enough to be filled.
 struct Tmpfs(PathBuf);
 
