@@ -179,11 +179,16 @@ impl Error {
                     ]
                     .contains(state)
             }
-            None => self.chain().any(|cause| {
-                cause.is::<std::io::Error>()
-                    || cause.downcast_ref::<tokio_postgres::Error>().is_some_and(tokio_postgres::Error::is_closed)
-            }),
+            None => self.is_closed() || self.chain().any(|cause| cause.is::<std::io::Error>()),
         }
+    }
+
+    /// Whether the cause is a session that the server has closed without a word.
+    pub fn is_closed(&self) -> bool {
+        let is_closed = |cause: &(dyn std::error::Error + 'static)| {
+            cause.downcast_ref::<tokio_postgres::Error>().is_some_and(tokio_postgres::Error::is_closed)
+        };
+        self.chain().any(is_closed)
     }
 
     /// One line for reports and ledgers: message and causes, with SQLSTATE, without what may quote a row.

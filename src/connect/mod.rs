@@ -18,9 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config};
 
 use self::dial::{Cancel, Dialled, dial};
 use self::tap::Wire;
@@ -108,12 +108,32 @@ impl Session {
     /// Connects and pins the session's settings. `role` completes the `application_name`, by which operators find us
     /// in `pg_stat_activity`: `hypercopy migrate copy 2`.
     async fn open(side: Side, conninfo: &Conninfo, role: &str, library: Library) -> Result<Session> {
-        let endpoint = conninfo.endpoint();
-        let connecting = || format!("cannot connect to the {} at {endpoint}", side.name());
         let mut config = conninfo.config().clone();
         config.application_name(format!("hypercopy {role}"));
+        let mut switched_off = Vec::new();
+        loop {
+            let error = match Session::open_once(side, conninfo, &config, library).await {
+                Ok(session) => return Ok(session),
+                Err(error) => error,
+            };
+            // A timeout of the role or the database may be shorter than setting it to 0 takes. Only one that the server is
+            // known to have is asked for at the start: of another it would refuse the connection.
+            match passed_timeout(&error).filter(|timeout| !switched_off.contains(timeout)) {
+                None => return Err(error),
+                Some(timeout) => {
+                    switched_off.push(timeout);
+                    let given = config.get_options().unwrap_or_default();
+                    config.options(format!("{given} -c {timeout}=0").trim_start());
+                }
+            }
+        }
+    }
+
+    async fn open_once(side: Side, conninfo: &Conninfo, config: &Config, library: Library) -> Result<Session> {
+        let endpoint = conninfo.endpoint();
+        let connecting = || format!("cannot connect to the {} at {endpoint}", side.name());
         let Dialled { client, wire, cancel } =
-            tokio::time::timeout(conninfo.connect_timeout(), dial(&config, conninfo.lacks_tls()))
+            tokio::time::timeout(conninfo.connect_timeout(), dial(config, conninfo.lacks_tls()))
                 .await
                 .map_err(|_| {
                     Error::new(side.kind(), connecting())
@@ -318,6 +338,19 @@ impl std::ops::Deref for Target {
 impl AsRef<Session> for Target {
     fn as_ref(&self) -> &Session {
         &self.0
+    }
+}
+
+/// The timeout of the server that has ended a statement or a session.
+fn passed_timeout(error: &Error) -> Option<&'static str> {
+    match error.sqlstate().map(SqlState::code) {
+        Some("57014") => Some("statement_timeout"),
+        Some("25P03") => Some("idle_in_transaction_session_timeout"),
+        Some("25P04") => Some("transaction_timeout"),
+        Some("57P05") => Some("idle_session_timeout"),
+        // Where the server has said so before it was asked anything, that is lost.
+        None if error.is_closed() => Some("idle_session_timeout"),
+        _ => None,
     }
 }
 

@@ -484,6 +484,37 @@ fn a_target_that_falls_silent_is_given_up() {
 
 // ---- sessions
 
+/// Waits pass these times while the run is held, and each statement of it does.
+#[test]
+fn hostile_timeouts_are_not_ours() {
+    let story = gated(Story::new("timeouts"));
+    let gate = Hold::gate(&story.target);
+    for database in [&story.source, &story.target] {
+        let name = database.value("select current_database()");
+        for whose in [format!("database \"{name}\""), format!("role postgres in database \"{name}\"")] {
+            for setting in [
+                "statement_timeout = '1ms'",
+                "lock_timeout = '1ms'",
+                "idle_in_transaction_session_timeout = '1ms'",
+                "idle_session_timeout = '1ms'",
+                "transaction_timeout = '1ms'",
+            ] {
+                database.run(&format!("alter {whose} set {setting}"));
+            }
+        }
+    }
+    let running = run_to_the_gate(&story, &[]);
+    story.target.wait_until(
+        "a wait that is longer than all timeouts",
+        "select bool_or(clock_timestamp() - query_start > '100 ms' and wait_event = 'advisory') from pg_stat_activity
+         where datname = current_database() and application_name like 'hypercopy%'",
+    );
+    assert_eq!(story.target.value(TERMINATE_HELD), "1");
+    wait_until_held(&story.target, 1);
+    gate.open();
+    assert_finished(&story, &running.end());
+}
+
 /// Rights enough for a migration.
 fn grant(story: &Story, role: &Role, is_source: bool) {
     match is_source {
