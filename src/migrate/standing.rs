@@ -59,8 +59,12 @@ impl Standing {
             (Some(job), false) if job.state == JobState::Finished => Ok(Standing::Finished { job: Box::new(job) }),
             (Some(job), false) => {
                 refuse_another_request(sides, &job, &identity.differences(&job, sides, layout)?)?;
+                let job = Box::new(lock(&sides.target, &job).await?);
+                if job.state == JobState::Finished {
+                    return Ok(Standing::Finished { job });
+                }
                 let claim = take_over(request, sides, &job).await?;
-                Ok(Standing::Unfinished { job: Box::new(job), claim })
+                Ok(Standing::Unfinished { job, claim })
             }
             (None, _) if request.if_exists == IfExists::Append => append(sides, None).await,
             (None, _) => Err(Error::refused(format!("{} exists on the target", sides.target_table)).hint(
@@ -91,6 +95,7 @@ async fn restart(request: &Request, sides: &Sides, job: Job, jobs: &[Job]) -> Re
         ))
         .hint("Drop the table yourself if that is meant, and run the command without --restart."));
     }
+    lock(&sides.target, &job).await?;
     take_over(request, sides, &job).await?;
     match job.made_table {
         true => Ok(Standing::New { forget: Some(job) }),
@@ -125,10 +130,9 @@ async fn refuse_unlogged(sides: &Sides, oid: u32) -> Result<()> {
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes this the job's only run: takes its lock, ends what earlier runs have left at work, and waits for its end.
+/// Makes this, which has the job's lock, its only run: ends what earlier runs have left at work, and waits for its end.
 async fn take_over(request: &Request, sides: &Sides, job: &Job) -> Result<Option<Claim>> {
     let target = &sides.target;
-    lock(target, job).await?;
     if request.dry_run {
         return Ok(None);
     }
@@ -151,7 +155,8 @@ async fn end_earlier_runs(sides: &Sides, job: &Job) -> Result<()> {
     ledger::end_backends(&sides.source, &backends).await
 }
 
-async fn lock(target: &Target, job: &Job) -> Result<()> {
+/// Takes the job's lock, and answers the job as whoever had it has left it.
+async fn lock(target: &Target, job: &Job) -> Result<Job> {
     let start = std::time::Instant::now();
     while let Some(holder) = ledger::lock(target, job.id).await? {
         if start.elapsed() > LOCK_PATIENCE {
@@ -166,5 +171,6 @@ async fn lock(target: &Target, job: &Job) -> Result<()> {
         }
         tokio::time::sleep(LOCK_PAUSE).await;
     }
-    Ok(())
+    let gone = || Error::new(Kind::Held, format!("job {} was forgotten by another run meanwhile", job.id.0));
+    ledger::jobs(target).await?.into_iter().find(|found| found.id == job.id).ok_or_else(gone)
 }

@@ -827,6 +827,29 @@ fn a_stopped_engine_that_has_lost_its_job_does_nothing_any_more() {
     }
 }
 
+/// What it has read of the job before it had the lock is old by then.
+#[test]
+fn an_engine_that_has_waited_for_another_finds_the_job_finished() {
+    let story = gated(Story::new("waited"));
+    let gate = Hold::gate(&story.target);
+    let first = run_to_the_gate(&story, &[]);
+    let before = story.source.multiset("metrics");
+    story.source.run("update metrics set value = 77 where device = 1");
+    let second = Running::start(story.command(&CHECKED));
+    story.target.wait_until(
+        "the second engine at the job's lock",
+        "select count(*) > 0 from pg_stat_activity where datname = current_database()
+             and application_name like 'hypercopy%' and query like '%pg_try_advisory_lock%'",
+    );
+    gate.open();
+    assert_eq!(first.end().code, 0);
+    let second = second.end();
+    assert_eq!(second.code, 0, "{}", second.stderr);
+    assert!(second.json()["finished_at"].is_string(), "{}", second.stdout);
+    assert_eq!(before, story.target.multiset("metrics"), "what is finished is left alone");
+    assert_eq!(story.target.value("select run from _hypercopy.job"), "1");
+}
+
 /// The server does not hear that the engine is gone, and builds on.
 #[test]
 fn an_index_build_that_outlives_its_engine_is_ended() {
