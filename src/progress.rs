@@ -17,6 +17,7 @@ pub struct Progress {
     rows: AtomicU64,
     bytes: AtomicU64,
     tasks: AtomicU64,
+    steps: AtomicU64,
     planned: Mutex<Planned>,
     phase: Mutex<String>,
     notices: Mutex<Vec<String>>,
@@ -82,6 +83,16 @@ impl Progress {
     /// Adds a committed task.
     pub fn add_task(&self) {
         self.tasks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds a committed statement.
+    pub fn add_step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tasks and statements that were committed: more of them, and something has succeeded.
+    pub fn successes(&self) -> u64 {
+        self.tasks.load(Ordering::Relaxed) + self.steps.load(Ordering::Relaxed)
     }
 
     /// Looks at all of it.

@@ -74,6 +74,9 @@ pub struct Report {
     pub not_carried: Vec<NotCarried>,
     /// The engine's own use of the machine, where the system tells.
     pub engine: Option<EngineReport>,
+    /// Whether a job may be there, of which another attempt would find out.
+    #[serde(skip)]
+    pub has_begun: bool,
     #[serde(skip, default = "Instant::now")]
     started: Instant,
 }
@@ -102,6 +105,7 @@ impl Default for Report {
             verification: None,
             not_carried: Vec::new(),
             engine: None,
+            has_begun: false,
             started: Instant::now(),
         }
     }

@@ -17,6 +17,7 @@ use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
 use crate::interrupt::Interrupt;
 use crate::ledger::{self, Claim, NewJob};
 use crate::plan::{ClosedDimension, Layout, Statement, sql_value};
+use crate::progress::Progress;
 
 /// The advisory lock under which jobs begin one after the other; the number is the bytes of "hypercop".
 const BEGIN_LOCK: i64 = 0x6879_7065_7263_6f70;
@@ -332,12 +333,9 @@ pub struct Finisher<'a> {
     pub claim: Claim,
     /// The wish to stop, heeded between statements.
     pub interrupt: &'a Interrupt,
-    /// Hears the title of each statement as it begins.
-    pub say: Say<'a>,
+    /// Hears of each statement as it begins, and when it is committed.
+    pub progress: &'a Progress,
 }
-
-/// Hears titles.
-pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
 
 impl Finisher<'_> {
     /// Runs statements one after the other.
@@ -370,7 +368,7 @@ impl Finisher<'_> {
     async fn run_step(&self, target: &Target, statement: &Statement, setting: &str) -> Result<()> {
         let _open = self.interrupt.open()?;
         failpoint::hit("finalize-before-step");
-        (self.say)(&statement.title);
+        self.progress.phase(&statement.title);
         let step = async || {
             ledger::insert_step(target, self.claim, &statement.title).await?;
             target.batch(setting).await?;
@@ -379,6 +377,7 @@ impl Finisher<'_> {
             Ok(())
         };
         durably(target, step).await?;
+        self.progress.add_step();
         failpoint::hit("finalize-after-commit");
         Ok(())
     }

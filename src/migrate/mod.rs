@@ -115,7 +115,7 @@ pub async fn migrate(
     let mut patience = Patience::new(request.retry_for);
     let mut is_announced = false;
     loop {
-        let tasks = supervision.progress.snapshot().tasks;
+        let successes = supervision.progress.successes();
         let announce_once = |report: &Report| {
             if !std::mem::replace(&mut is_announced, true) {
                 announce(report);
@@ -124,12 +124,12 @@ pub async fn migrate(
         let ended = attempt(request, supervision, report, announce_once).await;
         let Err(error) = ended else { return Ok(()) };
         // Before the job has begun nothing is lost by failing at once.
-        if report.job.is_none() {
+        if !report.has_begun {
             supervision.cancel_all().await;
             return Err(error);
         }
         supervision.end_all(request).await;
-        if supervision.progress.snapshot().tasks > tasks {
+        if supervision.progress.successes() > successes {
             patience.restore();
         }
         patience.wait(full_disk(error), &supervision.progress, &supervision.interrupt).await?;

@@ -330,8 +330,8 @@ impl<'a> Work<'a> {
         let to_do = |statements: &[Statement]| -> Vec<Statement> {
             statements.iter().filter(|statement| !steps.contains(&statement.title)).cloned().collect()
         };
-        let say: schema::Say<'_> = &|title| self.supervision.progress.phase(title);
-        let finisher = schema::Finisher { sessions, claim: self.claim, interrupt, say };
+        let progress = &self.supervision.progress;
+        let finisher = schema::Finisher { sessions, claim: self.claim, interrupt, progress };
         finisher.run_in_turn(&to_do(&planned.constraints)).await?;
         let chunks = read::chunks(&self.sides.target, &self.sides.target_server, self.target_hypertable_id().await?);
         let mut chunks = chunks.await?;
@@ -423,7 +423,7 @@ async fn begin(
     let forget = match standing {
         Standing::New { forget } | Standing::Append { forget, .. } => forget.as_ref(),
         Standing::Unfinished { job, claim: Some(claim) } => {
-            report.job = Some(job.id);
+            (report.job, report.has_begun) = (Some(job.id), true);
             schema::durably(target, async || ledger::insert_backends(target, claim.job, backends).await).await?;
             return Ok(*claim);
         }
@@ -449,6 +449,8 @@ async fn begin(
         request: &planned.identity.json()?,
         plan: &planned.job_plan().json()?,
     };
+    // Where the answer to its commit is lost, another attempt finds out.
+    report.has_begun = true;
     let claim = schema::begin(target, &planned.pre_data, &job, backends).await?;
     report.job = Some(claim.job);
     report.phase(if planned.appends { "begin" } else { "create table" }, start);
