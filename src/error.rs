@@ -31,6 +31,8 @@ pub enum Kind {
     Different,
     /// Given up, can be resumed.
     Resumable,
+    /// The job is held by another run.
+    Held,
     /// Ended by a signal; the number is the signal's.
     Signal(u8),
 }
@@ -46,6 +48,7 @@ impl Kind {
             Kind::Target => 5,
             Kind::Different => 7,
             Kind::Resumable => 8,
+            Kind::Held => 9,
             Kind::Signal(number) => 128 + number,
         }
     }
@@ -60,6 +63,7 @@ impl Kind {
             Kind::Target => "target",
             Kind::Different => "different",
             Kind::Resumable => "resumable",
+            Kind::Held => "held",
             Kind::Signal(_) => "signal",
         }
     }
@@ -73,12 +77,14 @@ struct Inner {
     message: String,
     hint: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// Whether another attempt may do better, where somebody has said so.
+    retryable: Option<bool>,
 }
 
 impl Error {
     /// An error with a message: lower case, no full stop, naming the object it is about.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, message: message.into(), hint: None, source: None }))
+        Error(Box::new(Inner { kind, message: message.into(), hint: None, source: None, retryable: None }))
     }
 
     /// A request that [`Kind::Refused`] describes.
@@ -105,6 +111,27 @@ impl Error {
         self
     }
 
+    /// Marks an error that another attempt may not meet, although no server has said so.
+    #[must_use]
+    pub fn retryable(mut self) -> Self {
+        self.0.retryable = Some(true);
+        self
+    }
+
+    /// Marks an error after which there was no time left for another attempt.
+    #[must_use]
+    pub fn given_up(mut self) -> Self {
+        self.0.retryable = Some(false);
+        self
+    }
+
+    /// The same error with another message.
+    #[must_use]
+    pub fn renamed(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// The same error under another kind; used where only the caller knows whether something was written already.
     #[must_use]
     pub fn with_kind(mut self, kind: Kind) -> Self {
@@ -124,17 +151,20 @@ impl Error {
 
     /// The server's SQLSTATE, where a server's answer is the cause.
     pub fn sqlstate(&self) -> Option<&SqlState> {
-        self.database_error().map(DbError::code)
+        self.answer().map(|answer| answer.code)
     }
 
     /// The constraint that a server's answer names, where it names one.
     pub fn constraint(&self) -> Option<&str> {
-        self.database_error().and_then(DbError::constraint)
+        self.answer().and_then(|answer| answer.constraint)
     }
 
     /// Whether the same statement may succeed when it is tried again: connection loss, admin shutdown, deadlock,
     /// serialization failure, too many connections, cannot connect now, lock not available. Not disk full.
     pub fn is_retryable(&self) -> bool {
+        if let Some(said) = self.0.retryable {
+            return said;
+        }
         match self.sqlstate() {
             Some(state) => {
                 state.code().starts_with("08")
@@ -149,11 +179,16 @@ impl Error {
                     ]
                     .contains(state)
             }
-            None => self.chain().any(|cause| {
-                cause.is::<std::io::Error>()
-                    || cause.downcast_ref::<tokio_postgres::Error>().is_some_and(tokio_postgres::Error::is_closed)
-            }),
+            None => self.is_closed() || self.chain().any(|cause| cause.is::<std::io::Error>()),
         }
+    }
+
+    /// Whether the cause is a session that the server has closed without a word.
+    pub fn is_closed(&self) -> bool {
+        let is_closed = |cause: &(dyn std::error::Error + 'static)| {
+            cause.downcast_ref::<tokio_postgres::Error>().is_some_and(tokio_postgres::Error::is_closed)
+        };
+        self.chain().any(is_closed)
     }
 
     /// One line for reports and ledgers: message and causes, with SQLSTATE, without what may quote a row.
@@ -161,9 +196,9 @@ impl Error {
         let mut text = self.0.message.clone();
         for cause in self.chain() {
             text.push_str(": ");
-            match cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error) {
-                Some(db) => {
-                    text.push_str(&format!("{} (SQLSTATE {})", db.message(), db.code().code()));
+            match Answer::of(cause) {
+                Some(answer) => {
+                    text.push_str(&format!("{} (SQLSTATE {})", answer.message, answer.code.code()));
                     return text;
                 }
                 None => text.push_str(&cause.to_string()),
@@ -175,8 +210,8 @@ impl Error {
     /// The text for a person at a terminal: message, causes, the server's detail and position, hint. Several lines.
     pub fn report(&self) -> String {
         let mut text = self.summary();
-        if let Some(db) = self.database_error() {
-            let lines = [("detail", db.detail()), ("server's hint", db.hint()), ("where", db.where_())];
+        if let Some(answer) = self.answer() {
+            let lines = [("detail", answer.detail), ("server's hint", answer.hint), ("where", answer.place)];
             for (label, line) in lines.into_iter().filter_map(|(label, line)| Some((label, line?))) {
                 text.push_str(&format!("\n  {label}: {line}"));
             }
@@ -192,15 +227,94 @@ impl Error {
         self.0.hint.as_deref()
     }
 
-    fn database_error(&self) -> Option<&DbError> {
-        self.chain().find_map(|cause| {
-            cause.downcast_ref::<tokio_postgres::Error>().and_then(tokio_postgres::Error::as_db_error)
-        })
+    fn answer(&self) -> Option<Answer<'_>> {
+        self.chain().find_map(Answer::of)
     }
 
     fn chain(&self) -> impl Iterator<Item = &(dyn std::error::Error + 'static)> {
         let first = self.0.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static));
         std::iter::successors(first, |cause| cause.source())
+    }
+}
+
+/// What a server has answered in place of what was asked, read from the protocol by ourselves.
+#[derive(Debug)]
+pub struct ServerError {
+    code: SqlState,
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+    place: Option<String>,
+    constraint: Option<String>,
+}
+
+impl ServerError {
+    /// Reads the body of an ErrorResponse: fields of a type byte and a string that a zero ends.
+    pub fn parse(body: &[u8]) -> ServerError {
+        let mut error = ServerError {
+            code: SqlState::INTERNAL_ERROR,
+            message: String::new(),
+            detail: None,
+            hint: None,
+            place: None,
+            constraint: None,
+        };
+        for field in body.split(|byte| *byte == 0) {
+            let Some((kind, value)) = field.split_first() else { continue };
+            let value = String::from_utf8_lossy(value).into_owned();
+            match kind {
+                b'C' => error.code = SqlState::from_code(&value),
+                b'M' => error.message = value,
+                b'D' => error.detail = Some(value),
+                b'H' => error.hint = Some(value),
+                b'W' => error.place = Some(value),
+                b'n' => error.constraint = Some(value),
+                _ => {}
+            }
+        }
+        error
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ServerError {}
+
+/// A server's answer, whoever has read it.
+struct Answer<'a> {
+    code: &'a SqlState,
+    message: &'a str,
+    detail: Option<&'a str>,
+    hint: Option<&'a str>,
+    place: Option<&'a str>,
+    constraint: Option<&'a str>,
+}
+
+impl<'a> Answer<'a> {
+    fn of(cause: &'a (dyn std::error::Error + 'static)) -> Option<Self> {
+        if let Some(error) = cause.downcast_ref::<ServerError>() {
+            return Some(Answer {
+                code: &error.code,
+                message: &error.message,
+                detail: error.detail.as_deref(),
+                hint: error.hint.as_deref(),
+                place: error.place.as_deref(),
+                constraint: error.constraint.as_deref(),
+            });
+        }
+        let error: &DbError = cause.downcast_ref::<tokio_postgres::Error>()?.as_db_error()?;
+        Some(Answer {
+            code: error.code(),
+            message: error.message(),
+            detail: error.detail(),
+            hint: error.hint(),
+            place: error.where_(),
+            constraint: error.constraint(),
+        })
     }
 }
 
@@ -256,6 +370,17 @@ mod tests {
     fn a_broken_socket_is_retryable_and_a_refusal_is_not() {
         assert!(Error::new(Kind::Source, "reading").caused_by(std::io::Error::other("reset")).is_retryable());
         assert!(!Error::refused("no such table").is_retryable());
+    }
+
+    #[test]
+    fn a_servers_answer_is_read_field_by_field() {
+        let body = b"SERROR\0VERROR\0C23505\0Mduplicate key\0DKey (a)=(1)\0nt_pkey\0\0";
+        let error = Error::new(Kind::Target, "writing").caused_by(ServerError::parse(body));
+        assert_eq!(error.sqlstate(), Some(&SqlState::UNIQUE_VIOLATION));
+        assert_eq!(error.constraint(), Some("t_pkey"));
+        assert_eq!(error.summary(), "writing: duplicate key (SQLSTATE 23505)");
+        assert!(error.report().contains("detail: Key (a)=(1)"));
+        assert_eq!(ServerError::parse(b"").code, SqlState::INTERNAL_ERROR);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::ident::{display_ident, quote_literal};
 use crate::pgcopy::TimeType;
 use crate::plan::{Range, primary_dimension, type_name};
-use crate::reader::snapshot::{Snapshot, Subject, explain_lock};
+use crate::reader::snapshot::{Subject, explain_lock};
 use crate::report::EndReport;
 
 /// A hypertable of one side that was found, and of which the role sees every row.
@@ -62,21 +62,35 @@ impl Found {
             hypertable_id: self.row.id,
             jobs,
             bounds,
+            undivided: &[],
             division: None,
             role,
         }
     }
 
-    /// Its definition as the snapshot's leader sees it, whose locks keep DDL away.
+    /// Its definition as a session of its side sees it. Where that is a snapshot's leader, its locks keep DDL away.
     ///
     /// # Errors
     /// The side's kind where the table has gone.
-    pub async fn describe(&self, snapshot: &Snapshot) -> Result<Hypertable> {
-        let leader = &snapshot.leader;
+    pub async fn describe(&self, session: &Session) -> Result<Hypertable> {
         let gone = || Error::new(self.side().kind(), format!("{} was dropped meanwhile", self.table.name));
-        let table = read::table(leader, self.table.oid).await?.ok_or_else(gone)?;
-        let row = read::hypertable_row(leader, &table.name).await?.ok_or_else(gone)?;
-        read::hypertable(leader, &self.server, table, row).await
+        let table = read::table(session, self.table.oid).await?.ok_or_else(gone)?;
+        let row = read::hypertable_row(session, &table.name).await?.ok_or_else(gone)?;
+        read::hypertable(session, &self.server, table, row).await
+    }
+
+    /// Reads a value of the primary dimension as psql would in a session of the role; `option` is where it was written.
+    pub(crate) async fn internal_value(&self, option: &str, text: &str, time_type: TimeType) -> Result<i64> {
+        let type_name = type_name(time_type);
+        let function = self.server.internal_function("time_to_internal");
+        let sql = format!("select {function}({}::pg_catalog.{type_name})", quote_literal(text));
+        let rows = self.session.rows_as_role(&sql, &[]).await.map_err(|error| match error.sqlstate() {
+            Some(_) => Error::refused(format!("{option} is no value of type {type_name}"))
+                .caused_by(error)
+                .hint("Write it as psql would take it for the time dimension, such as '2025-01-31 12:00+01'."),
+            None => error,
+        })?;
+        Ok(rows[0].get(0))
     }
 
     /// Refuses chunks whose rows this server does not have, or cannot read.
@@ -124,7 +138,7 @@ impl Bounds {
         let time_type = primary_dimension(&found.table.name, &dimensions)?.time_type;
         let value = async |option: &str, text: Option<&str>| match text {
             None => Ok(None),
-            Some(text) => internal_value(found, option, text, time_type).await.map(Some),
+            Some(text) => found.internal_value(option, text, time_type).await.map(Some),
         };
         let range = Range { from: value("--from", from).await?, until: value("--until", until).await? };
         if range.is_empty() {
@@ -133,19 +147,6 @@ impl Bounds {
         }
         Ok(Bounds { range, time_type })
     }
-}
-
-async fn internal_value(found: &Found, option: &str, text: &str, time_type: TimeType) -> Result<i64> {
-    let type_name = type_name(time_type);
-    let function = found.server.internal_function("time_to_internal");
-    let sql = format!("select {function}({}::pg_catalog.{type_name})", quote_literal(text));
-    let rows = found.session.rows_as_role(&sql, &[]).await.map_err(|error| match error.sqlstate() {
-        Some(_) => Error::refused(format!("{option} is no value of type {type_name}"))
-            .caused_by(error)
-            .hint("Write it as psql would take it for the time dimension, such as '2025-01-31 12:00+01'."),
-        None => error,
-    })?;
-    Ok(rows[0].get(0))
 }
 
 pub(crate) fn refuse_without_timescaledb(session: &Session, server: &Server) -> Result<()> {

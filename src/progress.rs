@@ -3,13 +3,13 @@
 //! **Invariant:** knows no terminal and no JSON; it is the same for a bar, a log line and a report.
 
 use std::pin::pin;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Instant;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What is done so far. Shared by all workers.
 #[derive(Debug, Default)]
@@ -17,8 +17,10 @@ pub struct Progress {
     rows: AtomicU64,
     bytes: AtomicU64,
     tasks: AtomicU64,
+    steps: AtomicU64,
     planned: Mutex<Planned>,
     phase: Mutex<String>,
+    notices: Mutex<Vec<String>>,
 }
 
 /// What the plan expects; estimates of the source's statistics.
@@ -56,6 +58,22 @@ impl Progress {
         *self.phase.lock().expect("no holder of a progress lock panics") = phase.into();
     }
 
+    /// Says something that a person should know now: what is waited for, what is tried again.
+    pub fn say(&self, notice: impl Into<String>) {
+        self.notices.lock().expect("no holder of a progress lock panics").push(notice.into());
+    }
+
+    /// What was said since the last time.
+    pub fn take_notices(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notices.lock().expect("no holder of a progress lock panics"))
+    }
+
+    /// Takes rows back that were on their way when a task failed.
+    pub fn take_back_rows(&self, rows: u64, bytes: u64) {
+        self.rows.fetch_sub(rows, Ordering::Relaxed);
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Adds rows on their way.
     pub fn add_rows(&self, rows: u64, bytes: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
@@ -65,6 +83,16 @@ impl Progress {
     /// Adds a committed task.
     pub fn add_task(&self) {
         self.tasks.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Adds a committed statement.
+    pub fn add_step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tasks and statements that were committed: more of them, and something has succeeded.
+    pub fn successes(&self) -> u64 {
+        self.tasks.load(Ordering::Relaxed) + self.steps.load(Ordering::Relaxed)
     }
 
     /// Looks at all of it.
@@ -81,28 +109,33 @@ impl Progress {
 
 /// A latency distribution, in microseconds.
 #[derive(Clone, Debug)]
-pub struct Latency(Histogram<u64>);
+pub struct Latency {
+    waits: Histogram<u64>,
+    pulse: Arc<AtomicU64>,
+}
 
 /// Hours; a wait beyond counts as this long.
 const LONGEST_US: u64 = 24 * 3_600_000_000;
 
 impl Default for Latency {
     fn default() -> Self {
-        Latency(
-            Histogram::new_with_bounds(1, LONGEST_US, 2).expect("the bounds and the precision are constants that fit"),
-        )
+        let waits = Histogram::new_with_bounds(1, LONGEST_US, 2);
+        Latency {
+            waits: waits.expect("the bounds and the precision are constants that fit"),
+            pulse: Arc::new(AtomicU64::new(0)),
+        }
     }
 }
 
 impl Latency {
     /// Adds what has passed since `start`.
     pub fn record(&mut self, start: Instant) {
-        self.0.saturating_record((start.elapsed().as_micros() as u64).max(1));
+        self.waits.saturating_record((start.elapsed().as_micros() as u64).max(1));
     }
 
     /// Adds another worker's.
     pub fn merge(&mut self, other: &Latency) {
-        self.0.add(&other.0).expect("all latencies have the same bounds");
+        self.waits.add(&other.waits).expect("all latencies have the same bounds");
     }
 
     /// Waits for `future` and records how long that blocked; a future that is ready at once costs no look at the clock.
@@ -120,23 +153,24 @@ impl Latency {
         if let Some(start) = blocked_since {
             self.record(start);
         }
+        self.pulse.fetch_add(1, Ordering::Relaxed);
         output
     }
 
     /// The distribution in numbers.
     pub fn summary(&self) -> LatencySummary {
         LatencySummary {
-            count: self.0.len(),
-            p50_us: self.0.value_at_quantile(0.5),
-            p99_us: self.0.value_at_quantile(0.99),
-            max_us: self.0.max(),
-            total_us: (self.0.mean() * self.0.len() as f64) as u64,
+            count: self.waits.len(),
+            p50_us: self.waits.value_at_quantile(0.5),
+            p99_us: self.waits.value_at_quantile(0.99),
+            max_us: self.waits.max(),
+            total_us: (self.waits.mean() * self.waits.len() as f64) as u64,
         }
     }
 }
 
 /// A latency distribution in numbers; all but `count` are microseconds.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct LatencySummary {
     /// How many were recorded.
     pub count: u64,
@@ -164,6 +198,12 @@ pub struct Meters {
 }
 
 impl Meters {
+    /// Meters whose waits on sockets and channels all beat the same pulse, for whoever watches whether anything moves.
+    pub fn with_pulse(pulse: &Arc<AtomicU64>) -> Self {
+        let latency = || Latency { pulse: Arc::clone(pulse), ..Latency::default() };
+        Meters { task: Latency::default(), source: latency(), channel: latency(), target: latency() }
+    }
+
     /// Adds another worker's.
     pub fn merge(&mut self, other: &Meters) {
         self.task.merge(&other.task);

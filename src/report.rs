@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::{NotCarried, Server};
 use crate::error::{Context, Error, Kind, Result};
@@ -16,7 +16,7 @@ use crate::progress::LatencySummary;
 use crate::verify::{Difference, Mode};
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It has not ended.
@@ -30,10 +30,10 @@ pub enum Outcome {
 }
 
 /// What a run of any command has to tell.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct RunReport {
     /// hypercopy's version.
-    pub hypercopy: &'static str,
+    pub hypercopy: String,
     /// How it ended.
     pub outcome: Outcome,
     /// Why it failed.
@@ -48,14 +48,14 @@ pub struct RunReport {
     pub phases: Vec<PhaseReport>,
     /// The engine's own use of the machine, where the system tells.
     pub engine: Option<EngineReport>,
-    #[serde(skip)]
+    #[serde(skip, default = "Instant::now")]
     started: Instant,
 }
 
 impl Default for RunReport {
     fn default() -> Self {
         RunReport {
-            hypercopy: env!("CARGO_PKG_VERSION"),
+            hypercopy: env!("CARGO_PKG_VERSION").to_string(),
             outcome: Outcome::Running,
             error: None,
             source: None,
@@ -69,13 +69,19 @@ impl Default for RunReport {
 }
 
 /// The report of one migration.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     /// What every run tells.
     #[serde(flatten)]
     pub run: RunReport,
     /// The job's number in the target's ledger.
     pub job: Option<JobId>,
+    /// When an earlier run has finished the job, where this one found nothing to do.
+    pub finished_at: Option<String>,
+    /// How often it was begun anew because something failed that might pass.
+    pub attempts: u32,
+    /// What was found of earlier runs.
+    pub resumed: Option<ResumeReport>,
     /// When the snapshot was taken, by the source's clock.
     pub snapshot_at: Option<String>,
     /// What was planned.
@@ -94,6 +100,31 @@ pub struct Report {
     pub verification: Option<Verification>,
     /// What the source has and the target will not have.
     pub not_carried: Vec<NotCarried>,
+    /// Whether a job may be there, of which another attempt would find out.
+    #[serde(skip)]
+    pub has_begun: bool,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Report {
+            run: RunReport::default(),
+            job: None,
+            finished_at: None,
+            attempts: 1,
+            resumed: None,
+            snapshot_at: None,
+            plan: None,
+            tasks: None,
+            rows: 0,
+            bytes: 0,
+            latency: None,
+            target_chunks: None,
+            verification: None,
+            not_carried: Vec::new(),
+            has_begun: false,
+        }
+    }
 }
 
 impl std::ops::Deref for Report {
@@ -111,10 +142,10 @@ impl std::ops::DerefMut for Report {
 }
 
 /// An error as programs read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct ErrorReport {
     /// Its kind, see the exit codes.
-    pub kind: &'static str,
+    pub kind: String,
     /// The exit code.
     pub exit_code: u8,
     /// What failed and why; without what may quote a row.
@@ -126,7 +157,7 @@ pub struct ErrorReport {
 }
 
 /// One end of a copy.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct EndReport {
     /// `host:port/database`.
     pub endpoint: String,
@@ -143,8 +174,19 @@ impl EndReport {
     }
 }
 
+/// What was found of earlier runs of the job, in tasks.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct ResumeReport {
+    /// That they have done.
+    pub done: usize,
+    /// That were compared with the source.
+    pub compared: usize,
+    /// In which the source has changed since.
+    pub copied_again: usize,
+}
+
 /// What will be done.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PlanReport {
     /// The source's dimensions, in words.
     pub source_layout: String,
@@ -156,8 +198,10 @@ pub struct PlanReport {
     pub source_chunks: usize,
     /// Chunks that the target will get.
     pub new_chunks: u64,
-    /// Tasks.
+    /// Tasks that are to be done.
     pub tasks: usize,
+    /// Tasks that earlier runs have done.
+    pub done_tasks: usize,
     /// Rows, by the source's statistics.
     pub estimated_rows: u64,
     /// Bytes of the source's tables, uncompressed.
@@ -183,16 +227,16 @@ pub struct PlanReport {
 }
 
 /// How long a phase took.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct PhaseReport {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Seconds.
     pub seconds: f64,
 }
 
 /// Where the workers' time went.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct LatencyReport {
     /// A task, from its claim to its commit.
     pub task: LatencySummary,
@@ -205,10 +249,10 @@ pub struct LatencyReport {
 }
 
 /// What verification found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Verification {
     /// `none`, `counts` or `checksum`.
-    pub mode: &'static str,
+    pub mode: String,
     /// Ranges that were compared.
     pub ranges: usize,
     /// Those that differ.
@@ -224,12 +268,12 @@ impl Verification {
             found_rows: difference.target.rows,
         });
         let ranges = if mode == Mode::None { 0 } else { ranges };
-        Verification { mode: mode.name(), ranges, differences: differences.collect() }
+        Verification { mode: mode.name().to_string(), ranges, differences: differences.collect() }
     }
 }
 
 /// A range in which the two sides differ; with the same number of rows, their checksums do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct DifferenceReport {
     /// The range of the primary dimension.
     pub range: String,
@@ -240,7 +284,7 @@ pub struct DifferenceReport {
 }
 
 /// The engine's own use of the machine.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct EngineReport {
     /// User and system time of all threads, in seconds.
     pub cpu_seconds: f64,
@@ -271,7 +315,7 @@ impl RunReport {
 
     /// Notes a phase that began at `start` and ends now.
     pub fn phase(&mut self, name: &'static str, start: Instant) {
-        self.phases.push(PhaseReport { name, seconds: start.elapsed().as_secs_f64() });
+        self.phases.push(PhaseReport { name: name.to_string(), seconds: start.elapsed().as_secs_f64() });
     }
 
     /// All is done.
@@ -287,7 +331,7 @@ impl RunReport {
     /// It stopped.
     pub fn fail(&mut self, error: &Error) {
         self.error = Some(ErrorReport {
-            kind: error.kind().name(),
+            kind: error.kind().name().to_string(),
             exit_code: error.kind().exit_code(),
             message: error.summary(),
             sqlstate: error.sqlstate().map(|state| state.code().to_string()),
@@ -309,15 +353,22 @@ impl RunReport {
 }
 
 impl Report {
-    /// Adds to an error what a run that failed behind its first commit leaves, and how to be rid of it.
-    pub fn explain_leftovers(&self, error: Error) -> Error {
-        let (Some(job), Some(EndReport { table, .. })) = (self.job, &self.target) else { return error };
-        let leftovers = format!(
-            "Job {} has made {table} on the target and left it unfinished: run \"drop table {table}\" there before you try again.",
-            job.0
-        );
-        let hint = error.hint_text().map(|hint| format!("{hint} {leftovers}"));
-        error.hint(hint.unwrap_or(leftovers))
+    /// Adds to an error of a run that has begun a job how it goes on. `command` is the one that was run.
+    pub fn explain_resumption(&self, error: Error, command: &str) -> Error {
+        let Some(job) = self.job.filter(|_| self.finished_at.is_none()) else { return error };
+        let next = match error.kind() {
+            Kind::Held => return error,
+            Kind::Different => format!(
+                "Job {} has copied all rows: \"hypercopy verify\" narrows the difference down, and the same command with --restart copies everything anew.",
+                job.0
+            ),
+            _ => format!(
+                "Job {} keeps what it has committed: run the same command again to go on, or with --restart to begin anew:\n    {command}",
+                job.0
+            ),
+        };
+        let hint = error.hint_text().map(|hint| format!("{hint} {next}"));
+        error.hint(hint.unwrap_or(next))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Runs the plan's DDL; nothing else does.
 //!
-//! [`begin`] makes the table and the job's row in one transaction, [`make_chunks`] the chunks before the rows,
-//! [`run_in_turn`], [`build_indexes`] and [`analyze`] what is faster or safer behind the rows.
+//! [`begin`] makes the table and the job's row in one transaction, [`make_chunks`] the chunks before the rows, a
+//! [`Finisher`] and [`analyze`] what is faster or safer behind the rows.
 //!
 //! **Invariant:** decides nothing about what the table looks like: every statement but the chunk-making ones comes
 //! from `plan` as text.
@@ -10,27 +10,88 @@ use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
 
 use crate::catalog::{Chunk, Server};
-use crate::connect::{Sessions, Target};
+use crate::connect::{Backend, Sessions, Target};
 use crate::error::{Error, Kind, Result};
+use crate::failpoint;
 use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
-use crate::ledger::{self, JobId, JobIdentity};
+use crate::interrupt::Interrupt;
+use crate::ledger::{self, Claim, NewJob};
 use crate::plan::{ClosedDimension, Layout, Statement, sql_value};
+use crate::progress::Progress;
 
 /// The advisory lock under which jobs begin one after the other; the number is the bytes of "hypercop".
 const BEGIN_LOCK: i64 = 0x6879_7065_7263_6f70;
 
-/// Runs `statements` and writes the job's row, in one transaction. When it fails nothing of it is there.
-pub async fn begin(target: &Target, statements: &[Statement], job: &JobIdentity<'_>) -> Result<JobId> {
+/// Does `work` in one transaction that is on the disk when this returns. Where the work fails nothing of it is there.
+pub async fn durably<T>(target: &Target, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
     target.batch("begin isolation level read committed read write; set local synchronous_commit = on").await?;
-    // "if not exists" is no protection against another session that makes the same at the same time.
-    target.batch(&format!("select pg_catalog.pg_advisory_xact_lock({BEGIN_LOCK})")).await?;
-    ledger::create(target).await?;
-    for statement in statements {
-        run(target, statement).await?;
+    let done = work().await;
+    match done {
+        Ok(_) => target.batch("commit").await?,
+        // Where the session is lost the transaction is too, and the work's own error says more.
+        Err(_) => target.batch("rollback").await.unwrap_or_default(),
     }
-    let id = ledger::insert_job(target, job).await?;
-    target.batch("commit").await?;
-    Ok(id)
+    done
+}
+
+/// Runs `statements` and writes the job's row and its sessions, in one transaction. The job's lock is the session's from
+/// here on. When it fails nothing of it is there.
+pub async fn begin(target: &Target, statements: &[Statement], job: &NewJob<'_>, backends: &[Backend]) -> Result<Claim> {
+    let begin = async || {
+        // "if not exists" is no protection against another session that makes the same at the same time.
+        target.batch(&format!("select pg_catalog.pg_advisory_xact_lock({BEGIN_LOCK})")).await?;
+        ledger::create(target).await?;
+        refuse_another_run(target, job).await?;
+        for statement in statements {
+            failpoint::hit("begin-before-statement");
+            run(target, statement).await?;
+        }
+        let claim = ledger::insert_job(target, job).await?;
+        ledger::insert_backends(target, claim.job, backends).await?;
+        ledger::lock(target, claim.job).await?;
+        failpoint::hit("begin-before-commit");
+        Ok(claim)
+    };
+    let claim = durably(target, begin).await?;
+    failpoint::hit("begin-after-commit");
+    Ok(claim)
+}
+
+/// Drops the ledger if it holds no job, where the role may. Nothing of others is dropped with it.
+pub async fn drop_empty_ledger(target: &Target) -> Result<()> {
+    let drop = async || {
+        target.batch("lock table _hypercopy.job in access exclusive mode").await?;
+        match target.row("select exists (select from _hypercopy.job)", &[]).await?.get(0) {
+            true => Ok(()),
+            false => target.batch(include_str!("ledger/sql/drop.sql")).await,
+        }
+    };
+    match durably(target, drop).await {
+        Err(error) if error.sqlstate().is_some() => Ok(()),
+        dropped => dropped,
+    }
+}
+
+/// Another engine may have begun between our look and our lock.
+async fn refuse_another_run(target: &Target, job: &NewJob<'_>) -> Result<()> {
+    let jobs = ledger::jobs(target).await?;
+    let is_same_table = "select $1::oid = to_regclass($2::text)::oid";
+    for other in jobs.iter().filter(|other| other.state != ledger::JobState::Finished && other.has_table) {
+        let row = target.row(is_same_table, &[&other.target_oid, &job.target.sql()]).await?;
+        if row.get::<_, Option<bool>>(0) == Some(true) {
+            return Err(Error::new(
+                Kind::Held,
+                format!("job {} of another run has just begun to fill {}", other.id.0, job.target),
+            )
+            .hint(format!("\"hypercopy jobs show {}\" says how far it is.", other.id.0)));
+        }
+    }
+    Ok(())
+}
+
+/// Drops a table that a job has made, in the caller's transaction.
+pub async fn drop_table(target: &Target, table: &QualifiedName) -> Result<()> {
+    run(target, &Statement::new(format!("drop table {table}"), format!("drop table {}", table.sql()))).await
 }
 
 async fn run(target: &Target, statement: &Statement) -> Result<()> {
@@ -110,12 +171,40 @@ pub async fn make_chunks(
             quote_columns(columns.iter().copied()),
             batch.join(", ")
         );
+        failpoint::hit("chunks-before-batch");
         match insert_into_nothing(target, table, &insert).await {
             Err(error) if is_refused_by_a_domain(&error) => return Ok(()),
             ended => ended?,
         }
+        failpoint::hit("chunks-after-batch");
         made += count;
         rest = later;
+    }
+    Ok(())
+}
+
+/// Makes chunks of a table that was there before and may be in use: no trigger is put onto it. Where the edition has no
+/// other way, or a neighbour is in the way of the slice that we foresee, the chunks are left to the first rows that need
+/// them.
+pub async fn make_chunks_beside_others(
+    target: &Target,
+    server: &Server,
+    table: &QualifiedName,
+    layout: &Layout,
+    points: &[Point],
+) -> Result<()> {
+    if server.is_apache() {
+        return Ok(());
+    }
+    let sql = format!(
+        "select from {}($1::text::pg_catalog.regclass, $2::text::jsonb)",
+        server.internal_function("create_chunk")
+    );
+    for slices in points.iter().flat_map(|point| layout.chunk_slices(point)) {
+        match target.rows(&sql, &[&table.sql(), &slices.to_string()]).await {
+            Err(error) if error.sqlstate().is_some() && !error.is_retryable() => return Ok(()),
+            made => made.map(drop)?,
+        }
     }
     Ok(())
 }
@@ -236,37 +325,62 @@ fn numeric_modifiers(type_name: &str) -> Option<(i32, i32)> {
     Some((precision.parse().ok()?, scale.parse().ok()?))
 }
 
-/// Runs statements one after the other; each and its ledger mark are one transaction.
-pub async fn run_in_turn(sessions: &Sessions, job: JobId, statements: &[Statement], say: Say<'_>) -> Result<()> {
-    for statement in statements {
-        sessions.with(async |session| run_step(session, job, statement, say).await).await?;
-    }
-    Ok(())
+/// Runs the statements behind the rows; each and its mark in the ledger are one transaction.
+pub struct Finisher<'a> {
+    /// Sessions that take turns.
+    pub sessions: &'a Sessions,
+    /// The run that finishes.
+    pub claim: Claim,
+    /// The wish to stop, heeded between statements.
+    pub interrupt: &'a Interrupt,
+    /// Hears of each statement as it begins, and when it is committed.
+    pub progress: &'a Progress,
 }
 
-/// Builds indexes, at most `at_once` of them at the same time; each and its ledger mark are one transaction.
-pub async fn build_indexes(
-    sessions: &Sessions,
-    job: JobId,
-    statements: &[Statement],
-    at_once: usize,
-    say: Say<'_>,
-) -> Result<()> {
-    let turns = Semaphore::new(at_once);
-    let helpers = parallel_workers(sessions.len(), at_once.min(statements.len()));
-    let run = async |statement: &Statement| {
-        let _turn = turns.acquire().await;
-        let statement = Statement::new(&statement.title, format!("{helpers}; {}", statement.sql));
-        let build = async || sessions.with(async |session| run_step(session, job, &statement, say).await).await;
-        for _ in 1..statements.len() {
-            match build().await {
-                Err(error) if is_name_just_taken(&error) => {}
-                ended => return ended,
-            }
+impl Finisher<'_> {
+    /// Runs statements one after the other.
+    pub async fn run_in_turn(&self, statements: &[Statement]) -> Result<()> {
+        for statement in statements {
+            self.sessions.with(async |session| self.run_step(session, statement, "").await).await?;
         }
-        build().await
-    };
-    try_join_all(statements.iter().map(run)).await.map(drop)
+        Ok(())
+    }
+
+    /// Builds indexes, at most `at_once` of them at the same time.
+    pub async fn build_indexes(&self, statements: &[Statement], at_once: usize) -> Result<()> {
+        let turns = Semaphore::new(at_once);
+        let helpers = parallel_workers(self.sessions.len(), at_once.min(statements.len()));
+        let run = async |statement: &Statement| {
+            let _turn = turns.acquire().await;
+            let build =
+                async || self.sessions.with(async |session| self.run_step(session, statement, &helpers).await).await;
+            for _ in 1..statements.len() {
+                match build().await {
+                    Err(error) if is_name_just_taken(&error) => {}
+                    ended => return ended,
+                }
+            }
+            build().await
+        };
+        try_join_all(statements.iter().map(run)).await.map(drop)
+    }
+
+    async fn run_step(&self, target: &Target, statement: &Statement, setting: &str) -> Result<()> {
+        let _open = self.interrupt.open()?;
+        failpoint::hit("finalize-before-step");
+        self.progress.phase(&statement.title);
+        let step = async || {
+            ledger::insert_step(target, self.claim, &statement.title).await?;
+            target.batch(setting).await?;
+            run(target, statement).await?;
+            failpoint::hit("finalize-before-commit");
+            Ok(())
+        };
+        durably(target, step).await?;
+        self.progress.add_step();
+        failpoint::hit("finalize-after-commit");
+        Ok(())
+    }
 }
 
 /// TimescaleDB cuts the names of chunks' indexes to fit, and numbers those that are taken; of two that are cut to the
@@ -284,18 +398,6 @@ fn parallel_workers(sessions: usize, builds: usize) -> String {
         "select pg_catalog.set_config('max_parallel_maintenance_workers', \
          least(pg_catalog.current_setting('max_parallel_maintenance_workers')::int4, {share})::text, true)"
     )
-}
-
-/// Hears the title of each statement as it begins.
-pub type Say<'a> = &'a (dyn Fn(&str) + Sync);
-
-async fn run_step(target: &Target, job: JobId, statement: &Statement, say: Say<'_>) -> Result<()> {
-    say(&statement.title);
-    target.batch("begin isolation level read committed read write").await?;
-    ledger::insert_step(target, job, &statement.title).await?;
-    let done = run(target, statement).await;
-    target.batch(if done.is_ok() { "commit" } else { "rollback" }).await?;
-    done
 }
 
 /// Collects statistics: each of these chunks by itself, several at once, and the root's own over all chunks. The root

@@ -1,5 +1,7 @@
 //! Where a server is: a conninfo string, completed by the `PG*` environment.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio_postgres::Config;
@@ -11,6 +13,8 @@ use crate::error::{Context, Error, Kind, Result};
 #[derive(Clone)]
 pub struct Conninfo {
     config: Config,
+    /// Set once the server has said that it has no TLS, where that is no error: it need not be asked each time.
+    lacks_tls: Arc<AtomicBool>,
 }
 
 impl Conninfo {
@@ -21,8 +25,8 @@ impl Conninfo {
     /// # Errors
     /// [`Kind::Usage`]; the text itself is not repeated, because it may hold a password.
     pub fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Conninfo> {
-        let mut config: Config = text.parse().doing(Kind::Usage, || "cannot read the conninfo")?;
-        refuse_password_in_host(&config)?;
+        let mut config: Config = text.parse().map_err(unreadable)?;
+        refuse_misplaced_password(&config)?;
         let variable = |name: &str| environment(name).filter(|value| !value.is_empty());
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             default_host(&mut config, variable("PGHOST"));
@@ -49,7 +53,7 @@ impl Conninfo {
             config.ssl_mode(ssl_mode(&mode)?);
         }
         notice_silence(&mut config);
-        Ok(Conninfo { config })
+        Ok(Conninfo { config, lacks_tls: Arc::default() })
     }
 
     /// `host:port/database` for people: never the password, never the user's options.
@@ -67,6 +71,10 @@ impl Conninfo {
 
     pub(super) fn config(&self) -> &Config {
         &self.config
+    }
+
+    pub(super) fn lacks_tls(&self) -> &AtomicBool {
+        &self.lacks_tls
     }
 
     /// How long a whole connect may take, TLS and authentication included; a minute unless the conninfo says.
@@ -90,14 +98,43 @@ fn notice_silence(config: &mut Config) {
     }
 }
 
-/// In a URI an `@` of the password has to be written `%40`; otherwise the rest of it is taken for the host, and shown.
-fn refuse_password_in_host(config: &Config) -> Result<()> {
+/// In a URI an `@` of the password has to be written `%40`; otherwise the rest of it is taken for the host, or for the
+/// database, and shown.
+fn refuse_misplaced_password(config: &Config) -> Result<()> {
     let is_odd = |host: &Host| matches!(host, Host::Tcp(name) if name.contains('@'));
-    if config.get_hosts().iter().any(is_odd) {
-        return Err(Error::new(Kind::Usage, "the conninfo's host has an @ in it")
-            .hint("In a URI write an @ of the user's name or password as %40, a : as %3A and a / as %2F."));
-    }
-    Ok(())
+    let part = match (config.get_hosts().iter().any(is_odd), config.get_dbname()) {
+        (true, _) => "host",
+        (false, Some(database)) if database.contains('@') => "database",
+        _ => return Ok(()),
+    };
+    Err(Error::new(Kind::Usage, format!("the conninfo's {part} has an @ in it")).hint(MISPLACED_PASSWORD))
+}
+
+const MISPLACED_PASSWORD: &str = "In a URI write an @ of the user's name or password as %40, a : as %3A and a / as %2F; in \
+                                  keyword form put a password with spaces into single quotes.";
+
+/// Parameters of libpq that tokio-postgres does not take. Any other word that it does not know may be a part of a password.
+const NOT_TAKEN: [&str; 12] = [
+    "sslrootcert",
+    "sslcert",
+    "sslkey",
+    "sslpassword",
+    "sslcrl",
+    "passfile",
+    "service",
+    "require_auth",
+    "client_encoding",
+    "fallback_application_name",
+    "gssencmode",
+    "krbsrvname",
+];
+
+fn unreadable(error: tokio_postgres::Error) -> Error {
+    let said = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+    let is_harmless = said.starts_with("invalid value for option `")
+        || NOT_TAKEN.iter().any(|name| said == format!("unknown option `{name}`"));
+    let unreadable = Error::new(Kind::Usage, "cannot read the conninfo");
+    if is_harmless { unreadable.caused_by(error) } else { unreadable.hint(MISPLACED_PASSWORD) }
 }
 
 /// libpq's order: the variable, the directory where servers of this machine listen, localhost.
@@ -156,6 +193,23 @@ mod tests {
         assert!(!error.report().contains("hunter2"), "{}", error.report());
         let error = parse("postgresql://bob:hun@ter2@localhost:1/d", &[]).err().unwrap();
         assert!(!error.report().contains("ter2"), "{}", error.report());
+        for text in [
+            "postgresql://bob:hun@h/ter2@localhost:1/d",
+            "postgresql://bob:hun@h?ter2=x@localhost:1/d",
+            "postgresql://bob:hun@h?ter2@localhost:1/d",
+            "host=h password=hun ter2",
+            "host=h password=hun ter2=x",
+        ] {
+            let error = parse(text, &[]).err().expect(text);
+            assert!(!error.report().contains("ter2"), "{}", error.report());
+        }
+    }
+
+    #[test]
+    fn what_is_not_supported_is_named() {
+        let report = |text| parse(text, &[]).err().unwrap().report();
+        assert!(report("postgresql://bob:hunter2@h/d?sslrootcert=ca.pem").contains("unknown option `sslrootcert`"));
+        assert!(report("host=h port=x").contains("invalid value for option `port`"));
     }
 
     #[test]

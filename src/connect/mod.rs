@@ -7,21 +7,26 @@
 //! **Invariant:** knows nothing of hypertables, and never prints a conninfo: an endpoint is shown as host, port and
 //! database.
 
-mod cancel;
 mod conninfo;
+mod copy;
+mod dial;
 mod sessions;
+mod tap;
 mod tls;
 
-use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{CancelToken, Client, CopyInSink, CopyOutStream};
+use tokio_postgres::{Client, Config};
 
-pub use cancel::{Canceller, Cancellers};
+use self::dial::{Cancel, Dialled, dial};
+use self::tap::Wire;
+
 pub use conninfo::Conninfo;
+pub use copy::{CopyIn, CopyOut};
 pub use sessions::Sessions;
 
 use crate::error::{Context, Error, Kind, Result};
@@ -61,10 +66,25 @@ pub type Params<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// `client_connection_check_interval` even in the middle of a statement.
 pub struct Session {
     client: Client,
-    cancel: CancelToken,
+    wire: Arc<dyn Wire>,
+    cancel: Cancel,
     side: Side,
     endpoint: String,
     original: Original,
+    backend: Backend,
+}
+
+/// A session as its server knows it, so that it can be told from a later one with the same process id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// The side it is on.
+    pub side: Side,
+    /// Its process id.
+    pub pid: i32,
+    /// When it was started, in UTC.
+    pub started_at: String,
+    /// Its name in `pg_stat_activity`.
+    pub application_name: String,
 }
 
 /// What a session is for.
@@ -90,28 +110,43 @@ impl Session {
     /// Connects and pins the session's settings. `role` completes the `application_name`, by which operators find us
     /// in `pg_stat_activity`: `hypercopy migrate copy 2`.
     async fn open(side: Side, conninfo: &Conninfo, role: &str, purpose: Purpose) -> Result<Session> {
-        let endpoint = conninfo.endpoint();
-        let connecting = || format!("cannot connect to the {} at {endpoint}", side.name());
         let mut config = conninfo.config().clone();
         config.application_name(format!("hypercopy {role}"));
-        let attempt = async {
-            let (client, connection) = config.connect(tls::connector()?).await.doing(side.kind(), connecting)?;
-            // Ends by itself when the client is dropped; its error reaches the client's own next call.
-            tokio::spawn(connection);
-            Ok::<_, Error>(client)
-        };
-        let client = tokio::time::timeout(conninfo.connect_timeout(), attempt)
-            .await
-            .map_err(|_| {
-                Error::new(side.kind(), connecting())
-                    .caused_by("timeout expired")
-                    .hint("connect_timeout=SECONDS in the conninfo, or PGCONNECT_TIMEOUT, gives it longer.")
-            })
-            .and_then(|connected| connected)
-            .map_err(hint_on_certificates)?;
-        let cancel = client.cancel_token();
+        let mut switched_off = Vec::new();
+        loop {
+            let error = match Session::open_once(side, conninfo, &config, purpose).await {
+                Ok(session) => return Ok(session),
+                Err(error) => error,
+            };
+            // A timeout of the role or the database may be shorter than setting it to 0 takes. Only one that the server is
+            // known to have is asked for at the start: of another it would refuse the connection.
+            match passed_timeout(&error).filter(|timeout| !switched_off.contains(timeout)) {
+                None => return Err(error),
+                Some(timeout) => {
+                    switched_off.push(timeout);
+                    let given = config.get_options().unwrap_or_default();
+                    config.options(format!("{given} -c {timeout}=0").trim_start());
+                }
+            }
+        }
+    }
+
+    async fn open_once(side: Side, conninfo: &Conninfo, config: &Config, purpose: Purpose) -> Result<Session> {
+        let endpoint = conninfo.endpoint();
+        let connecting = || format!("cannot connect to the {} at {endpoint}", side.name());
+        let Dialled { client, wire, cancel } =
+            tokio::time::timeout(conninfo.connect_timeout(), dial(config, conninfo.lacks_tls()))
+                .await
+                .map_err(|_| {
+                    Error::new(side.kind(), connecting())
+                        .caused_by("timeout expired")
+                        .hint("connect_timeout=SECONDS in the conninfo, or PGCONNECT_TIMEOUT, gives it longer.")
+                })
+                .and_then(|dialled| dialled.map_err(|error| error.renamed(connecting()).with_kind(side.kind())))
+                .map_err(hint_on_certificates)?;
         let original = Original::default();
-        let mut session = Session { client, cancel, side, endpoint, original };
+        let backend = Backend { side, pid: 0, started_at: String::new(), application_name: String::new() };
+        let mut session = Session { client, wire, cancel, side, endpoint, original, backend };
         session.pin_settings(purpose).await?;
         Ok(session)
     }
@@ -120,9 +155,11 @@ impl Session {
         // It works only before the first other statement; a role may have it on.
         let disable_load = if purpose == Purpose::WritePlain { "on" } else { "off" };
         self.batch(&format!("set timescaledb.disable_load = {disable_load}")).await?;
-        let sql = "select current_setting('search_path'), current_setting('TimeZone'), current_setting('DateStyle')";
-        let row = self.row(sql, &[]).await?;
+        let row = self.row(include_str!("session.sql"), &[]).await?;
         self.original = Original { search_path: row.get(0), time_zone: row.get(1), date_style: row.get(2) };
+        self.backend.pid = row.get(3);
+        self.backend.started_at = row.get(4);
+        self.backend.application_name = row.get(5);
         let read_only = if purpose == Purpose::Read { "on" } else { "off" };
         // Twice: the first look at pg_settings may be what loads TimescaleDB and brings its settings.
         for _ in 0..2 {
@@ -175,15 +212,36 @@ impl Session {
         self.client.batch_execute(sql).await.map_err(|error| self.error(error, sql))
     }
 
-    /// Starts `copy … to stdout`. Dropping the stream does not stop the server: cancel, then drop the session.
-    pub async fn copy_out(&self, sql: &str) -> Result<Pin<Box<CopyOutStream>>> {
-        let stream = self.client.copy_out(sql).await.map_err(|error| self.error(error, sql))?;
-        Ok(Box::pin(stream))
+    /// Starts `copy … to stdout`. Dropping the copy before its end costs the connection.
+    pub async fn copy_out(&self, sql: &str) -> Result<CopyOut> {
+        CopyOut::start(self.lend().await?, self.side, sql).await
+    }
+
+    /// The stream, when nothing is on its way in either direction: tokio-postgres closes prepared statements behind our
+    /// back, in the order of requests.
+    async fn lend(&self) -> Result<Arc<dyn Wire>> {
+        self.batch("").await?;
+        Ok(Arc::clone(&self.wire))
+    }
+
+    /// This session as its server knows it.
+    pub fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
+    /// Ends another session of this server and waits for its end, at most ten seconds. Answers whether it has ended;
+    /// a session that is not there has.
+    pub async fn end_backend(&self, backend: &Backend) -> Result<bool> {
+        let sql = "select coalesce(bool_and(pg_catalog.pg_terminate_backend(pid, 10000)), true) \
+                   from pg_catalog.pg_stat_get_activity(null) \
+                   where pid = $1 and backend_start = $2::text::timestamptz and application_name = $3";
+        let parameters: Params<'_> = &[&backend.pid, &backend.started_at, &backend.application_name];
+        Ok(self.row(sql, parameters).await?.get(0))
     }
 
     /// A handle that cancels whatever statement runs in it.
     pub fn canceller(&self) -> Canceller {
-        Canceller::new(self.cancel.clone())
+        Canceller(self.cancel.clone())
     }
 
     /// The statement that makes names and times be read as the role's own session would, for this transaction.
@@ -209,7 +267,19 @@ impl Session {
     }
 }
 
-/// A session that can be read, and nothing else. The source has no others; a comparison reads the target by one too.
+/// Cancels the statement that a session is running, from outside that session.
+#[derive(Clone)]
+pub struct Canceller(Cancel);
+
+impl Canceller {
+    /// Asks the server to cancel. A request that does not arrive within two seconds is given up: the session's
+    /// connection is dropped next, and the server notices that too.
+    pub async fn cancel(&self) {
+        let _ = tokio::time::timeout(Duration::from_secs(2), self.0.cancel()).await;
+    }
+}
+
+/// A session that can be read, and nothing else. The source has no others; the target has them where nothing is written.
 pub struct Reader(Session);
 
 impl Reader {
@@ -247,11 +317,9 @@ impl Target {
         self.0.client.execute(sql, params).await.map_err(|error| self.0.error(error, sql))
     }
 
-    /// Starts `copy … from stdin`. An error here has cost the connection (rust-postgres issue 789): the client sends
-    /// one Sync more than the server expects. A sink that is dropped unfinished aborts the copy.
-    pub async fn copy_in(&self, sql: &str) -> Result<Pin<Box<CopyInSink<Bytes>>>> {
-        let sink = self.0.client.copy_in(sql).await.map_err(|error| self.0.error(error, sql))?;
-        Ok(Box::pin(sink))
+    /// Starts `copy … from stdin`. Dropping the copy before its end costs the connection, and the transaction.
+    pub async fn copy_in(&self, sql: &str) -> Result<CopyIn> {
+        CopyIn::start(self.0.lend().await?, Side::Target, sql).await
     }
 }
 
@@ -260,6 +328,19 @@ impl std::ops::Deref for Target {
 
     fn deref(&self) -> &Session {
         &self.0
+    }
+}
+
+/// The timeout of the server that has ended a statement or a session.
+fn passed_timeout(error: &Error) -> Option<&'static str> {
+    match error.sqlstate().map(SqlState::code) {
+        Some("57014") => Some("statement_timeout"),
+        Some("25P03") => Some("idle_in_transaction_session_timeout"),
+        Some("25P04") => Some("transaction_timeout"),
+        Some("57P05") => Some("idle_session_timeout"),
+        // Where the server has said so before it was asked anything, that is lost.
+        None if error.is_closed() => Some("idle_session_timeout"),
+        _ => None,
     }
 }
 

@@ -8,11 +8,7 @@ from (values
     ('DateStyle', 'ISO, MDY'), ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('extra_float_digits', '3'),
     ('bytea_output', 'hex'), ('xmlbinary', 'base64'), ('lc_monetary', 'C'),
     ('standard_conforming_strings', 'on'), ('array_nulls', 'on'), ('xmloption', 'content'), ('quote_all_identifiers', 'off'),
-    -- Triggers fire: one of ours stops the rows that make chunks.
-    ('session_replication_role', 'origin'),
-    -- A damaged page is an error instead of a gap.
-    ('zero_damaged_pages', 'off'),
-    -- Filtered rows are an error instead of a gap.
+    -- Filtered rows are an error instead of a gap, and so is a damaged page.
     ('row_security', 'off'), ('zero_damaged_pages', 'off'),
     -- Triggers fire: the one that stops the rows that make chunks, and those that bring DDL to the chunks.
     ('session_replication_role', 'origin'), ('event_triggers', 'on'),

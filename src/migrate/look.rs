@@ -1,12 +1,15 @@
 //! The first look: both servers, the table, the place for the new one. Refuses what cannot work before anything else
 //! is asked.
 
-use super::{Request, role};
+use super::request::Request;
+use super::role;
 use crate::catalog::{Server, TargetPlace, read};
 use crate::connect::{Side, Target};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::look::{Found, refuse_without_timescaledb};
+use crate::plan::Range;
+use crate::reader::snapshot::Subject;
 use crate::report::EndReport;
 
 /// What is known of both sides before the snapshot.
@@ -34,7 +37,9 @@ impl Sides {
                 "the target at {} is a standby and cannot be written",
                 target.endpoint()
             ))
-            .hint("Name its primary as the target."));
+            .hint("Name its primary as the target.")
+            // Where a run has lost its target, this one may be about to take its place.
+            .retryable());
         }
         let place = read::target_place(&target, &target_table, &source.table.owner).await?;
         let sides = Sides { source, target, target_server, target_table, place };
@@ -58,8 +63,7 @@ impl Sides {
     fn refuse_place(&self) -> Result<()> {
         let (table, role) = (&self.target_table, &self.target_server.role);
         if self.place.existing.is_some() {
-            return Err(Error::refused(format!("{table} exists on the target"))
-                .hint("Name another table with --as, or drop or rename the one that is there."));
+            return self.refuse_tools();
         }
         if !self.place.schema_exists && !self.target_server.may_create_schema {
             return Err(Error::refused(format!(
@@ -90,8 +94,8 @@ impl Sides {
                 "role {role} may not write the ledger in schema _hypercopy of the target"
             ))
             .hint(format!(
-                "Grant {role} CREATE on the database where that schema is missing, else USAGE on it and SELECT, INSERT \
-                     and UPDATE on its tables.",
+                "Grant {role} CREATE on the database where that schema is missing, else USAGE on it and SELECT, INSERT, \
+                     UPDATE and DELETE on its tables.",
                 role = display_ident(role)
             )));
         }
@@ -102,6 +106,10 @@ impl Sides {
             .hint(format!("Grant TEMPORARY on the database to {}.", display_ident(role))));
         }
         Ok(())
+    }
+
+    pub(super) fn subject<'a>(&'a self, request: &'a Request, bounds: Range, undivided: &'a [Range]) -> Subject<'a> {
+        Subject { undivided, ..self.source.subject(&request.source, request.jobs, bounds, "migrate") }
     }
 
     pub(super) fn target_report(&self) -> EndReport {

@@ -14,7 +14,7 @@ const US_PER_DAY: i64 = 86_400 * US_PER_SECOND;
 const EPOCH_DAYS: i64 = 10_957;
 
 /// The types of an open dimension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeType {
     /// `timestamp with time zone`
@@ -136,7 +136,7 @@ impl fmt::Display for Civil {
 }
 
 /// The types of a closed dimension whose hash function is known here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HashType {
     /// `text` and `varchar`, with a deterministic collation, and in the encoding of the server: a stream that was

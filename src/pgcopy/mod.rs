@@ -20,7 +20,7 @@ pub use dimension::{HashType, TimeType};
 use std::fmt;
 
 /// The two formats that hypercopy speaks; `csv` is for files, not for servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
     /// `format binary`: a header, length-prefixed fields, a trailer.

@@ -1,7 +1,8 @@
 //! The corridor between a door in and a door out: it spawns the workers of a copy, and only it owns channels.
 //!
 //! A worker owns one source session and one target session. For each task a reader future (copy out, scan, route,
-//! batch) and a writer future (copy in) meet at a bounded channel; the server's copy in sets the pace for both.
+//! batch) and a writer future (copy in) meet at a bounded channel; the server's copy in sets the pace for both. A task
+//! that fails in a way that may pass is tried again in new sessions of the same snapshot.
 //!
 //! Memory per worker: the router's buffers ([`Copy::buffer_bytes`]), [`channel::CHANNEL_BYTES`], and some copies of the
 //! largest record (ARCHITECTURE.md has the formula); nothing grows with the table.
@@ -14,34 +15,38 @@ pub mod channel;
 pub mod route;
 
 use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use self::batch::Batcher;
 use self::channel::{Arrival, Receiver, Sender};
 use self::route::Router;
 use crate::catalog::Chunk;
-use crate::connect::{Reader, Target};
-use crate::error::{Context, Kind, Result};
-use crate::ledger::{Counted, JobId};
+use crate::connect::{Backend, Reader, Target};
+use crate::error::{Context, Error, Kind, Result};
+use crate::failpoint;
+use crate::interrupt::Interrupt;
+use crate::ledger::Counted;
 use crate::pgcopy::{Checksum, Format};
 use crate::plan::{Layout, Range, Task, Wire};
 use crate::progress::{Latency, Meters, Progress};
-use crate::reader::rows::{Row, RowScanner};
+use crate::reader::rows::{Row, RowScanner, refuse_other_count};
 use crate::reader::snapshot::{Shares, Snapshot};
-use crate::writer::hypertable::{self, TaskWriter, Written};
+use crate::retry::Patience;
+use crate::vigil::Vigil;
+use crate::writer::hypertable::{self, Destination, TaskWriter, Written};
 
 /// What all workers of a copy share.
 pub struct Copy {
-    /// The job that the tasks belong to.
-    pub job: JobId,
+    /// Where the rows go.
+    pub destination: Destination,
     /// The `copy … to stdout` statements of a task, in their order.
     pub copy_out: CopyOut,
-    /// `copy … from stdin`.
-    pub copy_in: String,
     /// The format.
     pub wire: Wire,
     /// The copied columns.
@@ -50,24 +55,54 @@ pub struct Copy {
     pub layout: Layout,
     /// The target's chunks, read back.
     pub target_chunks: Vec<Chunk>,
-    /// Whether the rows' checksum is added up.
-    pub with_checksum: bool,
     /// What one worker's router may hold.
     pub buffer_bytes: usize,
     /// Counters.
     pub progress: Arc<Progress>,
+    /// The wish to stop.
+    pub interrupt: Interrupt,
+    /// How long a task is tried again.
+    pub retry_for: Duration,
+    /// Whose turn it is to make chunks.
+    pub turn: Semaphore,
+    /// Notices tasks that have stalled.
+    pub vigil: Vigil,
+    /// How a worker gets other sessions when it has lost its own.
+    pub reopen: Reopen,
 }
 
 /// Writes a task's `copy … to stdout` statements.
 pub type CopyOut = Box<dyn Fn(&Task) -> Vec<String> + Send + Sync>;
 
+/// One worker's sessions.
+pub struct Pair {
+    /// Holds the snapshot.
+    pub source: Reader,
+    /// Writes.
+    pub target: Target,
+}
+
+impl Pair {
+    /// Both sessions as their servers know them.
+    pub fn backends(&self) -> [Backend; 2] {
+        [self.source.backend().clone(), self.target.backend().clone()]
+    }
+}
+
+/// Opens a worker's sessions anew, by its number from 0 on, after ending those that it had; `None` where the snapshot
+/// is gone, and with it the use of trying again.
+pub type Reopen = Box<dyn Fn(usize, [Backend; 2]) -> BoxFuture<'static, Result<Option<Pair>>> + Send + Sync>;
+
 /// Tasks, and who may take them: one queue for all workers, or one for each.
 pub enum Queues {
     /// Any worker takes any task.
-    Shared(Arc<Mutex<VecDeque<Task>>>),
+    Shared(Queue),
     /// Worker n takes from the n-th queue.
-    PerWorker(Vec<VecDeque<Task>>),
+    PerWorker(Vec<Queue>),
 }
+
+/// Tasks that nobody has taken yet.
+pub type Queue = Arc<Mutex<VecDeque<Task>>>;
 
 impl Queues {
     /// Tasks for workers that hold these shares of the locks.
@@ -75,9 +110,10 @@ impl Queues {
         match shares {
             Shares::All => Queues::shared(tasks.to_vec()),
             Shares::Ranges(ranges) => {
-                let of = |range: &Range| -> VecDeque<Task> {
+                let of = |range: &Range| -> Queue {
                     let is_inside = |task: &&Task| range.intersect(task.range) == task.range;
-                    tasks.iter().filter(is_inside).cloned().collect()
+                    let tasks: VecDeque<Task> = tasks.iter().filter(is_inside).cloned().collect();
+                    Arc::new(Mutex::new(tasks))
                 };
                 Queues::PerWorker(ranges.iter().map(of).collect())
             }
@@ -90,68 +126,185 @@ impl Queues {
         Queues::Shared(Arc::new(Mutex::new(tasks.into())))
     }
 
-    /// The queue that a worker takes its tasks from; its own can be asked for once.
-    pub(crate) fn of_worker(&mut self, worker: usize) -> Arc<Mutex<VecDeque<Task>>> {
+    /// The queue that a worker takes its tasks from.
+    pub(crate) fn of_worker(&self, worker: usize) -> Queue {
         match self {
             Queues::Shared(queue) => Arc::clone(queue),
-            Queues::PerWorker(queues) => {
-                Arc::new(Mutex::new(queues.get_mut(worker).map(std::mem::take).unwrap_or_default()))
-            }
+            Queues::PerWorker(queues) => queues.get(worker).map(Arc::clone).unwrap_or_default(),
         }
     }
 }
 
-/// Copies all tasks and answers where the workers' time went. The sessions are given back.
+/// What a worker does with a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Copies its rows.
+    Copy,
+    /// Reads its rows and answers what they are.
+    Count,
+}
+
+/// What came of all tasks.
+pub struct Ended {
+    /// Where the workers' time went.
+    pub meters: Meters,
+    /// The workers' sessions, in their order.
+    pub pairs: Vec<Pair>,
+    /// What was counted, by task; nothing where rows were copied.
+    pub counted: Vec<(i32, Counted)>,
+}
+
+/// Does all tasks.
 ///
 /// # Errors
-/// The first failure of any worker; the others are stopped. What was committed stays, and stands in the ledger.
-/// Dropping the future stops all workers.
-pub async fn run(
-    copy: Arc<Copy>,
-    sources: Vec<Reader>,
-    targets: Vec<Target>,
-    mut queues: Queues,
-) -> Result<(Meters, Vec<Target>)> {
+/// The first failure of any worker that trying again does not mend; the others are stopped. What was committed stays, and
+/// stands in the ledger. Dropping the future stops all workers.
+pub async fn run(copy: Arc<Copy>, pairs: Vec<Pair>, queues: Queues, work: Work) -> Result<Ended> {
     let mut workers = JoinSet::new();
-    for (number, (source, target)) in sources.into_iter().zip(targets).enumerate() {
-        workers.spawn(work(Arc::clone(&copy), source, target, queues.of_worker(number)));
+    for (number, pair) in pairs.into_iter().enumerate() {
+        let worker = Worker::new(Arc::clone(&copy), number);
+        workers.spawn(worker.run(pair, queues.of_worker(number), work));
     }
-    let mut meters = Meters::default();
-    let mut targets = Vec::new();
+    let mut done = Vec::new();
     while let Some(ended) = workers.join_next().await {
-        let (worker, target) = ended.doing(Kind::Internal, || "a worker ended without an answer")??;
-        meters.merge(&worker);
-        targets.push(target);
+        done.push(ended.doing(Kind::Internal, || "a worker ended without an answer")??);
     }
-    Ok((meters, targets))
+    done.sort_by_key(|(worker, _)| worker.number);
+    let mut ended = Ended { meters: Meters::default(), pairs: Vec::new(), counted: Vec::new() };
+    for (worker, pair) in done {
+        ended.meters.merge(&worker.meters);
+        ended.counted.extend(worker.counted);
+        ended.pairs.push(pair);
+    }
+    Ok(ended)
 }
 
-async fn work(
+struct Worker {
     copy: Arc<Copy>,
-    source: Reader,
-    target: Target,
-    queue: Arc<Mutex<VecDeque<Task>>>,
-) -> Result<(Meters, Target)> {
-    let mut meters = Meters::default();
-    loop {
-        let task = queue.lock().expect("no holder of the queue panics").pop_front();
-        let Some(task) = task else { return Ok((meters, target)) };
-        let start = Instant::now();
-        copy_task(&copy, &source, &target, &task, &mut meters).await?;
-        meters.task.record(start);
-        copy.progress.add_task();
+    number: usize,
+    meters: Meters,
+    pulse: Arc<AtomicU64>,
+    counted: Vec<(i32, Counted)>,
+}
+
+impl Worker {
+    fn new(copy: Arc<Copy>, number: usize) -> Self {
+        let pulse = Arc::new(AtomicU64::new(0));
+        Worker { copy, number, meters: Meters::with_pulse(&pulse), pulse, counted: Vec::new() }
+    }
+
+    async fn run(mut self, mut pair: Pair, queue: Queue, work: Work) -> Result<(Worker, Pair)> {
+        let mut patience = Patience::new(self.copy.retry_for);
+        loop {
+            let task = queue.lock().expect("no holder of the queue panics").pop_front();
+            let Some(task) = task else { return Ok((self, pair)) };
+            let _open = self.copy.interrupt.open()?;
+            let start = Instant::now();
+            while let Err(error) = self.watched_attempt(&pair, &task, work).await {
+                pair = self.recover(pair, error, &mut patience).await?;
+            }
+            patience.restore();
+            self.meters.task.record(start);
+            self.copy.progress.add_task();
+        }
+    }
+
+    async fn watched_attempt(&mut self, pair: &Pair, task: &Task, work: Work) -> Result<()> {
+        let (vigil, pulse) = (self.copy.vigil.clone(), Arc::clone(&self.pulse));
+        tokio::select! {
+            biased;
+            done = self.attempt(pair, task, work) => done,
+            stalled = vigil.stalled(pair.source.backend().pid, pair.target.backend().pid, &pulse) => Err(stalled),
+        }
+    }
+
+    async fn attempt(&mut self, pair: &Pair, task: &Task, work: Work) -> Result<()> {
+        match work {
+            Work::Copy => {
+                let _turn = match task.alone {
+                    true => Some(self.copy.turn.acquire().await),
+                    false => None,
+                };
+                copy_task(&self.copy, pair, task, &mut self.meters).await
+            }
+            Work::Count => {
+                let counted = count_task(&self.copy, &pair.source, task, &mut self.meters.source).await?;
+                self.counted.push((task.id, counted));
+                Ok(())
+            }
+        }
+    }
+
+    /// Other sessions, as soon as the servers have some. Those that failed are in an unknown state: a COPY was cut off
+    /// in them.
+    async fn recover(&self, pair: Pair, mut error: Error, patience: &mut Patience) -> Result<Pair> {
+        let backends = pair.backends();
+        drop(pair);
+        loop {
+            patience.wait(error, &self.copy.progress, &self.copy.interrupt).await?;
+            let reopen = (self.copy.reopen)(self.number, backends.clone());
+            error = match tokio::time::timeout(self.copy.retry_for.max(LEAST_CONNECT_TIME), reopen).await {
+                Ok(Ok(Some(pair))) => return Ok(pair),
+                Ok(Ok(None)) => return Err(snapshot_lost()),
+                Ok(Err(error)) => error,
+                Err(_) => Error::new(Kind::Target, "no sessions were had in time").retryable(),
+            };
+        }
     }
 }
 
-async fn copy_task(copy: &Copy, source: &Reader, target: &Target, task: &Task, meters: &mut Meters) -> Result<()> {
-    let writer = TaskWriter::begin(target, copy.job, task, &copy.copy_in, copy.wire.format).await?;
+/// However short the patience is, a connection may take this long.
+const LEAST_CONNECT_TIME: Duration = Duration::from_secs(2);
+
+fn snapshot_lost() -> Error {
+    Error::new(Kind::Source, "the snapshot is gone with the session that exported it").retryable()
+}
+
+async fn copy_task(copy: &Copy, pair: &Pair, task: &Task, meters: &mut Meters) -> Result<()> {
+    let Some(writer) = TaskWriter::begin(&pair.target, &copy.destination, task).await? else { return Ok(()) };
     let Meters { source: source_waits, channel: channel_waits, target: target_waits, .. } = meters;
     let (sender, receiver) = channel::bounded();
-    let reading = read_task(copy, source, task, sender, source_waits, channel_waits);
-    let writing = write_task(copy, writer, receiver, target_waits);
+    let reading = read_task(copy, &pair.source, task, sender, source_waits, channel_waits);
+    let mut sent = Sent::new(&copy.progress);
+    let writing = write_task(&mut sent, writer, receiver, target_waits);
     // The reader is asked first: where both have failed, its error is the cause.
     let ((), written) = tokio::try_join!(biased; reading, writing)?;
-    hypertable::commit(target, copy.job, task, &written).await
+    hypertable::commit(&pair.target, &copy.destination, task, &written).await?;
+    sent.is_committed = true;
+    Ok(())
+}
+
+/// What was sent of a task; it is taken out of the progress again unless it was committed.
+struct Sent<'a> {
+    progress: &'a Progress,
+    rows: u64,
+    bytes: u64,
+    is_committed: bool,
+}
+
+impl<'a> Sent<'a> {
+    fn new(progress: &'a Progress) -> Self {
+        Sent { progress, rows: 0, bytes: 0, is_committed: false }
+    }
+
+    fn add(&mut self, rows: u64, bytes: u64) {
+        self.rows += rows;
+        self.bytes += bytes;
+        self.progress.add_rows(rows, bytes);
+    }
+}
+
+impl Drop for Sent<'_> {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            self.progress.take_back_rows(self.rows, self.bytes);
+        }
+    }
+}
+
+/// What the source holds in a task's range.
+async fn count_task(copy: &Copy, source: &Reader, task: &Task, waits: &mut Latency) -> Result<Counted> {
+    read_rows(copy, source, task, waits, None).await
 }
 
 /// Reads a task's rows and sends them in batches. They wait in `batches` until there are enough of a chunk.
@@ -163,59 +316,101 @@ async fn read_task(
     source_waits: &mut Latency,
     channel_waits: &mut Latency,
 ) -> Result<()> {
-    let router = Router::new(&copy.layout, &copy.columns, &copy.target_chunks, task.range)
-        .filter(|_| copy.wire.format == Format::Binary);
-    let mut batches = Batcher::new(router.as_ref().map_or(0, Router::chunk_count), copy.buffer_bytes);
-    let mut read = Counted { rows: 0, checksum: copy.with_checksum.then(Checksum::default) };
+    let mut outlet = Outlet::new(copy, task, sender, channel_waits);
+    let read = read_rows(copy, source, task, source_waits, Some(&mut outlet)).await?;
+    outlet.end(read).await
+}
+
+/// Reads a task's rows, and hands them to `outlet` where there is one.
+async fn read_rows(
+    copy: &Copy,
+    source: &Reader,
+    task: &Task,
+    waits: &mut Latency,
+    mut outlet: Option<&mut Outlet<'_>>,
+) -> Result<Counted> {
     let reading = || format!("cannot read the rows of task {}", task.id);
+    let mut read = Counted { rows: 0, checksum: Some(Checksum::default()) };
     for statement in (copy.copy_out)(task) {
         read += Snapshot::releasing_locks(source, async {
             let mut stream = source.copy_out(&statement).await?;
-            let mut rows = RowScanner::new(&copy.wire, copy.with_checksum);
-            while let Some(piece) = source_waits.time(stream.next()).await {
-                let take = |row: &Row<'_>| batches.push(chunk_of(row, router.as_ref()), row.bytes());
-                rows.push(&piece.doing(Kind::Source, reading)?, take).doing(Kind::Source, reading)?;
-                while let Some(batch) = batches.pop() {
-                    channel_waits.time(sender.send(batch)).await?;
+            let mut rows = RowScanner::new(&copy.wire, true);
+            while waits.time(stream.fill()).await? {
+                while let Some(piece) = stream.piece()? {
+                    match &mut outlet {
+                        None => rows.push(piece, |_| ()).doing(Kind::Source, reading)?,
+                        Some(outlet) => rows.push(piece, |row| outlet.take(row)).doing(Kind::Source, reading)?,
+                    }
+                }
+                if let Some(outlet) = &mut outlet {
+                    outlet.send_full().await?;
                 }
             }
-            rows.finish().doing(Kind::Source, reading)
+            let sent = stream.finish().map_err(|error| error.renamed(reading()))?;
+            let seen = rows.finish().doing(Kind::Source, reading)?;
+            refuse_other_count(source.side(), &format_args!("task {}", task.id), sent, seen.rows)?;
+            Ok(seen)
         })
         .await?;
     }
-    batches.flush();
-    while let Some(batch) = batches.pop() {
-        channel_waits.time(sender.send(batch)).await?;
-    }
-    sender.end(read).await
+    Ok(read)
 }
 
-/// The number that the router gives the row's chunk; all are one where there is nothing to route.
-fn chunk_of(row: &Row<'_>, router: Option<&Router>) -> usize {
-    match (router, row) {
-        (Some(router), Row::Binary(row)) => router.route(row),
-        _ => 0,
+/// Where the rows of a task leave their reader.
+struct Outlet<'a> {
+    router: Option<Router>,
+    batches: Batcher,
+    sender: Sender,
+    waits: &'a mut Latency,
+}
+
+impl<'a> Outlet<'a> {
+    fn new(copy: &Copy, task: &Task, sender: Sender, waits: &'a mut Latency) -> Self {
+        let router = Router::new(&copy.layout, &copy.columns, &copy.target_chunks, task.range)
+            .filter(|_| copy.wire.format == Format::Binary);
+        let batches = Batcher::new(router.as_ref().map_or(0, Router::chunk_count), copy.buffer_bytes);
+        Outlet { router, batches, sender, waits }
+    }
+
+    fn take(&mut self, row: &Row<'_>) {
+        // All chunks are one where there is nothing to route.
+        let chunk = match (&self.router, row) {
+            (Some(router), Row::Binary(row)) => router.route(row),
+            _ => 0,
+        };
+        self.batches.push(chunk, row.bytes());
+    }
+
+    async fn send_full(&mut self) -> Result<()> {
+        while let Some(batch) = self.batches.pop() {
+            self.waits.time(self.sender.send(batch)).await?;
+        }
+        Ok(())
+    }
+
+    async fn end(mut self, read: Counted) -> Result<()> {
+        self.batches.flush();
+        self.send_full().await?;
+        self.sender.end(read).await
     }
 }
 
 async fn write_task(
-    copy: &Copy,
+    sent: &mut Sent<'_>,
     mut writer: TaskWriter,
     mut receiver: Receiver,
-    target_waits: &mut Latency,
+    waits: &mut Latency,
 ) -> Result<Written> {
-    let (mut sent_rows, mut bytes) = (0, 0);
     loop {
         match receiver.next().await? {
             Arrival::Batch(batch, _room) => {
-                sent_rows += batch.rows;
-                bytes += batch.bytes.len() as u64;
-                copy.progress.add_rows(batch.rows, batch.bytes.len() as u64);
-                target_waits.time(writer.feed(batch.bytes)).await?;
+                sent.add(batch.rows, batch.bytes.len() as u64);
+                waits.time(writer.feed(batch.bytes)).await?;
+                failpoint::hit("mid-copy");
             }
             Arrival::End(read) => {
-                let stored_rows = target_waits.time(writer.finish()).await?;
-                return Ok(Written { read, sent_rows, stored_rows, bytes });
+                let stored_rows = waits.time(writer.finish()).await?;
+                return Ok(Written { read, sent_rows: sent.rows, stored_rows, bytes: sent.bytes });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ClosedDimension, Layout, OpenDimension};
 use crate::catalog::{Column, Constraint, ConstraintKind, Hypertable, Sequence};
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::ident::{MAX_IDENT_BYTES, QualifiedName, quote_columns, quote_ident, quote_literal, truncate_ident};
 
 /// One statement and what it does, in words that name its object.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Statement {
     /// For people and for the ledger: `create index metrics_time_idx`.
     pub title: String,

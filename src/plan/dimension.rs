@@ -2,13 +2,13 @@
 //!
 //! It foretells where chunks will be, for planning alone: rows are routed by slices that were read back.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::Slice;
 use crate::pgcopy::{HashType, TimeType};
 
 /// A dimension with an interval.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenDimension {
     /// The column.
     pub column: String,
@@ -19,7 +19,7 @@ pub struct OpenDimension {
 }
 
 /// A dimension with a number of hash partitions.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClosedDimension {
     /// The column.
     pub column: String,
@@ -27,6 +27,18 @@ pub struct ClosedDimension {
     pub partitions: i32,
     /// How to hash the column's binary values; none where the server has to.
     pub hash_type: Option<HashType>,
+}
+
+impl ClosedDimension {
+    /// The slices of its partitions (`calculate_closed_range_default` in TimescaleDB's dimension.c).
+    pub fn slices(&self) -> impl Iterator<Item = Slice> {
+        let partitions = i64::from(self.partitions);
+        let width = i64::from(i32::MAX) / partitions;
+        (0..partitions).map(move |partition| Slice {
+            start: if partition == 0 { i64::MIN } else { partition * width },
+            end: if partition + 1 == partitions { i64::MAX } else { (partition + 1) * width },
+        })
+    }
 }
 
 impl OpenDimension {

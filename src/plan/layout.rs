@@ -1,15 +1,15 @@
 //! The target's dimensions: the source's, or those asked for.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{ClosedDimension, OpenDimension};
-use crate::catalog::{ConstraintKind, Dimension, Hypertable};
+use crate::catalog::{ConstraintKind, Dimension, Hypertable, Slice};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::pgcopy::{HashType, TimeType};
 
 /// An interval as asked for, already a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IntervalRequest {
     /// A bare integer, in the unit of an integer dimension.
     Integer(i64),
@@ -18,7 +18,7 @@ pub enum IntervalRequest {
 }
 
 /// Closed dimensions as asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HashRequest {
     /// None at all.
     None,
@@ -32,7 +32,7 @@ pub enum HashRequest {
 }
 
 /// What the request changes of the source's partitioning; what it leaves out stays.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partitioning {
     /// Interval of the primary dimension.
     pub interval: Option<IntervalRequest>,
@@ -41,7 +41,7 @@ pub struct Partitioning {
 }
 
 /// The dimensions of the new hypertable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
     /// The primary dimension.
     pub primary: OpenDimension,
@@ -93,6 +93,24 @@ impl Layout {
         self.closed.iter().map(|dimension| dimension.partitions as u64).product()
     }
 
+    /// The slices of the chunks at `point`, a value for each open dimension, were there no neighbours to cut them: one
+    /// JSON object `{"column": [start, end], …}` for each combination of hash partitions, as TimescaleDB's
+    /// `create_chunk` takes it.
+    pub fn chunk_slices(&self, point: &[i64]) -> Vec<serde_json::Value> {
+        let open = std::iter::once(&self.primary).chain(&self.open).zip(point);
+        let slices = open.map(|(dimension, value)| (dimension.column.clone(), slice_json(dimension.bucket(*value))));
+        let first: serde_json::Map<String, serde_json::Value> = slices.collect();
+        let combined = self.closed.iter().fold(vec![first], |chunks, dimension| {
+            let with = |chunk: &serde_json::Map<String, serde_json::Value>, slice| {
+                let mut chunk = chunk.clone();
+                chunk.insert(dimension.column.clone(), slice_json(slice));
+                chunk
+            };
+            chunks.iter().flat_map(|chunk| dimension.slices().map(move |slice| with(chunk, slice))).collect()
+        });
+        combined.into_iter().map(serde_json::Value::Object).collect()
+    }
+
     /// For people: `time 1 day, hash(device) 4`.
     pub fn describe(&self) -> String {
         let open = std::iter::once(&self.primary)
@@ -125,6 +143,10 @@ impl Layout {
         }
         Ok(())
     }
+}
+
+fn slice_json(slice: Slice) -> serde_json::Value {
+    serde_json::json!([slice.start, slice.end])
 }
 
 fn not_in_key(column: &str, key: &str) -> Error {

@@ -17,6 +17,6 @@ pub use dimension::{ClosedDimension, OpenDimension};
 pub use layout::{HashRequest, IntervalRequest, Layout, Partitioning, describe_dimension, primary_dimension};
 pub use range::Range;
 pub(crate) use range::{sql_value, type_name};
-pub use task::{Cell, Read, SourceChunk, Task, cut_tasks};
+pub use task::{Cell, Entry, Read, SourceChunk, Task, cut_tasks};
 pub use types::{MissingTypes, missing_types};
 pub use wire::{Wire, binary_obstacle};

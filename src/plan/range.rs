@@ -18,6 +18,8 @@ pub struct Range {
 impl Range {
     /// Everything.
     pub const ALL: Range = Range { from: None, until: None };
+    /// No value at all.
+    pub const NOTHING: Range = Range { from: Some(i64::MIN), until: Some(i64::MIN) };
 
     /// What a chunk with this slice may hold.
     pub fn of(slice: Slice) -> Range {
@@ -60,6 +62,21 @@ impl Range {
             (a, b) => a.or(b),
         };
         Range { from: later(self.from, other.from), until: earlier(self.until, other.until) }
+    }
+
+    /// What is left of the range without `parts`, which lie inside it, in the order of the axis and without overlaps.
+    pub fn without(&self, parts: impl IntoIterator<Item = Range>) -> Vec<Range> {
+        let mut gaps = Vec::new();
+        let mut rest = Some(*self);
+        for part in parts {
+            let Some(open) = rest else { break };
+            if part.from != open.from {
+                gaps.push(Range { until: part.from, ..open });
+            }
+            rest = part.until.map(|until| Range { from: Some(until), ..open });
+        }
+        gaps.extend(rest.filter(|rest| rest.from != rest.until || rest.from.is_none()));
+        gaps
     }
 
     /// The range as an SQL condition on `column`; none for [`Range::ALL`].
@@ -124,6 +141,18 @@ mod tests {
         assert!(last.contains(i64::MAX));
         assert_eq!(Range { from: None, until: Some(i64::MAX) }.within(last).until, Some(i64::MAX));
         assert!(Range { from: Some(i64::MAX), until: None }.overlaps(last));
+    }
+
+    #[test]
+    fn what_is_left_fills_the_gaps_between_the_parts() {
+        let range = |from, until| Range { from, until };
+        let parts = [range(None, Some(10)), range(Some(10), Some(20)), range(Some(30), Some(40))];
+        assert_eq!(Range::ALL.without(parts), [range(Some(20), Some(30)), range(Some(40), None)]);
+        assert_eq!(Range::ALL.without([]), [Range::ALL]);
+        assert_eq!(Range::ALL.without([Range::ALL]), []);
+        let bounds = range(Some(0), Some(40));
+        assert_eq!(bounds.without(parts[1..].to_vec()), [range(Some(0), Some(10)), range(Some(20), Some(30))]);
+        assert_eq!(bounds.without([bounds]), []);
     }
 
     #[test]

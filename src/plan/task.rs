@@ -42,6 +42,19 @@ pub struct Read {
     pub range: Range,
 }
 
+/// How a task finds its range on the target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Entry {
+    /// Empty: the job made the table, and nothing was copied there yet.
+    #[default]
+    Fresh,
+    /// Empty when it was looked at last: the table was there before, and others may write.
+    BesideOthers,
+    /// Holding what this task has copied before, under another snapshot.
+    Again,
+}
+
 /// One unit of work, of one transaction and of resume.
 #[derive(Clone, Debug, Serialize)]
 pub struct Task {
@@ -55,6 +68,10 @@ pub struct Task {
     pub bytes: u64,
     /// Estimated rows.
     pub rows: u64,
+    /// How it finds its range.
+    pub entry: Entry,
+    /// It makes chunks: a session that does locks the hypertable until it commits, so only one such task runs at a time.
+    pub alone: bool,
 }
 
 /// Chunks that one statement reads at most: each is a node in the server's plan.
@@ -79,19 +96,21 @@ pub fn cut_tasks(
         cells.sort_unstable_by_key(|cell| cell.first);
         let mut ranges = Vec::new();
         cutter.cut(*share, &cells, &mut ranges);
-        tasks.extend(
-            ranges.into_iter().zip(tasks.len()..).map(|(range, position)| task(position, range, chunks, &cells)),
-        );
+        let first = tasks.len() as i32 + 1;
+        tasks.extend(ranges.into_iter().zip(first..).map(|(range, id)| Task::of(id, range, chunks, &cells)));
     }
     tasks
 }
 
-fn task(position: usize, range: Range, chunks: &[SourceChunk], cells: &[Cell]) -> Task {
-    let overlapping = chunks.iter().enumerate().filter(|(_, chunk)| range.overlaps(chunk.slice));
-    let reads = overlapping.map(|(chunk, source)| Read { chunk, range: range.within(source.slice) }).collect();
-    let inside = cells.iter().filter_map(|cell| cell.within(range));
-    let (bytes, rows) = inside.fold((0, 0), |(bytes, rows), cell| (bytes + cell.bytes, rows + cell.rows));
-    Task { id: position as i32 + 1, range, reads, bytes, rows }
+impl Task {
+    /// The task of this range: all chunks that overlap it, and what the cells say of its weight.
+    pub fn of(id: i32, range: Range, chunks: &[SourceChunk], cells: &[Cell]) -> Task {
+        let overlapping = chunks.iter().enumerate().filter(|(_, chunk)| range.overlaps(chunk.slice));
+        let reads = overlapping.map(|(chunk, source)| Read { chunk, range: range.within(source.slice) }).collect();
+        let inside = cells.iter().filter_map(|cell| cell.within(range));
+        let (bytes, rows) = inside.fold((0, 0), |(bytes, rows), cell| (bytes + cell.bytes, rows + cell.rows));
+        Task { id, range, reads, bytes, rows, entry: Entry::default(), alone: false }
+    }
 }
 
 impl Cell {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::types::is_users_own;
 use crate::catalog::{Column, Type, TypeKind};
 use crate::ident::QualifiedName;
-use crate::pgcopy::{Canon, Format};
+use crate::pgcopy::{Canon, Format, checksum};
 
 /// The decision for one table; COPY has one format for all its columns.
 #[derive(Clone, Debug, Serialize)]
@@ -22,6 +22,11 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// The word for what a checksum is over: the format, and the version of the canonical form.
+    pub fn form(&self) -> String {
+        format!("{}/{}", self.format.name(), checksum::VERSION)
+    }
+
     /// Decides for these columns, given the obstacle to the binary format, if there is one.
     pub fn decide(columns: &[&Column], types: &[Type], obstacle: Option<String>) -> Wire {
         let graph: HashMap<u32, &Type> = types.iter().map(|found| (found.oid, found)).collect();

@@ -1,5 +1,9 @@
 //! The rows of a COPY stream, whatever its format: counted, hashed where asked to, handed on one by one.
 
+use std::fmt::Display;
+
+use crate::connect::Side;
+use crate::error::{Error, Result};
 use crate::ledger::Counted;
 use crate::pgcopy::{Checksum, Format, MAX_RECORD_BYTES, Malformed, RowHash, RowHasher, binary, text};
 use crate::plan::Wire;
@@ -93,5 +97,19 @@ impl RowScanner {
             Scanner::Text(scanner) => scanner.finish()?,
         };
         Ok(Counted { rows, checksum: self.hasher.is_some().then_some(self.checksum) })
+    }
+}
+
+/// The server counts what it sends, too: `sent` is what its command tag says of the rows of `what`.
+///
+/// # Errors
+/// The side's kind where another number has arrived.
+pub fn refuse_other_count(side: Side, what: &dyn Display, sent: u64, seen: u64) -> Result<()> {
+    match sent == seen {
+        true => Ok(()),
+        false => Err(Error::new(
+            side.kind(),
+            format!("the {} says it has sent {sent} rows of {what}, and {seen} have arrived", side.name()),
+        )),
     }
 }

@@ -39,8 +39,10 @@ pub struct Subject<'a> {
     pub jobs: usize,
     /// Bounds of the primary dimension.
     pub bounds: Range,
+    /// Stretches of the axis that one worker has to read alone.
+    pub undivided: &'a [Range],
     /// How the axis is divided where the lock table is too small for all workers to lock all chunks; none leaves it to
-    /// where the chunks are.
+    /// where the chunks are, and to `undivided`.
     pub division: Option<&'a [Range]>,
     /// What operators see in `pg_stat_activity`.
     pub role: &'a str,
@@ -58,6 +60,44 @@ pub struct Snapshot {
     pub shares: Shares,
     /// When it was taken, as the server's clock says.
     pub taken_at: String,
+    /// How a worker's session is replaced.
+    pub rejoin: Rejoin,
+}
+
+/// Opens sessions that see the same moment again, as long as the leader lives.
+#[derive(Clone)]
+pub struct Rejoin {
+    side: Side,
+    conninfo: Conninfo,
+    role: String,
+    begin: String,
+    import: String,
+    shares: Shares,
+    chunks: Vec<Chunk>,
+}
+
+impl Rejoin {
+    /// Replaces the session of worker `number`, counted from 0. `None` where the snapshot has gone with its leader, or
+    /// where the table or a chunk of this worker's share has changed while nobody held it.
+    pub async fn worker(&self, number: usize) -> Result<Option<Reader>> {
+        let worker = Reader::open(self.side, &self.conninfo, &worker_role(&self.role, number + 1)).await?;
+        match self.join(&worker, number).await {
+            Err(error) if is_vanished(&error) => Ok(None),
+            joined => Ok(joined?.then_some(worker)),
+        }
+    }
+
+    async fn join(&self, worker: &Reader, number: usize) -> Result<bool> {
+        worker.batch(&self.begin).await?;
+        worker.batch(&self.import).await?;
+        lock_share(worker, &self.chunks, self.shares.of_worker(number)).await?;
+        worker.batch("set local lock_timeout = 0").await?;
+        is_unchanged(worker, &self.chunks).await
+    }
+}
+
+fn worker_role(role: &str, number: usize) -> String {
+    format!("{role} copy out {number}")
 }
 
 /// Whose locks cover what.
@@ -85,6 +125,14 @@ impl Shares {
             Shares::Ranges(_) => jobs + 1 + chunks,
         }
     }
+
+    /// Where worker `number`, counted from 0, may read.
+    fn of_worker(&self, number: usize) -> Range {
+        match self {
+            Shares::All => Range::ALL,
+            Shares::Ranges(ranges) => ranges.get(number).copied().unwrap_or(Range::NOTHING),
+        }
+    }
 }
 
 impl Snapshot {
@@ -94,16 +142,16 @@ impl Snapshot {
     /// # Errors
     /// The side's kind where the table keeps changing, [`Kind::Resumable`] where a lock is not had in time.
     pub async fn take(subject: &Subject<'_>) -> Result<Snapshot> {
-        let open =
-            async |role: &str| Reader::open(subject.side, subject.conninfo, &format!("{} {role}", subject.role)).await;
-        let leader = open("leader").await?;
+        let open = async |role: &str| Reader::open(subject.side, subject.conninfo, role).await;
+        let leader = open(&format!("{} leader", subject.role)).await?;
         let workers =
-            try_join_all((1..=subject.jobs).map(async |worker| open(&format!("copy out {worker}")).await)).await?;
+            try_join_all((1..=subject.jobs).map(async |worker| open(&worker_role(subject.role, worker)).await)).await?;
         for _ in 0..ATTEMPTS {
             match attempt(subject, &leader, &workers).await {
-                Ok(Some((chunks, shares))) => {
+                Ok(Some(rejoin)) => {
                     let taken_at = leader.row("select now()::text", &[]).await?.get(0);
-                    return Ok(Snapshot { leader, workers, chunks, shares, taken_at });
+                    let (chunks, shares) = (rejoin.chunks.clone(), rejoin.shares.clone());
+                    return Ok(Snapshot { leader, workers, chunks, shares, taken_at, rejoin });
                 }
                 Ok(None) => {}
                 Err(error) if is_vanished(&error) => {}
@@ -129,7 +177,7 @@ impl Snapshot {
 }
 
 /// `None` where the table changed meanwhile.
-async fn attempt(subject: &Subject<'_>, leader: &Reader, workers: &[Reader]) -> Result<Option<(Vec<Chunk>, Shares)>> {
+async fn attempt(subject: &Subject<'_>, leader: &Reader, workers: &[Reader]) -> Result<Option<Rejoin>> {
     let known = chunks_inside(subject, leader).await?;
     let lock_all = (subject.jobs + 1) * (known.len() + 1) <= (subject.server.lock_table / 4) as usize;
     let only = if lock_all { "" } else { "only " };
@@ -145,7 +193,7 @@ async fn attempt(subject: &Subject<'_>, leader: &Reader, workers: &[Reader]) -> 
     let chunks = chunks_inside(subject, leader).await?;
     let divide = || match subject.division {
         Some(ranges) => ranges.to_vec(),
-        None => divide(&chunks, subject.bounds, workers.len()),
+        None => divide(&chunks, subject.bounds, subject.undivided, workers.len()),
     };
     let shares = if lock_all { Shares::All } else { Shares::Ranges(divide()) };
     // Dropped since the snapshot; one that had no table before either is for the plan to refuse.
@@ -156,7 +204,9 @@ async fn attempt(subject: &Subject<'_>, leader: &Reader, workers: &[Reader]) -> 
     lock_chunks(&shares, &chunks, leader, workers).await?;
     // All that others can be in the way of is locked; an index that is being rebuilt is waited for.
     try_join_all(workers.iter().map(|worker| worker.batch("set local lock_timeout = 0"))).await?;
-    Ok(is_unchanged(leader, &chunks).await?.then_some((chunks, shares)))
+    let (side, conninfo, role) = (subject.side, subject.conninfo.clone(), subject.role.to_string());
+    let is_unchanged = is_unchanged(leader, &chunks).await?;
+    Ok(is_unchanged.then_some(Rejoin { side, conninfo, role, begin, import, shares, chunks }))
 }
 
 async fn chunks_inside(subject: &Subject<'_>, leader: &Reader) -> Result<Vec<Chunk>> {
@@ -166,22 +216,19 @@ async fn chunks_inside(subject: &Subject<'_>, leader: &Reader) -> Result<Vec<Chu
 }
 
 async fn lock_chunks(shares: &Shares, chunks: &[Chunk], leader: &Reader, workers: &[Reader]) -> Result<()> {
-    let locks = async |session: &Reader, share: Range| {
-        // LOCK refuses foreign tables.
-        let is_mine = |chunk: &&Chunk| chunk.local == Some(true) && share.overlaps(chunk.primary());
-        let names: Vec<String> = chunks.iter().filter(is_mine).map(|chunk| chunk.table().sql()).collect();
-        for batch in names.chunks(LOCK_BATCH) {
-            session.batch(&format!("lock table only {} in access share mode", batch.join(", only "))).await?;
-        }
-        Ok::<_, Error>(())
-    };
-    match shares {
-        Shares::All => {
-            try_join_all(std::iter::once(leader).chain(workers).map(|session| locks(session, Range::ALL))).await?;
-        }
-        Shares::Ranges(ranges) => {
-            try_join_all(workers.iter().zip(ranges).map(|(worker, range)| locks(worker, *range))).await?;
-        }
+    let lock = async |number: usize, worker| lock_share(worker, chunks, shares.of_worker(number)).await;
+    if *shares == Shares::All {
+        lock_share(leader, chunks, Range::ALL).await?;
+    }
+    try_join_all(workers.iter().enumerate().map(|(number, worker)| lock(number, worker))).await.map(drop)
+}
+
+async fn lock_share(session: &Reader, chunks: &[Chunk], share: Range) -> Result<()> {
+    // LOCK refuses foreign tables.
+    let is_mine = |chunk: &&Chunk| chunk.local == Some(true) && share.overlaps(chunk.primary());
+    let names: Vec<String> = chunks.iter().filter(is_mine).map(|chunk| chunk.table().sql()).collect();
+    for batch in names.chunks(LOCK_BATCH) {
+        session.batch(&format!("lock table only {} in access share mode", batch.join(", only "))).await?;
     }
     Ok(())
 }
@@ -202,8 +249,9 @@ async fn is_unchanged(leader: &Reader, chunks: &[Chunk]) -> Result<bool> {
     Ok(row.get::<_, i64>(0) as usize == oids.len())
 }
 
-/// Cuts the axis into one range per worker, of about the same bytes, at boundaries that no chunk straddles.
-fn divide(chunks: &[Chunk], bounds: Range, workers: usize) -> Vec<Range> {
+/// Cuts the axis into one range per worker, of about the same bytes, at boundaries that neither a chunk nor one of the
+/// `undivided` ranges straddles.
+fn divide(chunks: &[Chunk], bounds: Range, undivided: &[Range], workers: usize) -> Vec<Range> {
     let mut slices: Vec<(Slice, u64)> =
         chunks.iter().map(|chunk| (chunk.primary(), chunk.bytes.unwrap_or(0).max(1) as u64)).collect();
     slices.sort_unstable();
@@ -212,7 +260,8 @@ fn divide(chunks: &[Chunk], bounds: Range, workers: usize) -> Vec<Range> {
     let (mut seen, mut reached, mut rest) = (0, i64::MIN, bounds);
     for (slice, bytes) in slices {
         let is_due = seen * workers as u64 >= total * (ranges.len() as u64 + 1);
-        let is_clean = reached <= slice.start && slice.start != i64::MIN;
+        let cuts = |range: &Range| range.contains(slice.start) && range.from != Some(slice.start);
+        let is_clean = reached <= slice.start && slice.start != i64::MIN && !undivided.iter().any(cuts);
         if is_due && is_clean && ranges.len() + 1 < workers && rest.contains(slice.start) {
             ranges.push(Range { until: Some(slice.start), ..rest });
             rest.from = Some(slice.start);
@@ -224,10 +273,12 @@ fn divide(chunks: &[Chunk], bounds: Range, workers: usize) -> Vec<Range> {
     ranges
 }
 
-/// A chunk that the snapshot shows and that no longer exists.
+/// A chunk that the snapshot shows and that no longer exists, or the snapshot itself.
 fn is_vanished(error: &Error) -> bool {
     use tokio_postgres::error::SqlState;
-    matches!(error.sqlstate(), Some(state) if [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_OBJECT].contains(state))
+    const GONE: [SqlState; 3] =
+        [SqlState::UNDEFINED_TABLE, SqlState::UNDEFINED_OBJECT, SqlState::INVALID_PARAMETER_VALUE];
+    matches!(error.sqlstate(), Some(state) if GONE.contains(state))
 }
 
 /// Says what a reader's lock is waited for, and by whom, where it was not had in time.
@@ -274,7 +325,7 @@ mod tests {
     #[test]
     fn shares_tile_the_bounds_and_weigh_about_the_same() {
         let chunks: Vec<Chunk> = (0..100).map(|i| chunk(i * 10, i * 10 + 10, 1000)).collect();
-        let shares = divide(&chunks, Range::ALL, 4);
+        let shares = divide(&chunks, Range::ALL, &[], 4);
         let ends: Vec<_> = shares.iter().map(|share| share.until).collect();
         assert_eq!(ends, [Some(250), Some(500), Some(750), None]);
         assert_eq!(shares[1].from, Some(250));
@@ -284,14 +335,24 @@ mod tests {
     fn shares_are_not_cut_through_a_chunk() {
         let chunks = [chunk(0, 100, 10), chunk(0, 40, 10), chunk(40, 100, 10), chunk(100, 200, 10)];
         assert_eq!(
-            divide(&chunks, Range::ALL, 2),
+            divide(&chunks, Range::ALL, &[], 2),
             [Range { from: None, until: Some(100) }, Range { from: Some(100), until: None }]
         );
     }
 
     #[test]
+    fn shares_are_not_cut_through_what_was_copied_as_one() {
+        let chunks: Vec<Chunk> = (0..4).map(|i| chunk(i * 10, i * 10 + 10, 10)).collect();
+        let done = [Range { from: Some(15), until: Some(25) }];
+        assert_eq!(
+            divide(&chunks, Range::ALL, &done, 2),
+            [Range { from: None, until: Some(30) }, Range { from: Some(30), until: None }]
+        );
+    }
+
+    #[test]
     fn there_are_never_more_shares_than_workers_nor_none() {
-        assert_eq!(divide(&[], Range::ALL, 3), [Range::ALL]);
-        assert_eq!(divide(&[chunk(0, 10, 5)], Range::ALL, 3), [Range::ALL]);
+        assert_eq!(divide(&[], Range::ALL, &[], 3), [Range::ALL]);
+        assert_eq!(divide(&[chunk(0, 10, 5)], Range::ALL, &[], 3), [Range::ALL]);
     }
 }

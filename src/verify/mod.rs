@@ -18,8 +18,7 @@ mod recount;
 mod report;
 mod sides;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::task::JoinSet;
@@ -35,12 +34,12 @@ use self::comparison::Tally;
 use self::narrow::Narrowing;
 use self::ready::Ready;
 use self::sides::{Pair, Sides};
-use crate::connect::{Cancellers, Conninfo};
+use crate::connect::Conninfo;
 use crate::error::{Context, Kind, Result};
 use crate::look::Bounds;
-use crate::pipeline::Queues;
-use crate::plan::Task;
+use crate::pipeline::{Queue, Queues};
 use crate::progress::{Planned, Progress};
+use crate::supervision::Supervision;
 
 /// How rows are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,24 +87,20 @@ pub struct Request {
 /// when it fails.
 ///
 /// That the sides differ is an answer and no error: see [`Comparison::verdict`]. Dropping the future stops all workers;
-/// call [`Cancellers::cancel_all`] then.
+/// call [`Supervision::cancel_all`] then, as after an error.
 ///
 /// # Errors
 /// [`Kind::Refused`] for tables that cannot be compared, [`Kind::Source`] and [`Kind::Target`] for servers that fail,
 /// [`Kind::Resumable`] where a lock is not had in time.
-pub async fn run(
-    request: &Request,
-    cancellers: &Cancellers,
-    progress: &Arc<Progress>,
-    report: &mut VerifyReport,
-) -> Result<Comparison> {
+pub async fn run(request: &Request, supervision: &Supervision, report: &mut VerifyReport) -> Result<Comparison> {
     let start = Instant::now();
+    let progress = &supervision.progress;
     progress.phase("looking at both sides");
-    let sides = Sides::look(request, cancellers).await?;
+    let sides = Sides::look(request, supervision).await?;
     report.sides(&sides.source.report(), &sides.target.report());
     let bounds = Bounds::resolve(&sides.source, request.from.as_deref(), request.until.as_deref()).await?;
     progress.phase("taking the snapshots");
-    let snapshots = sides.snapshots(request, bounds.range, cancellers).await?;
+    let snapshots = sides.snapshots(request, bounds.range, supervision).await?;
     report.snapshots = Some(snapshots.taken_at());
     progress.phase("planning");
     let ready = Ready::make(&sides, snapshots, bounds, request, progress).await?;
@@ -123,7 +118,7 @@ pub async fn run(
 
 async fn compare(ready: Ready, request: &Request, progress: &Arc<Progress>) -> Result<Comparison> {
     let narrowing = Arc::new(Narrowing::new(ready.primary, ready.key, !request.counts_only));
-    let mut queues = Queues::of(&ready.shares, &ready.tasks);
+    let queues = Queues::of(&ready.shares, &ready.tasks);
     let mut workers = JoinSet::new();
     for (number, pair) in ready.pairs.into_iter().enumerate() {
         workers.spawn(work(Arc::clone(&narrowing), pair, queues.of_worker(number), Arc::clone(progress)));
@@ -136,12 +131,7 @@ async fn compare(ready: Ready, request: &Request, progress: &Arc<Progress>) -> R
 }
 
 /// A worker narrows what it finds to differ before it goes on: only it may hold the locks of that range.
-async fn work(
-    narrowing: Arc<Narrowing>,
-    pair: Pair,
-    queue: Arc<Mutex<VecDeque<Task>>>,
-    progress: Arc<Progress>,
-) -> Result<Tally> {
+async fn work(narrowing: Arc<Narrowing>, pair: Pair, queue: Queue, progress: Arc<Progress>) -> Result<Tally> {
     let mut tally = Tally::default();
     loop {
         let task = queue.lock().expect("no holder of the queue panics").pop_front();

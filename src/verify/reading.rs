@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use futures_util::StreamExt;
-
 use crate::connect::Session;
 use crate::error::{Context, Result};
 use crate::ident::quote_ident;
@@ -12,7 +10,7 @@ use crate::pgcopy::TimeType;
 use crate::plan::{Range, Wire};
 use crate::progress::Progress;
 use crate::reader::chunk::{condition, copy_out_of};
-use crate::reader::rows::{Row, RowScanner};
+use crate::reader::rows::{Row, RowScanner, refuse_other_count};
 
 /// How one table is read: through its root, never by its chunks.
 pub struct Reading {
@@ -28,8 +26,6 @@ pub struct Reading {
     pub wire: Wire,
     /// The schema of TimescaleDB's internal functions.
     pub functions: String,
-    /// Whether rows are read and their checksum added up, and not only counted.
-    pub with_checksum: bool,
     /// Counts the rows and bytes that were read.
     pub progress: Arc<Progress>,
 }
@@ -42,14 +38,14 @@ pub(super) struct Extent {
 }
 
 impl Reading {
-    /// Counts the rows of a range, with their checksum where that is wanted.
+    /// Counts the rows of a range; only with their checksum are they read.
     ///
     /// Dropping the future in the middle of it leaves the statement running: cancel it, and drop the session.
     ///
     /// # Errors
     /// The kind of the session's side.
-    pub async fn read(&self, session: &Session, range: Range) -> Result<Counted> {
-        match self.with_checksum {
+    pub async fn read(&self, session: &Session, range: Range, with_checksum: bool) -> Result<Counted> {
+        match with_checksum {
             true => self.rows(session, range, &self.columns, &self.wire, true, |_| ()).await,
             false => self.count(session, range).await,
         }
@@ -77,17 +73,21 @@ impl Reading {
         let mut scanner = RowScanner::new(wire, with_checksum);
         let kind = session.side().kind();
         let doing = || format!("cannot read the rows of {}", self.table);
-        while let Some(piece) = stream.next().await {
-            let piece = piece.doing(kind, doing)?;
-            let mut rows = 0;
-            let count = |row: &Row<'_>| {
-                rows += 1;
-                take(row);
-            };
-            scanner.push(&piece, count).doing(kind, doing)?;
-            self.progress.add_rows(rows, piece.len() as u64);
+        while stream.fill().await? {
+            while let Some(piece) = stream.piece()? {
+                let mut rows = 0;
+                let count = |row: &Row<'_>| {
+                    rows += 1;
+                    take(row);
+                };
+                scanner.push(piece, count).doing(kind, doing)?;
+                self.progress.add_rows(rows, piece.len() as u64);
+            }
         }
-        scanner.finish().doing(kind, doing)
+        let sent = stream.finish().map_err(|error| error.renamed(doing()))?;
+        let counted = scanner.finish().doing(kind, doing)?;
+        refuse_other_count(session.side(), &self.table, sent, counted.rows)?;
+        Ok(counted)
     }
 
     /// Where the rows of a range lie; none where there are no rows. Cheap where an index begins with the dimension.

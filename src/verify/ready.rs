@@ -45,7 +45,8 @@ impl Ready {
         sides.source.refuse_unreadable_chunks(&snapshots.source.chunks)?;
         sides.target.refuse_unreadable_chunks(&snapshots.target.chunks)?;
         let (source, target) =
-            try_join(sides.source.describe(&snapshots.source), sides.target.describe(&snapshots.target)).await?;
+            try_join(sides.source.describe(&snapshots.source.leader), sides.target.describe(&snapshots.target.leader))
+                .await?;
         columns::refuse_other_columns(&source, &target)?;
         let primary = columns::common_dimension(&source, &target)?;
         let wire = columns::common_wire(&source, &target);
@@ -57,7 +58,6 @@ impl Ready {
             time_type: primary.time_type,
             wire: wire.clone(),
             functions: found.server.functions_schema.clone(),
-            with_checksum: !request.counts_only,
             progress: Arc::clone(progress),
         };
         let readings = [&sides.source, &sides.target].map(|found| Arc::new(reading(found)));
@@ -71,7 +71,7 @@ impl Ready {
             layouts: [&source, &target].map(layout),
             chunks: [&snapshots.source, &snapshots.target].map(|snapshot| snapshot.chunks.len()),
             shares: snapshots.shares().clone(),
-            pairs: snapshots.into_pairs(readings.each_ref()),
+            pairs: snapshots.into_pairs(readings.each_ref(), !request.counts_only),
             wire,
         })
     }

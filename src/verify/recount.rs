@@ -24,7 +24,8 @@ pub struct Expected {
 pub async fn recount(sessions: &Sessions, reading: &Reading, expected: &[Expected]) -> Result<Vec<Difference>> {
     let recount = async |expected: &Expected| {
         let Expected { range, counted: source } = *expected;
-        let target = sessions.with(async |session| reading.read(session, range).await).await?;
+        let target =
+            sessions.with(async |session| reading.read(session, range, source.checksum.is_some()).await).await?;
         Ok(Difference { range, source, target })
     };
     let differences = try_join_all(expected.iter().map(recount)).await?;

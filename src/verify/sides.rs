@@ -8,13 +8,14 @@ use super::keys::{self, Key, KeyedRow};
 use super::reading::Extent;
 use super::report::SnapshotsReport;
 use super::{Difference, KeyDifference, Reading, Request};
-use crate::connect::{Cancellers, Reader, Side};
+use crate::connect::{Reader, Side};
 use crate::error::{Error, Result};
 use crate::ident::QualifiedName;
 use crate::ledger::Counted;
 use crate::look::Found;
 use crate::plan::Range;
 use crate::reader::snapshot::{Shares, Snapshot};
+use crate::supervision::Supervision;
 
 /// The two tables.
 pub(super) struct Sides {
@@ -32,6 +33,7 @@ pub(super) struct Snapshots {
 pub(super) struct Pair {
     source: Half,
     target: Half,
+    with_checksum: bool,
 }
 
 /// A session and what it reads.
@@ -42,15 +44,15 @@ struct Half {
 
 impl Sides {
     /// Finds both tables.
-    pub(super) async fn look(request: &Request, cancellers: &Cancellers) -> Result<Sides> {
+    pub(super) async fn look(request: &Request, supervision: &Supervision) -> Result<Sides> {
         let source = Found::look(Side::Source, &request.source, "verify look", &request.table).await?;
-        cancellers.watch(&source.session);
+        supervision.watch(&source.session);
         let name = match &request.target_table {
             Some(text) => QualifiedName::parse(text, &source.table.name.schema)?,
             None => source.table.name.clone(),
         };
         let target = Found::look(Side::Target, &request.target, "verify look", &name.to_string()).await?;
-        cancellers.watch(&target.session);
+        supervision.watch(&target.session);
         if source.server.is_one_database_with(&target.server) && source.table.oid == target.table.oid {
             return Err(Error::refused(format!("source and target are the same table, {}", target.table.name))
                 .hint("A table is always equal to itself: name another one with --as, or another target."));
@@ -64,10 +66,10 @@ impl Sides {
         &self,
         request: &Request,
         bounds: Range,
-        cancellers: &Cancellers,
+        supervision: &Supervision,
     ) -> Result<Snapshots> {
         let watch = |snapshot: &Snapshot| {
-            snapshot.workers.iter().chain([&snapshot.leader]).for_each(|session| cancellers.watch(session));
+            snapshot.workers.iter().chain([&snapshot.leader]).for_each(|session| supervision.watch(session));
         };
         let subject = self.source.subject(&request.source, request.jobs, bounds, "verify");
         let source = Snapshot::take(&subject).await?;
@@ -95,19 +97,22 @@ impl Snapshots {
     }
 
     /// The workers' sessions; the leaders', which have done their work, are closed.
-    pub(super) fn into_pairs(self, readings: [&Arc<Reading>; 2]) -> Vec<Pair> {
+    pub(super) fn into_pairs(self, readings: [&Arc<Reading>; 2], with_checksum: bool) -> Vec<Pair> {
         let half = |session: Reader, reading: &Arc<Reading>| Half { session, reading: Arc::clone(reading) };
-        let sessions = self.source.workers.into_iter().zip(self.target.workers);
-        sessions
-            .map(|(source, target)| Pair { source: half(source, readings[0]), target: half(target, readings[1]) })
-            .collect()
+        let pair = |(source, target)| Pair {
+            source: half(source, readings[0]),
+            target: half(target, readings[1]),
+            with_checksum,
+        };
+        self.source.workers.into_iter().zip(self.target.workers).map(pair).collect()
     }
 }
 
 impl Pair {
     /// Reads a range on both sides at once.
     pub(super) async fn compare(&self, range: Range) -> Result<Difference> {
-        let (source, target) = try_join(self.source.read(range), self.target.read(range)).await?;
+        let (source, target) =
+            try_join(self.source.read(range, self.with_checksum), self.target.read(range, self.with_checksum)).await?;
         Ok(Difference { range, source, target })
     }
 
@@ -129,8 +134,8 @@ impl Pair {
 }
 
 impl Half {
-    async fn read(&self, range: Range) -> Result<Counted> {
-        Snapshot::releasing_locks(&self.session, self.reading.read(&self.session, range)).await
+    async fn read(&self, range: Range, with_checksum: bool) -> Result<Counted> {
+        Snapshot::releasing_locks(&self.session, self.reading.read(&self.session, range, with_checksum)).await
     }
 
     async fn extent(&self, range: Range) -> Result<Option<Extent>> {

@@ -1,46 +1,84 @@
 //! Copy in: one task, one transaction, one COPY into the hypertable.
 
-use std::pin::Pin;
-
 use bytes::Bytes;
-use futures_util::SinkExt;
-use tokio_postgres::CopyInSink;
 
-use crate::connect::Target;
+use crate::connect::{CopyIn, Target};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{self, Counted, JobId};
-use crate::pgcopy::{Format, binary};
-use crate::plan::Task;
+use crate::failpoint;
+use crate::ident::QualifiedName;
+use crate::ledger::{self, Claim, Counted, Taken};
+use crate::pgcopy::{Format, TimeType, binary};
+use crate::plan::{Entry, Range, Task};
+
+/// Where the rows of all tasks go.
+pub struct Destination {
+    /// The run that writes.
+    pub claim: Claim,
+    /// The table.
+    pub table: QualifiedName,
+    /// The copied columns, quoted.
+    pub columns: String,
+    /// The column of the ranges.
+    pub primary: String,
+    /// Its type.
+    pub time_type: TimeType,
+    /// The format of the rows.
+    pub format: Format,
+    /// What the checksums of the ledger are over.
+    pub form: String,
+}
+
+impl Destination {
+    fn copy_in(&self) -> String {
+        let (table, columns, format) = (self.table.sql(), &self.columns, self.format.name());
+        format!("copy {table} ({columns}) from stdin (format {format})")
+    }
+
+    fn condition(&self, range: Range) -> String {
+        range.condition(&self.primary, self.time_type).map(|text| format!(" where {text}")).unwrap_or_default()
+    }
+}
 
 /// A task that is being written. Dropping it aborts the COPY, and with the session the transaction.
 pub struct TaskWriter {
-    sink: Pin<Box<CopyInSink<Bytes>>>,
+    copy: CopyIn,
     format: Format,
     task: i32,
 }
 
-/// `copy table (columns) from stdin`.
-pub fn copy_in(table: &str, columns: &str, format: &str) -> String {
-    format!("copy {table} ({columns}) from stdin (format {format})")
-}
-
 impl TaskWriter {
-    /// Opens the task's transaction, claims the task in the ledger and starts the COPY. Its commit need not wait for
-    /// the disk: the ledger's row is lost with the data, and one synchronous commit follows before the job goes on.
-    pub async fn begin(target: &Target, job: JobId, task: &Task, copy_in: &str, format: Format) -> Result<TaskWriter> {
+    /// Opens the task's transaction, takes the task in the ledger, makes its range empty where an earlier copy is there,
+    /// and starts the COPY. `None` where an earlier attempt has done the task. Its commit need not wait for the disk: the
+    /// ledger's row is lost with the data, and one synchronous commit follows before the job goes on.
+    ///
+    /// # Errors
+    /// Beside the server's own, where the range holds rows that the job did not write.
+    pub async fn begin(target: &Target, to: &Destination, task: &Task) -> Result<Option<TaskWriter>> {
         target.batch("begin isolation level read committed read write; set local synchronous_commit = off").await?;
-        ledger::insert_task(target, job, task).await?;
-        let mut writer = TaskWriter { sink: target.copy_in(copy_in).await?, format, task: task.id };
-        if format == Format::Binary {
+        failpoint::hit("before-claim");
+        if task.entry == Entry::Again {
+            let rows = ledger::retake_task(target, to.claim, task).await?;
+            delete_range(target, to, task.range, rows).await?;
+        } else if ledger::take_task(target, to.claim, task).await? == Taken::Already {
+            target.batch("rollback").await?;
+            return Ok(None);
+        }
+        failpoint::hit("after-claim");
+        if task.entry == Entry::BesideOthers {
+            refuse_rows_of_others(target, to, task).await?;
+        }
+        let mut writer = TaskWriter { copy: target.copy_in(&to.copy_in()).await?, format: to.format, task: task.id };
+        if to.format == Format::Binary {
             writer.feed(Bytes::from_static(&binary::HEADER)).await?;
         }
-        Ok(writer)
+        Ok(Some(writer))
     }
 
-    /// Hands over the bytes of whole rows. Ready when there is room for more, which says nothing of what the server
-    /// thinks of them: that is known after [`TaskWriter::finish`].
+    /// Hands over the bytes of whole rows. Ready when there is room for more; what the server thinks of all of them is known
+    /// after [`TaskWriter::finish`].
     pub async fn feed(&mut self, bytes: Bytes) -> Result<()> {
-        self.sink.feed(bytes).await.map_err(|error| self.error(error))
+        let task = self.task;
+        self.copy.feed(bytes).await.map_err(|error| refused(task, error))
     }
 
     /// Ends the COPY and answers how many rows the server has stored.
@@ -48,12 +86,47 @@ impl TaskWriter {
         if self.format == Format::Binary {
             self.feed(Bytes::from_static(&binary::TRAILER)).await?;
         }
-        let finished = self.sink.as_mut().finish().await;
-        finished.map_err(|error| self.error(error))
+        let task = self.task;
+        self.copy.finish().await.map_err(|error| refused(task, error))
     }
+}
 
-    fn error(&self, error: tokio_postgres::Error) -> Error {
-        Error::new(Kind::Target, format!("the target did not take the rows of task {}", self.task)).caused_by(error)
+fn refused(task: i32, error: Error) -> Error {
+    error.renamed(format!("the target did not take the rows of task {task}"))
+}
+
+/// Deletes the `rows` that the job has copied into a range before, in the caller's transaction.
+///
+/// # Errors
+/// Where there are more or fewer: somebody else has written there, and theirs are not ours to delete.
+pub async fn delete_range(target: &Target, to: &Destination, range: Range, rows: u64) -> Result<()> {
+    let sql = format!("delete from {}{}", to.table.sql(), to.condition(range));
+    let deleted = target.execute(&sql, &[]).await?;
+    if deleted == rows {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Target,
+        format!(
+            "{} holds {deleted} rows in {}, and job {} has written {rows} there: somebody else has changed them",
+            to.table,
+            range.display(to.time_type),
+            to.claim.job.0
+        ),
+    )
+    .hint("Nothing was deleted: look at the range on the target."))
+}
+
+/// In a table that was there before, whatever its range holds belongs to others.
+async fn refuse_rows_of_others(target: &Target, to: &Destination, task: &Task) -> Result<()> {
+    let sql = format!("select exists (select from {}{})", to.table.sql(), to.condition(task.range));
+    match target.row(&sql, &[]).await?.get(0) {
+        false => Ok(()),
+        true => Err(Error::new(
+            Kind::Target,
+            format!("{} has got rows in {} meanwhile", to.table, task.range.display(to.time_type)),
+        )
+        .hint("Appending only fills empty ranges: nothing was written there. Move those rows away, or leave the range out with --from and --until.")),
     }
 }
 
@@ -74,8 +147,9 @@ pub struct Written {
 ///
 /// # Errors
 /// Where rows were lost between the hand-overs; nothing is committed then.
-pub async fn commit(target: &Target, job: JobId, task: &Task, written: &Written) -> Result<()> {
+pub async fn commit(target: &Target, to: &Destination, task: &Task, written: &Written) -> Result<()> {
     let Written { read, sent_rows, stored_rows, bytes } = written;
+    failpoint::hit("before-count-check");
     if read.rows != *sent_rows || sent_rows != stored_rows {
         return Err(Error::new(
             Kind::Target,
@@ -83,6 +157,9 @@ pub async fn commit(target: &Target, job: JobId, task: &Task, written: &Written)
         )
         .hint("Nothing of the task was committed. A trigger or rule on the target may have dropped rows."));
     }
-    ledger::complete_task(target, job, task.id, *bytes, read).await?;
-    target.batch("commit").await
+    ledger::complete_task(target, to.claim.job, task.id, *bytes, read, &to.form).await?;
+    failpoint::hit("before-commit");
+    target.batch("commit").await?;
+    failpoint::hit("after-commit");
+    Ok(())
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use hypercopy::cluster::{Cluster, Installation, Release, Settings};
 use tokio_postgres::Client;
 
-use crate::harness::{Database, Run, Story};
+use crate::harness::{Database, Hold, Run, Story, end, multiset_sql, wait_until, wait_until_held};
 
 /// 23 MB in four chunks of one day: more than sockets and channels hold, and enough for several tasks.
 const METRICS: &str = "
@@ -26,81 +26,12 @@ const GATE: &str = "
     create function gate() returns boolean language plpgsql as
     'begin perform pg_advisory_xact_lock_shared(42); return true; end';";
 
-/// What the ledger makes when it is missing, so that it can be locked before there is a job.
-const LEDGER: &str = include_str!("../../src/ledger/sql/create.sql");
-
-/// A session that keeps a lock until it is told to open, or dropped.
-struct Hold<'a> {
-    database: &'a Database,
-    session: Client,
-}
-
-impl Hold<'_> {
-    fn new<'a>(database: &'a Database, sql: &str) -> Hold<'a> {
-        let hold = Hold { database, session: database.session() };
-        hold.run(sql);
-        hold
-    }
-
-    /// No row of a table with [`GATE`] is stored any more.
-    fn gate(database: &Database) -> Hold<'_> {
-        Hold::new(database, "select pg_advisory_lock(42)")
-    }
-
-    /// No task is claimed any more.
-    fn ledger(database: &Database) -> Hold<'_> {
-        database.run(LEDGER);
-        Hold::new(database, "begin; lock table _hypercopy.task in share mode")
-    }
-
-    /// Runs statements in the session that holds.
-    #[track_caller]
-    fn run(&self, sql: &str) {
-        self.database.wait(self.session.batch_execute(sql)).expect("the holding session works");
-    }
-
-    /// Lets everybody through.
-    fn open(self) {}
-}
-
 /// A story whose target waits at the gate.
 fn gated(name: &str) -> Story {
     let story = Story::new(name);
     story.source.run(METRICS);
     story.target.run(GATE);
     story
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what} does not come about");
-        std::thread::yield_now();
-    }
-}
-
-/// Waits until so many of the engine's sessions on this database wait for a lock.
-#[track_caller]
-fn wait_until_held(database: &Database, sessions: usize) {
-    let sql = "select count(*) from pg_stat_activity \
-               where datname = current_database() and application_name like 'hypercopy%' and wait_event_type = 'Lock'";
-    wait_until("the engine at a lock", || database.value(sql).parse::<usize>().unwrap() >= sessions);
-}
-
-/// Waits for the end of a run, which must come.
-#[track_caller]
-fn end(child: Child) -> Run {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    let id = child.id();
-    std::thread::spawn(move || sender.send(child.wait_with_output()));
-    match receiver.recv_timeout(Duration::from_secs(30)) {
-        Ok(output) => Run::of(output.expect("the program can be waited for")),
-        Err(_) => {
-            let _ = std::process::Command::new("kill").arg(id.to_string()).status();
-            panic!("the program does not end");
-        }
-    }
 }
 
 #[test]
@@ -150,8 +81,8 @@ fn a_second_engine_for_the_same_table_is_refused() {
     let child = story.spawn(&["migrate", "metrics", "--json"]);
     wait_until_held(&story.target, 1);
     let second = story.hypercopy(&["migrate", "metrics"]);
-    assert_eq!(second.code, 3, "{}", second.stderr);
-    assert!(second.stderr.contains("metrics exists on the target"), "{}", second.stderr);
+    assert_eq!(second.code, 9, "{}", second.stderr);
+    assert!(second.stderr.contains("job 1 is being worked on by another run"), "{}", second.stderr);
     gate.open();
     let run = end(child);
     assert_eq!(run.code, 0, "{}", run.stderr);
@@ -171,9 +102,8 @@ fn of_two_engines_that_begin_together_one_wins() {
     let codes = runs.each_ref().map(|run| (run.code, &run.stderr));
     assert_eq!(winner, 1, "{codes:?}");
     let loser = runs.iter().find(|run| run.code != 0).unwrap();
-    assert_eq!(loser.code, 5, "{}", loser.stderr);
-    assert!(loser.stderr.contains("\"metrics\" already exists"), "{}", loser.stderr);
-    assert!(!loser.stderr.contains("drop table"), "the other one's table is not to be dropped: {}", loser.stderr);
+    assert_eq!(loser.code, 9, "{}", loser.stderr);
+    assert!(loser.stderr.contains("of another run has just begun to fill public.metrics"), "{}", loser.stderr);
     assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
     story.target.assert_nothing_left();
 }
@@ -192,10 +122,10 @@ fn engines_for_different_tables_begin_together() {
     assert_eq!(story.source.multiset("metrics"), story.target.multiset("two"));
 }
 
-/// Ends the backends of this role while rows are copied, and answers the run.
-fn terminate(story: &Story, database: &Database, role: &str) -> Run {
+/// Ends the backend of this role while rows are copied, and answers the run.
+fn terminate(story: &Story, database: &Database, role: &str, arguments: &[&str]) -> Run {
     let gate = Hold::gate(&story.target);
-    let child = story.spawn(&["migrate", "metrics", "--json", "-j", "2"]);
+    let child = story.spawn(&[&["migrate", "metrics", "--json", "-j", "2"], arguments].concat());
     wait_until_held(&story.target, 2);
     let ended = database.value(&format!(
         "select count(pg_terminate_backend(pid)) from pg_stat_activity \
@@ -206,36 +136,50 @@ fn terminate(story: &Story, database: &Database, role: &str) -> Run {
     end(child)
 }
 
+const ROLES: [(bool, &str); 5] = [
+    (true, "migrate leader"),
+    (true, "migrate copy out 1"),
+    (true, "migrate copy out 2"),
+    (false, "migrate public.metrics"),
+    (false, "migrate public.metrics copy in 1"),
+];
+
 #[test]
-fn a_backend_that_is_terminated_ends_the_run() {
+fn a_backend_that_is_terminated_is_replaced() {
     let story = gated("terminated");
-    let source = [("migrate copy out 1", 4)].map(|(role, code)| (&story.source, role, code));
-    let target = [("migrate public.metrics", 5), ("migrate public.metrics copy in 1", 5)]
-        .map(|(role, code)| (&story.target, role, code));
-    for (database, role, code) in source.into_iter().chain(target) {
-        let run = terminate(&story, database, role);
-        assert_eq!(run.code, code, "{role}: {}", run.stderr);
-        let is_clear = run.stderr.contains("terminating connection") || run.stderr.contains("connection closed");
-        assert!(is_clear, "{role}: {}", run.stderr);
-        assert!(run.stderr.contains("drop table"), "{role}: {}", run.stderr);
-        assert_eq!(run.json()["outcome"], "failed");
+    for (is_source, role) in ROLES {
+        let database = if is_source { &story.source } else { &story.target };
+        let run = terminate(&story, database, role, &[]);
+        assert_eq!(run.code, 0, "{role}: {}", run.stderr);
+        assert_eq!(run.json()["outcome"], "finished");
+        assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"), "{role}");
         story.source.assert_nothing_left();
         story.target.assert_nothing_left();
         story.target.run("drop table metrics");
     }
 }
 
-/// The workers hold the snapshot and the locks themselves.
 #[test]
-fn the_leaders_end_costs_no_row() {
-    let story = gated("leader");
-    let run = terminate(&story, &story.source, "migrate leader");
-    assert_eq!(run.code, 0, "{}", run.stderr);
-    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+fn a_backend_that_is_terminated_ends_a_run_without_patience() {
+    let story = gated("impatient");
+    for (is_source, role) in &ROLES[1..] {
+        let database = if *is_source { &story.source } else { &story.target };
+        let run = terminate(&story, database, role, &["--retry-for", "0s"]);
+        assert_eq!(run.code, 8, "{role}: {}", run.stderr);
+        let is_clear = run.stderr.contains("terminating connection") || run.stderr.contains("connection closed");
+        assert!(is_clear, "{role}: {}", run.stderr);
+        assert!(run.stderr.contains("hypercopy migrate metrics --json -j 2 --retry-for 0s"), "{role}: {}", run.stderr);
+        assert_eq!(run.json()["outcome"], "failed");
+        story.source.assert_nothing_left();
+        story.target.assert_nothing_left();
+        let report = story.migrate("metrics", &[]);
+        assert!(report["resumed"].is_object() || report["tasks"].as_u64() > Some(0), "{report}");
+        story.target.run("drop table metrics");
+    }
 }
 
 #[test]
-fn a_target_that_crashes_ends_the_run() {
+fn a_target_that_crashes_is_waited_for() {
     let story = Story::new("crash");
     story.source.run(METRICS);
     let installation = Installation::debian(Release::Trixie).expect("trixie can be had").expect("it has TimescaleDB");
@@ -268,14 +212,12 @@ fn a_target_that_crashes_ends_the_run() {
 
     cluster.restart().expect("the cluster starts again");
     let ended = end(child);
-    assert_eq!(ended.code, 5, "{}", ended.stderr);
-    assert_eq!(ended.json()["outcome"], "failed");
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert_eq!(ended.json()["outcome"], "finished");
     story.source.assert_nothing_left();
     let client = session();
-    let row = runtime.block_on(client.query_one("select count(*) from metrics", &[])).unwrap();
-    assert_eq!(row.get::<_, i64>(0), 0, "nothing of an unfinished task is there");
-    let row = runtime.block_on(client.query_one("select count(*) from _hypercopy.task", &[])).unwrap();
-    assert_eq!(row.get::<_, i64>(0), 0, "nor in the ledger");
+    let row = runtime.block_on(client.query_one(&multiset_sql("metrics"), &[])).unwrap();
+    assert_eq!(row.get::<_, String>(0), story.source.multiset("metrics"));
 }
 
 #[test]
@@ -293,7 +235,7 @@ fn rows_that_a_trigger_drops_are_missed() {
     let run = end(child);
     assert_eq!(run.code, 5, "{}", run.stderr);
     assert!(run.stderr.contains(" rows were read, "), "{}", run.stderr);
-    assert!(run.stderr.contains("drop table"), "what is left is said: {}", run.stderr);
+    assert!(run.stderr.contains("run the same command again"), "how it goes on is said: {}", run.stderr);
     assert_eq!(story.target.value("select count(*) from metrics"), "0", "nothing of the task is committed");
     assert_eq!(story.target.value("select count(*) from _hypercopy.task"), "0");
     story.target.assert_nothing_left();
@@ -312,7 +254,7 @@ fn a_row_of_somebody_else_is_found_by_the_late_key() {
     assert_eq!(run.code, 5, "{}", run.stderr);
     assert!(run.stderr.contains("metrics_key"), "{}", run.stderr);
     assert!(run.stderr.contains("23505"), "{}", run.stderr);
-    assert!(run.stderr.contains("drop table"), "{}", run.stderr);
+    assert!(run.stderr.contains("run the same command again"), "{}", run.stderr);
     assert!(!run.stdout.contains("2025-03-01 00:00"), "reports show no values: {}", run.stdout);
     story.target.assert_nothing_left();
 }
@@ -360,7 +302,7 @@ fn an_interrupted_run_stops_its_backends() {
     let story = gated("interrupted");
     let gate = Hold::gate(&story.target);
     for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
-        let child = story.spawn(&["migrate", "metrics", "--json", "-j", "2"]);
+        let child = story.spawn(&["migrate", "metrics", "--json", "-j", "2", "--grace", "0s"]);
         wait_until_held(&story.target, 2);
         let killed = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
         assert!(killed.is_ok_and(|status| status.success()));
@@ -391,4 +333,113 @@ fn a_source_that_stays_locked_is_given_up() {
     assert!(run.stderr.contains("pg_stat_activity"), "{}", run.stderr);
     story.source.run("rollback");
     story.migrate("metrics", &[]);
+}
+
+/// Whoever waits behind the locks of a copy has to be told by the copy: writers wait behind them in turn.
+#[test]
+fn who_waits_behind_the_sources_locks_is_named() {
+    let story = gated("behind");
+    let gate = Hold::gate(&story.target);
+    let child = story.spawn(&["migrate", "metrics", "-j", "2"]);
+    wait_until_held(&story.target, 2);
+    let chunk = story.source.value("select show_chunks('metrics')::text order by 1 limit 1");
+    let (pid, vacuum) = in_background(&story.source, &format!("vacuum full {chunk}"));
+    let mut errors = Lines::of(child);
+    errors.wait_for(&format!("pid {pid} (vacuum full) waits behind our locks on the source"));
+    gate.open();
+    let run = errors.end();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    vacuum.join().expect("the vacuum ends");
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+}
+
+#[test]
+fn who_waits_behind_the_sources_locks_is_given_way_when_asked_to() {
+    let story = gated("yield");
+    let gate = Hold::gate(&story.target);
+    let child = story.spawn(&["migrate", "metrics", "-j", "2", "--yield", "1"]);
+    wait_until_held(&story.target, 2);
+    let chunk = story.source.value("select show_chunks('metrics')::text order by 1 limit 1");
+    let (pid, vacuum) = in_background(&story.source, &format!("vacuum full {chunk}"));
+    let mut errors = Lines::of(child);
+    errors.wait_for(&format!("gave way: pid {pid} (vacuum full) waits behind our locks"));
+    vacuum.join().expect("the vacuum ends while the gate is closed");
+    gate.open();
+    let run = errors.end();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+    story.source.assert_nothing_left();
+    story.target.assert_nothing_left();
+}
+
+#[test]
+fn a_lock_of_the_target_is_named_and_given_up_in_the_end() {
+    let story = gated("never_had");
+    let gate = Hold::gate(&story.target);
+    let holder = story.target.value(
+        "select pid from pg_locks where locktype = 'advisory' and granted and objid = 42
+        and database = (select oid from pg_database where datname = current_database())",
+    );
+    let run = end(story.spawn(&["migrate", "metrics", "--json", "-j", "2", "--retry-for", "1s"]));
+    assert_eq!(run.code, 8, "{}", run.stderr);
+    let named = format!("waits for a lock held by pid {holder} (select pg) on the target");
+    assert!(run.stderr.contains(&named), "{}", run.stderr);
+    assert!(run.stderr.contains("hypercopy: given up after 1"), "{}", run.stderr);
+    story.source.assert_nothing_left();
+    story.target.assert_nothing_left();
+    gate.open();
+    story.migrate("metrics", &[]);
+}
+
+/// Starts a statement in a session of its own, waits until it waits for a lock, and answers its process id.
+fn in_background(database: &Database, sql: &str) -> (String, std::thread::JoinHandle<()>) {
+    let session = database.session();
+    let pid: i32 = database.wait(session.query_one("select pg_backend_pid()", &[])).unwrap().get(0);
+    let (handle, sql) = (database.handle(), sql.to_string());
+    let thread = std::thread::spawn(move || handle.block_on(session.batch_execute(&sql)).unwrap());
+    database.wait_until(
+        "the statement waits",
+        &format!("select exists (select from pg_locks where pid = {pid} and not granted)"),
+    );
+    (pid.to_string(), thread)
+}
+
+/// The stderr of a program that runs, line by line.
+struct Lines {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<String>,
+    seen: String,
+}
+
+impl Lines {
+    fn of(mut child: Child) -> Lines {
+        use std::io::BufRead;
+        let stderr = std::io::BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Lines { child, lines, seen: String::new() }
+    }
+
+    /// Reads on until a line holds `text`.
+    #[track_caller]
+    fn wait_for(&mut self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while let Ok(line) = self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            self.seen.push_str(&line);
+            self.seen.push('\n');
+            if line.contains(text) {
+                return;
+            }
+        }
+        let _ = self.child.kill();
+        panic!("never said: {text}\n{}", self.seen);
+    }
+
+    /// Waits for the end of the program.
+    #[track_caller]
+    fn end(mut self) -> Run {
+        let rest: Vec<String> = self.lines.iter().collect();
+        let code = self.child.wait().expect("the program can be waited for").code().unwrap_or(-1);
+        Run { code, stdout: String::new(), stderr: self.seen + &rest.join("\n") }
+    }
 }

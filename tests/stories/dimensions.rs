@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-use futures_util::StreamExt;
 use hypercopy::catalog::{Chunk, Hypertable, read};
 use hypercopy::connect::{Conninfo, Reader, Side};
 use hypercopy::pgcopy::{TimeType, binary};
@@ -625,8 +624,14 @@ fn routed(database: &Database, source: &Reader, table: &str) -> Option<usize> {
     let router = Router::new(&layout, &columns, &chunks, Range::ALL)?;
     let sql = format!("copy (select tableoid::int8 as chunk, * from public.{table}) to stdout (format binary)");
     let bytes: Vec<u8> = database.wait(async {
-        let pieces: Vec<_> = source.copy_out(&sql).await.unwrap().collect().await;
-        pieces.into_iter().flat_map(|piece| piece.unwrap().to_vec()).collect()
+        let (mut copy, mut bytes) = (source.copy_out(&sql).await.unwrap(), Vec::new());
+        while copy.fill().await.unwrap() {
+            while let Some(piece) = copy.piece().unwrap() {
+                bytes.extend_from_slice(piece);
+            }
+        }
+        copy.finish().unwrap();
+        bytes
     });
     let mut scanner = binary::Scanner::new(columns.len() as u16, 1 << 20);
     let mut rows = scanner.rows(&bytes);

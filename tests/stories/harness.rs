@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use hypercopy::cluster::{Cluster, Installation, Release, Settings};
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
+
+/// What does not come about in this time does not come about.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where a database lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +56,7 @@ pub struct Database {
     server_conninfo: String,
     name: String,
     runtime: Runtime,
-    client: Option<Client>,
+    client: Mutex<Option<Client>>,
 }
 
 impl Database {
@@ -64,8 +69,18 @@ impl Database {
 
     /// A new empty database.
     pub fn without_timescaledb(server: Server, story: &str) -> Option<Database> {
+        Some(Database::of(conninfo(server)?, story, ""))
+    }
+
+    /// A new database with TimescaleDB in a story's own cluster; `options` are those of `create database`.
+    pub fn in_cluster(cluster: &Cluster, story: &str, options: &str) -> Database {
+        let database = Database::of(cluster.conninfo("postgres"), story, options);
+        database.run("create extension timescaledb");
+        database
+    }
+
+    fn of(server_conninfo: String, story: &str, options: &str) -> Database {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let server_conninfo = conninfo(server)?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let story: String = story.chars().take(30).collect();
         let name = format!("s{}_{number}_{story}", std::process::id());
@@ -73,13 +88,13 @@ impl Database {
         let administrator = runtime.block_on(connect(&server_conninfo));
         // The template can be in use by another story's creation.
         let created = (0..50).any(|_| {
-            let sql = format!("create database \"{name}\" template template0");
+            let sql = format!("create database \"{name}\" template template0 {options}");
             runtime.block_on(administrator.batch_execute(&sql)).is_ok()
         });
         assert!(created, "database {name} can be created");
         let conninfo = format!("{server_conninfo} dbname={name}");
-        let client = Some(runtime.block_on(connect(&conninfo)));
-        Some(Database { conninfo, server_conninfo, name, runtime, client })
+        let client = Mutex::new(Some(runtime.block_on(connect(&conninfo))));
+        Database { conninfo, server_conninfo, name, runtime, client }
     }
 
     /// Another session of the same database.
@@ -87,9 +102,19 @@ impl Database {
         self.runtime.block_on(connect(&self.conninfo))
     }
 
+    /// This database's runtime, for another thread.
+    pub fn handle(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
+    }
+
     /// Waits for something asynchronous on this database's runtime.
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
+    }
+
+    /// Begins something asynchronous on this database's runtime.
+    pub fn spawn<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.runtime.spawn(future)
     }
 
     /// Runs statements, and answers the rows of all of them as text.
@@ -103,7 +128,12 @@ impl Database {
 
     /// The same, where it may fail.
     pub fn try_query(&self, sql: &str) -> Result<Vec<Vec<Option<String>>>, tokio_postgres::Error> {
-        let client = self.client.as_ref().expect("the session lives as long as the database");
+        let mut client = self.client.lock().expect("no query panics");
+        // A server that was restarted has ended it.
+        if client.as_ref().is_none_or(Client::is_closed) {
+            *client = Some(self.runtime.block_on(try_connect(&self.conninfo))?);
+        }
+        let client = client.as_ref().expect("there is a session");
         let messages = self.runtime.block_on(client.simple_query(sql))?;
         let row = |message: SimpleQueryMessage| match message {
             SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|n| row.get(n).map(str::to_string)).collect()),
@@ -129,20 +159,13 @@ impl Database {
     /// Number of rows and a digest of all of them, whatever their order: the oracle, which is PostgreSQL's own.
     #[track_caller]
     pub fn multiset(&self, table: &str) -> String {
-        self.value(&format!(
-            "set extra_float_digits = 3; set timezone = 'UTC'; \
-             select count(*) || ' rows ' || coalesce(md5(string_agg(md5(t::text), '' order by md5(t::text))), '') from {table} t"
-        ))
+        self.value(&format!("set extra_float_digits = 3; set timezone = 'UTC'; {}", multiset_sql(table)))
     }
 
     /// Asks until the query answers true; what is waited for is asked of the server, and no time is guessed.
     #[track_caller]
     pub fn wait_until(&self, what: &str, sql: &str) {
-        let start = std::time::Instant::now();
-        while self.value(sql) != "t" {
-            assert!(start.elapsed().as_secs() < 30, "in vain: {what}");
-            std::thread::yield_now();
-        }
+        wait_until(what, || self.value(sql) == "t");
     }
 
     /// Whether nothing of hypercopy is at work in this database: no session of its, no helper left behind.
@@ -161,10 +184,13 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        self.client = None;
+        *self.client.get_mut().unwrap_or_else(PoisonError::into_inner) = None;
         let sql = format!("drop database if exists \"{}\" with (force)", self.name);
+        // A cluster of the story's own may have ended already.
         self.runtime.block_on(async {
-            let _ = connect(&self.server_conninfo).await.batch_execute(&sql).await;
+            if let Ok(client) = try_connect(&self.server_conninfo).await {
+                let _ = client.batch_execute(&sql).await;
+            }
         });
     }
 }
@@ -207,11 +233,95 @@ impl Drop for Role {
     }
 }
 
+/// The query that answers a table's multiset, in the session's own settings.
+pub fn multiset_sql(table: &str) -> String {
+    format!(
+        "select count(*) || ' rows ' || coalesce(md5(string_agg(md5(t::text), '' order by md5(t::text))), '') from {table} t"
+    )
+}
+
 async fn connect(conninfo: &str) -> Client {
+    try_connect(conninfo).await.expect("the server answers")
+}
+
+async fn try_connect(conninfo: &str) -> Result<Client, tokio_postgres::Error> {
     let config: Config = conninfo.parse().expect("the conninfo is one");
-    let (client, connection) = config.connect(NoTls).await.expect("the server answers");
+    let (client, connection) = config.connect(NoTls).await?;
     tokio::spawn(connection);
-    client
+    Ok(client)
+}
+
+/// What the ledger makes when it is missing, so that it can be locked before there is a job.
+const LEDGER: &str = include_str!("../../src/ledger/sql/create.sql");
+
+/// A session that keeps a lock until it is told to open, or dropped.
+pub struct Hold<'a> {
+    database: &'a Database,
+    session: Client,
+}
+
+impl Hold<'_> {
+    /// A session that runs this and stays.
+    pub fn new<'a>(database: &'a Database, sql: &str) -> Hold<'a> {
+        let hold = Hold { database, session: database.session() };
+        hold.run(sql);
+        hold
+    }
+
+    /// No row of a table whose check waits for this lock is stored any more.
+    pub fn gate(database: &Database) -> Hold<'_> {
+        Hold::new(database, "select pg_advisory_lock(42)")
+    }
+
+    /// No task is claimed any more.
+    pub fn ledger(database: &Database) -> Hold<'_> {
+        database.run(LEDGER);
+        Hold::new(database, "begin; lock table _hypercopy.task in share mode")
+    }
+
+    /// Runs statements in the session that holds.
+    #[track_caller]
+    pub fn run(&self, sql: &str) {
+        self.database.wait(self.session.batch_execute(sql)).expect("the holding session works");
+    }
+
+    /// Lets everybody through.
+    pub fn open(self) {}
+}
+
+/// Waits until something is so, which has to be soon.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Waits until so many of the engine's sessions on this database wait for a lock.
+#[track_caller]
+pub fn wait_until_held(database: &Database, sessions: usize) {
+    let sql = format!(
+        "select count(*) >= {sessions} from pg_stat_activity
+         where datname = current_database() and application_name like 'hypercopy%' and wait_event_type = 'Lock'"
+    );
+    database.wait_until("the engine at a lock", &sql);
+}
+
+/// Waits for the end of a run, which must come.
+#[track_caller]
+pub fn end(child: Child) -> Run {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let id = child.id();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    match receiver.recv_timeout(PATIENCE) {
+        Ok(output) => Run::of(output.expect("the program can be waited for")),
+        Err(_) => {
+            let _ = Command::new("kill").arg(id.to_string()).status();
+            panic!("the program does not end");
+        }
+    }
 }
 
 /// Two databases and the program between them.

@@ -3,6 +3,7 @@
 //! One set of throwaway clusters serves the whole run; every story has databases of its own. `HYPERCOPY_CLUSTER` puts a
 //! server of yours in their place; stories that need TimescaleDB's community edition run only there.
 
+mod append;
 mod command_line;
 mod community;
 mod concurrency;
@@ -10,10 +11,15 @@ mod definitions;
 mod dimensions;
 mod documents;
 mod edges;
+mod faults;
 mod harness;
+mod jobs;
 mod layouts;
+mod proxy;
 mod refusals;
+mod resume;
 mod scale;
 mod sessions;
+mod tls;
 mod traps;
 mod verify;

@@ -87,7 +87,7 @@ fn a_ledger_that_belongs_to_another_role_is_refused() {
         "may not write the ledger in schema _hypercopy",
     );
     story.target.run(&format!(
-        "grant usage on schema _hypercopy to {0}; grant select, insert, update on all tables in schema _hypercopy to {0}",
+        "grant usage on schema _hypercopy to {0}; grant select, insert, update, delete on all tables in schema _hypercopy to {0}",
         role.name
     ));
     story.migrate("metrics", &["--target", &target, "--as", "app.metrics"]);

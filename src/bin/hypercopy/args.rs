@@ -1,12 +1,15 @@
 //! The command line as close to its flags as can be; `request` makes the engine's terms of it.
 
+use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hypercopy::connect::Conninfo;
 use hypercopy::error::{Error, Kind, Result};
 use hypercopy::ident::{MAX_IDENT_BYTES, QualifiedName};
+use hypercopy::migrate::{IfExists, Resume};
 use hypercopy::plan::HashRequest;
 use hypercopy::verify::Mode;
 use hypercopy::{migrate, verify};
@@ -21,7 +24,7 @@ pub struct Arguments {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 internal · 2 wrong command line · 3 refused, nothing was written · 4 the source failed · \
-5 the target failed · 7 source and target differ · 8 given up · 130/143 interrupted";
+5 the target failed · 7 source and target differ · 8 given up · 9 another run is at it · 130/143 interrupted";
 
 const CONNINFO: &str = "\
 A conninfo is a URI (postgresql://user@host:5432/database) or keywords ('host=… port=… dbname=… user=…'). What it \
@@ -47,8 +50,11 @@ instead: two databases are created in it, and dropped at the end.")]
 Copies a hypertable, definition and rows, to another cluster, database or name, with the same or another chunk layout.
 
 All rows are read under one snapshot; the source is only read and holds ACCESS SHARE locks, as with pg_dump. On the \
-target the table, its chunks, constraints and indexes are created; a table that exists there is refused. What is not \
-carried is listed before the copy begins, and again at its end.")]
+target the table, its chunks, constraints and indexes are created. What is not carried is listed before the copy begins, \
+and again at its end.
+
+What is done stands in a ledger, schema _hypercopy of the target. The same command again goes on where a run has ended, \
+whatever ended it, and changes nothing once the job is finished.")]
     Migrate(Box<MigrateArguments>),
     /// Compare a hypertable with another one, row by row, as both are now
     #[command(after_long_help = CONNINFO, long_about = "\
@@ -60,6 +66,11 @@ are compared as a multiset, by their number and a 128-bit checksum over every bi
 ranges are narrowed down to the keys of single rows, and the exit code is 7. Keys are shown in the output: they are \
 values of your rows.")]
     Verify(Box<VerifyArguments>),
+    /// List the jobs in a target's ledger, show one, or forget one
+    #[command(after_long_help = CONNINFO, long_about = "\
+Lists the jobs in a target's ledger, schema _hypercopy, shows how far one is, or forgets one that is finished or whose \
+table was dropped. Tables of users are never touched.")]
+    Jobs(JobsArguments),
 }
 
 impl Command {
@@ -67,7 +78,7 @@ impl Command {
     pub fn jobs(&self) -> usize {
         match self {
             Command::Demo(_) => default_jobs(),
-            Command::Inspect(_) => 1,
+            Command::Inspect(_) | Command::Jobs(_) => 1,
             Command::Migrate(migrate) => migrate.table.jobs(),
             Command::Verify(verify) => verify.table.jobs(),
         }
@@ -94,6 +105,41 @@ pub struct InspectArguments {
     /// Print one JSON document
     #[arg(long)]
     pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct JobsArguments {
+    /// Whose ledger
+    #[arg(
+        long,
+        value_name = "CONNINFO",
+        env = "HYPERCOPY_TARGET",
+        hide_env_values = true,
+        default_value = "",
+        global = true
+    )]
+    pub target: String,
+    /// Print one JSON document
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Option<JobsCommand>,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum JobsCommand {
+    /// All jobs (what is done without a command)
+    List,
+    /// One job, with its tasks
+    Show {
+        /// Its number
+        id: i64,
+    },
+    /// Forget a job that is finished, or whose table was dropped
+    Clean {
+        /// Its number
+        id: i64,
+    },
 }
 
 /// A table of two ends, and who is at work on it.
@@ -185,6 +231,28 @@ pub struct MigrateArguments {
     /// Compare the target with what was read: its rows per range, or a checksum over every bit of them
     #[arg(long, value_enum, value_name = "HOW", default_value_t = VerifyArgument::Counts)]
     pub verify: VerifyArgument,
+    /// Go on with an unfinished job. What earlier runs copied is compared with the source, and copied again where that has
+    /// changed; 'trust' compares nothing (the source is quiet), 'trust-before VALUE' nothing before that value of the time
+    /// dimension, 'follow-deletes' lets ranges become empty as well
+    #[arg(long, value_name = "HOW", help_heading = "Job", num_args = 0..=1, require_equals = true,
+        default_value = "", default_missing_value = "", hide_default_value = true, value_parser = resume)]
+    pub resume: Resume,
+    /// Forget an earlier job on the table, with all it has copied, and begin anew
+    #[arg(long, help_heading = "Job")]
+    pub restart: bool,
+    /// A table that is there and is no unfinished job's: refuse it, or add rows in a range where it has none
+    #[arg(long, value_enum, value_name = "HOW", help_heading = "Job", default_value_t = IfExistsArgument::Error)]
+    pub if_exists: IfExistsArgument,
+    /// Try again this long what may pass: lost connections, restarts, deadlocks (500ms, 30s, 5min, 1h)
+    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "5min", value_parser = duration)]
+    pub retry_for: Duration,
+    /// After a signal, let open transactions end for this long; a second signal stops at once
+    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "10s", value_parser = duration)]
+    pub grace: Duration,
+    /// Give way when somebody has waited this long behind our locks on the source: release them, wait, and resume
+    /// [default: say who waits, and go on]
+    #[arg(long = "yield", value_name = "SECONDS", help_heading = "Job", value_parser = seconds)]
+    pub yield_after: Option<Duration>,
     /// Print what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -223,6 +291,12 @@ pub enum VerifyArgument {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum IfExistsArgument {
+    Error,
+    Append,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProgressArgument {
     Auto,
     Bar,
@@ -240,6 +314,19 @@ impl MigrateArguments {
         QualifiedName::parse(&table.table, "")?;
         self.target_table.as_deref().map(new_name).transpose()?;
         self.chunk_interval.as_deref().map(interval).transpose()?;
+        let if_exists = match self.if_exists {
+            IfExistsArgument::Error => IfExists::Error,
+            IfExistsArgument::Append => IfExists::Append,
+        };
+        if if_exists == IfExists::Append && (self.chunk_interval.is_some() || self.hash_partitions.is_some()) {
+            return Err(Error::new(Kind::Usage, "--if-exists append goes into the table's own layout")
+                .hint("Leave --chunk-interval and --hash-partitions out."));
+        }
+        if self.restart && self.resume != Resume::Compare {
+            return Err(
+                Error::new(Kind::Usage, "--restart forgets what --resume would go on with").hint("Choose one of them.")
+            );
+        }
         let verify = match self.verify {
             VerifyArgument::None => Mode::None,
             VerifyArgument::Counts => Mode::Counts,
@@ -258,6 +345,12 @@ impl MigrateArguments {
             jobs: table.jobs(),
             verify,
             strict: self.strict,
+            resume: self.resume.clone(),
+            restart: self.restart,
+            if_exists,
+            retry_for: self.retry_for,
+            yield_after: self.yield_after,
+            dry_run: self.dry_run,
         })
     }
 }
@@ -269,6 +362,50 @@ pub fn default_jobs() -> usize {
 pub fn conninfo(option: &str, text: &str) -> Result<Conninfo> {
     Conninfo::parse(text, |name| std::env::var(name).ok())
         .map_err(|error| Error::new(Kind::Usage, format!("{option} is no conninfo")).caused_by(error))
+}
+
+/// How [`Arguments`] are read: `--resume=trust-before VALUE` is one option with its value behind a space.
+pub fn join_trust_before(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    for argument in arguments {
+        match joined.last_mut().filter(|last| *last == TRUST_BEFORE_OPTION) {
+            Some(last) => {
+                last.push(" ");
+                last.push(argument);
+            }
+            None => joined.push(argument),
+        }
+    }
+    joined
+}
+
+const TRUST_BEFORE_OPTION: &str = "--resume=trust-before";
+
+fn resume(text: &str) -> Result<Resume, String> {
+    let before = text.strip_prefix("trust-before").and_then(|rest| rest.strip_prefix([' ', '=']));
+    match (text, before.map(str::trim)) {
+        ("", _) => Ok(Resume::Compare),
+        ("trust", _) => Ok(Resume::Trust),
+        ("follow-deletes", _) => Ok(Resume::FollowDeletes),
+        (_, Some(value)) if !value.is_empty() => Ok(Resume::TrustBefore(value.to_string())),
+        _ => Err("it takes nothing, trust, trust-before VALUE or follow-deletes".to_string()),
+    }
+}
+
+/// A number and a unit, as PostgreSQL's settings take them.
+fn duration(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, f64); 5] = [("ms", 0.001), ("min", 60.0), ("s", 1.0), ("h", 3600.0), ("d", 86_400.0)];
+    let unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?.trim(), seconds)));
+    let (number, seconds) = unit.ok_or("it takes a number and a unit: ms, s, min, h or d")?;
+    let number: f64 = number.parse().map_err(|_| "the number before the unit is none")?;
+    Duration::try_from_secs_f64(number * seconds).map_err(|_| "it is out of range".to_string())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| "it is out of range".to_string()),
+        Err(_) => duration(text),
+    }
 }
 
 /// An interval is read by the server; what no server would take is wrong already here.
@@ -324,6 +461,39 @@ mod tests {
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_take_a_unit() {
+        assert_eq!(duration("5min"), Ok(Duration::from_secs(300)));
+        assert_eq!(duration("500 ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1.5h"), Ok(Duration::from_secs(5400)));
+        assert_eq!(seconds("30"), Ok(Duration::from_secs(30)));
+        for wrong in ["", "5", "-1s", "min", "1 week", "NaNs", "infs"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn trust_before_takes_its_value_behind_a_space() {
+        let resume = |arguments: &[&str]| {
+            let command = ["hypercopy", "migrate", "--source", "", "--target", "", "metrics"];
+            let arguments = command.iter().chain(arguments).map(OsString::from);
+            match Arguments::try_parse_from(join_trust_before(arguments)).map(|arguments| arguments.command) {
+                Ok(Command::Migrate(migrate)) => Some(migrate.resume),
+                _ => None,
+            }
+        };
+        assert_eq!(resume(&[]), Some(Resume::Compare));
+        assert_eq!(resume(&["--resume"]), Some(Resume::Compare));
+        assert_eq!(resume(&["--resume=trust"]), Some(Resume::Trust));
+        assert_eq!(resume(&["--resume=follow-deletes"]), Some(Resume::FollowDeletes));
+        let before = Some(Resume::TrustBefore("2025-01-01 12:00".into()));
+        assert_eq!(resume(&["--resume=trust-before", "2025-01-01 12:00"]), before);
+        assert_eq!(resume(&["--resume=trust-before=2025-01-01 12:00"]), before);
+        for wrong in ["--resume=perhaps", "--resume=trust-before", "--resume=trust-before="] {
+            assert_eq!(resume(&[wrong]), None, "{wrong}");
+        }
     }
 
     #[test]

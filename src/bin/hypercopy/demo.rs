@@ -1,10 +1,12 @@
 //! `hypercopy demo`: the shortest way to see it work.
 
+use std::time::Duration;
+
 use hypercopy::cluster::{Cluster, Installation, Settings};
 use hypercopy::connect::{Conninfo, Target};
 use hypercopy::error::{Error, Kind, Result};
 use hypercopy::ident::quote_ident;
-use hypercopy::migrate::Request;
+use hypercopy::migrate::{IfExists, Request, Resume};
 use hypercopy::plan::HashRequest;
 use hypercopy::verify::Mode;
 
@@ -47,10 +49,16 @@ async fn show(stage: &Stage, rows: u64) -> Result<()> {
         jobs: default_jobs(),
         verify: Mode::Checksum,
         strict: false,
+        resume: Resume::default(),
+        restart: false,
+        if_exists: IfExists::default(),
+        retry_for: Duration::from_secs(60),
+        yield_after: None,
+        dry_run: false,
     };
     let options =
         OutputArguments { json: false, report: None, progress: ProgressArgument::Auto, quiet: false, verbose: false };
-    migrate::execute(request, false, &options).await
+    migrate::execute(request, Duration::from_secs(10), &options).await
 }
 
 async fn fill(source: &Conninfo, rows: u64) -> Result<()> {

@@ -8,7 +8,7 @@ use hypercopy::plan::describe_dimension;
 use hypercopy::report::to_json;
 
 use crate::args::{InspectArguments, conninfo};
-use crate::output::{bytes, count, print, print_json};
+use crate::output::{aligned, bytes, count, print, print_json};
 
 pub async fn run(arguments: InspectArguments) -> Result<()> {
     let source = conninfo("--source", &arguments.source)?;
@@ -88,15 +88,4 @@ fn table_text(report: &TableReport) -> String {
     }));
     text.push_str(&aligned(&rows));
     text
-}
-
-/// Columns as wide as their widest cell.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        format!("  {}\n", cells.join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
 }

@@ -3,6 +3,7 @@
 mod args;
 mod demo;
 mod inspect;
+mod jobs;
 mod migrate;
 mod output;
 mod signals;
@@ -20,7 +21,7 @@ use self::args::{Arguments, Command};
 const WORKERS_PER_THREAD: usize = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(args::join_trust_before(std::env::args_os()));
     let threads = arguments.command.jobs().div_ceil(WORKERS_PER_THREAD);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let ended = match runtime {
@@ -45,6 +46,7 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
     match arguments.command {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Inspect(inspect) => inspect::run(inspect).await,
+        Command::Jobs(jobs) => jobs::run(jobs).await,
         Command::Migrate(migrate) => migrate::run(migrate).await,
         Command::Verify(verify) => verify::run(verify).await,
     }

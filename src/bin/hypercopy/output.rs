@@ -61,6 +61,32 @@ pub fn migration(report: &Report, verbose: bool) -> Option<String> {
     }
 }
 
+/// The command line, for whoever wants to run it again: without what a conninfo may hold.
+pub fn command() -> String {
+    let mut shown = vec!["hypercopy".to_string()];
+    let mut is_secret = false;
+    for argument in std::env::args().skip(1) {
+        let (option, value) = argument.split_once('=').unwrap_or((&argument, ""));
+        let names_server = ["--source", "--target"].contains(&option);
+        shown.push(match (is_secret, names_server && !value.is_empty()) {
+            (true, _) => "…".to_string(),
+            (false, true) => format!("{option}=…"),
+            (false, false) => quoted(&argument),
+        });
+        is_secret = names_server && value.is_empty() && !is_secret;
+    }
+    shown.join(" ")
+}
+
+/// As a shell would have to be given it.
+fn quoted(argument: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_=./:,+".contains(c);
+    match !argument.is_empty() && argument.chars().all(is_plain) {
+        true => argument.to_string(),
+        false => format!("'{}'", argument.replace('\'', "'\\''")),
+    }
+}
+
 /// What has to be known before the copy begins: what is not carried, and warnings.
 pub fn plan_notes(report: &Report) -> String {
     let mut text = String::new();
@@ -94,6 +120,9 @@ fn plan(report: &Report, with_ddl: bool) -> String {
         "rows",
         format!("about {} in {}, {} tasks", count(plan.estimated_rows), bytes(plan.estimated_bytes), plan.tasks),
     );
+    if plan.done_tasks > 0 {
+        line("resumed", format!("{} tasks are done, and will be compared with the source", plan.done_tasks));
+    }
     line("format", format(plan));
     line("locks", plan.source_locks.clone());
     line(
@@ -163,8 +192,16 @@ pub fn engine(text: &mut String, report: &RunReport) {
 
 fn summary(report: &Report, verbose: bool) -> String {
     let copy_seconds = report.phase_seconds("copy").max(0.001);
-    let mut text = format!(
-        "{} rows, {} copied in {} ({} rows/s, {}/s while copying)\n",
+    let mut text = match (&report.finished_at, report.job) {
+        (Some(at), Some(job)) => format!(
+            "job {} was finished at {at}; \"hypercopy verify\" compares both sides as they are now, --restart copies anew\n",
+            job.0
+        ),
+        _ => String::new(),
+    };
+    let _ = writeln!(
+        text,
+        "{} rows, {} copied in {} ({} rows/s, {}/s while copying)",
         count(report.rows),
         bytes(report.bytes),
         duration(Duration::from_secs_f64(report.seconds)),
@@ -178,6 +215,15 @@ fn summary(report: &Report, verbose: bool) -> String {
         let after = report.target_chunks.map(|chunks| chunks.to_string()).unwrap_or_default();
         line("chunks", format!("{} → {after}", plan.source_chunks));
         line("format", format(plan));
+    }
+    if let Some(resumed) = report.resumed {
+        line(
+            "resumed",
+            format!(
+                "{} tasks were done, {} compared with the source, {} copied again",
+                resumed.done, resumed.compared, resumed.copied_again
+            ),
+        );
     }
     let phases: Vec<String> =
         report.phases.iter().map(|phase| format!("{} {:.2} s", phase.name, phase.seconds)).collect();
@@ -196,7 +242,7 @@ fn summary(report: &Report, verbose: bool) -> String {
     if let Some(verification) = &report.verification {
         line(
             "verified",
-            match verification.mode {
+            match verification.mode.as_str() {
                 "none" => "no".to_string(),
                 mode => format!("by {mode}, {} ranges equal", verification.ranges),
             },
@@ -221,6 +267,17 @@ fn micros(us: u64) -> String {
         1000..1_000_000 => format!("{:.1} ms", us as f64 / 1e3),
         _ => format!("{:.2} s", us as f64 / 1e6),
     }
+}
+
+/// Columns as wide as their widest cell.
+pub fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        format!("  {}\n", cells.join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
 }
 
 /// A number with its thousands apart.

@@ -1,30 +1,36 @@
-//! SIGINT and SIGTERM: how a run ends that does not end by itself.
+//! SIGINT and SIGTERM.
 
-use hypercopy::connect::Cancellers;
-use hypercopy::error::{Error, Kind, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use hypercopy::error::{Error, Result};
+use hypercopy::interrupt::Interrupt;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Waits for the work, or for SIGINT or SIGTERM, which end it. Whatever the servers still run for work that has failed
-/// is cancelled.
-pub async fn until_signal<T>(work: impl Future<Output = Result<T>>, cancellers: &Cancellers) -> Result<T> {
-    let ended = tokio::select! {
-        ended = work => ended,
-        signal = interrupted() => Err(signal),
-    };
-    if ended.is_err() {
-        cancellers.cancel_all().await;
-    }
-    ended
+/// Hears the signals that ask a program to end.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
 }
 
-async fn interrupted() -> Error {
-    let (mut interrupt, mut terminate) = match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(interrupt), Ok(terminate)) => (interrupt, terminate),
-        (Err(error), _) | (_, Err(error)) => return Error::internal("cannot listen to signals").caused_by(error),
-    };
-    let (name, number) = tokio::select! {
-        _ = interrupt.recv() => ("SIGINT", 2),
-        _ = terminate.recv() => ("SIGTERM", 15),
-    };
-    Error::new(Kind::Signal(number), format!("interrupted by {name}"))
+impl Signals {
+    /// From now on they do not end the program by themselves.
+    pub fn listen() -> Result<Signals> {
+        let listen = |kind| signal(kind).map_err(|error| Error::internal("cannot listen to signals").caused_by(error));
+        Ok(Signals { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next one, and answers its number.
+    pub async fn next(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 2,
+            _ = self.terminate.recv() => 15,
+        }
+    }
+}
+
+/// Waits for a signal that stops at once, and answers it as an error.
+pub async fn stopped(interrupt: &Interrupt) -> Error {
+    match Signals::listen() {
+        Ok(mut signals) => interrupt.request(signals.next().await),
+        Err(error) => return error,
+    }
+    interrupt.requested().await
 }

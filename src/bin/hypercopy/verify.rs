@@ -4,9 +4,8 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hypercopy::connect::Cancellers;
 use hypercopy::error::Result;
-use hypercopy::progress::Progress;
+use hypercopy::supervision::Supervision;
 use hypercopy::verify::{self, ComparisonReport, KeyReport, RangeReport, Request, VerifyReport};
 
 use crate::args::{OutputArguments, VerifyArguments};
@@ -21,11 +20,17 @@ pub async fn run(arguments: Box<VerifyArguments>) -> Result<()> {
 
 /// Compares, with progress and report as asked for.
 async fn execute(request: &Request, options: &OutputArguments) -> Result<()> {
-    let progress = Arc::new(Progress::default());
     let mut report = VerifyReport::default();
-    let cancellers = Cancellers::default();
-    let watcher = watch::start(Arc::clone(&progress), options);
-    let compared = signals::until_signal(verify::run(request, &cancellers, &progress, &mut report), &cancellers).await;
+    let supervision = Supervision::default();
+    let watcher = watch::start(Arc::clone(&supervision.progress), options);
+    let compared = tokio::select! {
+        biased;
+        compared = verify::run(request, &supervision, &mut report) => compared,
+        stopped = signals::stopped(&supervision.interrupt) => Err(stopped),
+    };
+    if compared.is_err() {
+        supervision.cancel_all().await;
+    }
     watcher.stop();
     let ended = compared.and_then(|comparison| comparison.verdict());
     match &ended {

@@ -40,7 +40,8 @@ pub fn start(progress: Arc<Progress>, options: &OutputArguments) -> Watcher {
             (Some(bar.clone()), Some(tokio::spawn(draw(progress, bar))))
         }
         ProgressArgument::Plain => (None, Some(tokio::spawn(print_lines(progress)))),
-        ProgressArgument::Auto | ProgressArgument::None => (None, None),
+        ProgressArgument::Auto | ProgressArgument::None if options.quiet => (None, None),
+        ProgressArgument::Auto | ProgressArgument::None => (None, Some(tokio::spawn(print_notices(progress)))),
     };
     Watcher { bar, quiet: options.quiet, task }
 }
@@ -87,6 +88,7 @@ async fn draw(progress: Arc<Progress>, bar: ProgressBar) {
     let mut rate = Rate::default();
     loop {
         let now = progress.snapshot();
+        progress.take_notices().iter().for_each(|notice| bar.suspend(|| print(notice)));
         bar.set_length(now.planned.rows.max(now.rows).max(1));
         bar.set_position(now.rows);
         bar.set_message(sanitize(&line(&now, rate.update(now.rows), start.elapsed())));
@@ -100,6 +102,7 @@ async fn print_lines(progress: Arc<Progress>) {
     let (mut phase, mut printed) = (String::new(), Instant::now());
     loop {
         let now = progress.snapshot();
+        progress.take_notices().iter().for_each(|notice| print(notice));
         let rows_per_second = rate.update(now.rows);
         if now.phase != phase {
             print(&format!("{} ({})", now.phase, duration(start.elapsed())));
@@ -108,6 +111,13 @@ async fn print_lines(progress: Arc<Progress>) {
             print(&line(&now, rows_per_second, start.elapsed()));
             printed = Instant::now();
         }
+        tokio::time::sleep(BAR_INTERVAL).await;
+    }
+}
+
+async fn print_notices(progress: Arc<Progress>) {
+    loop {
+        progress.take_notices().iter().for_each(|notice| print(notice));
         tokio::time::sleep(BAR_INTERVAL).await;
     }
 }
@@ -124,7 +134,7 @@ impl Rate {
         let now = Instant::now();
         if let Some((then, before)) = self.last {
             let seconds = now.duration_since(then).as_secs_f64().max(0.001);
-            let current = (rows - before) as f64 / seconds;
+            let current = rows.saturating_sub(before) as f64 / seconds;
             let weight = if self.per_second == 0.0 { 1.0 } else { 0.2 };
             self.per_second += weight * (current - self.per_second);
         }

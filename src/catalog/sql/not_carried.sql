@@ -52,8 +52,10 @@ select 'statistics target', format('column %I %s', attname, attstattarget)
 from pg_catalog.pg_attribute
 where attrelid = $1 and attnum > 0 and not attisdropped and coalesce(attstattarget, -1) >= 0
 union all
-select 'column option', format('column %I %s', attname, array_to_string(attoptions, ', '))
-from pg_catalog.pg_attribute where attrelid = $1 and not attisdropped and attoptions is not null
+-- What the server stamps onto every column by itself (pg_attver of PostgreSQL 15.20) is nobody's wish.
+select 'column option', format('column %I %s', attname, string_agg(option, ', '))
+from pg_catalog.pg_attribute, unnest(attoptions) option
+where attrelid = $1 and not attisdropped and option not like 'pg\_%' group by attname
 union all
 select 'statistics target', format('index %I', class.relname)
 from pg_catalog.pg_index index

@@ -7,7 +7,7 @@ select
     case when ledger.oid is null then has_database_privilege(current_database(), 'create')
         else has_schema_privilege(ledger.oid, 'usage') and coalesce((
             select bool_and(has_table_privilege(class.oid, 'select') and has_table_privilege(class.oid, 'insert')
-                and has_table_privilege(class.oid, 'update'))
+                and has_table_privilege(class.oid, 'update') and has_table_privilege(class.oid, 'delete'))
             from pg_catalog.pg_class class where class.relnamespace = ledger.oid and class.relkind = 'r'
         ), has_schema_privilege(ledger.oid, 'create')) end as may_keep_ledger,
     relation.relkind::text as existing,

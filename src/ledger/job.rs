@@ -1,0 +1,214 @@
+//! Jobs, and who may work on them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::connect::{Session, Target};
+use crate::error::{Error, Kind, Result};
+use crate::ident::QualifiedName;
+
+/// A job's number in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub i64);
+
+/// A job that begins.
+pub struct NewJob<'a> {
+    /// `migrate`.
+    pub kind: &'a str,
+    /// The table on the target.
+    pub target: &'a QualifiedName,
+    /// Whether the job makes that table.
+    pub made_table: bool,
+    /// The source cluster's system identifier.
+    pub source_system: &'a str,
+    /// The source's database.
+    pub source_database: &'a str,
+    /// The table on the source.
+    pub source: &'a QualifiedName,
+    /// What makes it the same job when it is asked for again.
+    pub request: &'a serde_json::Value,
+    /// What was decided.
+    pub plan: &'a serde_json::Value,
+}
+
+/// A job as the ledger has it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// `migrate`.
+    pub kind: String,
+    /// The target table's oid.
+    pub target_oid: u32,
+    /// The target table's name when the job began, quoted.
+    pub target_name: String,
+    /// Whether the job made that table.
+    pub made_table: bool,
+    /// The source cluster's system identifier.
+    pub source_system: String,
+    /// The source's database.
+    pub source_database: String,
+    /// The table on the source, quoted.
+    pub source_name: String,
+    /// What makes it the same job when it is asked for again.
+    pub request: serde_json::Value,
+    /// What was decided when it began.
+    pub plan: serde_json::Value,
+    /// Where it stands.
+    pub state: JobState,
+    /// The number of its latest run.
+    pub run: i32,
+    /// The report of the run that finished it.
+    pub report: Option<serde_json::Value>,
+    /// The version of hypercopy that began it.
+    pub version: String,
+    /// When it began.
+    pub started_at: String,
+    /// When it was finished.
+    pub finished_at: Option<String>,
+    /// Whether its table is still there.
+    pub has_table: bool,
+    /// Tasks that are done.
+    pub tasks: u64,
+    /// Rows that those have copied.
+    pub rows: u64,
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Rows are being copied.
+    Copying,
+    /// All rows are there, under one snapshot; constraints, indexes and statistics follow.
+    Finalizing,
+    /// Nothing is left to do.
+    Finished,
+}
+
+impl JobState {
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            JobState::Copying => "copying",
+            JobState::Finalizing => "finalizing",
+            JobState::Finished => "finished",
+        }
+    }
+}
+
+/// A run's right to write for its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The job.
+    pub job: JobId,
+    /// Which run of it.
+    pub run: i32,
+}
+
+impl Claim {
+    /// Whether a statement that asks for the claim has touched its row.
+    pub(super) fn own(&self, touched: u64) -> Result<()> {
+        if touched == 1 { Ok(()) } else { Err(self.lost()) }
+    }
+
+    /// The error of a run that has lost its job to another one.
+    pub fn lost(&self) -> Error {
+        Error::new(Kind::Held, format!("job {} was taken over by another run", self.job.0))
+            .hint("This run's session was given up for dead. See \"hypercopy jobs\" for how far the other one is.")
+    }
+}
+
+/// All jobs; none where there is no ledger.
+pub async fn jobs(session: &Session) -> Result<Vec<Job>> {
+    match super::exists(session).await? {
+        true => session.records(include_str!("sql/jobs.sql"), &[]).await,
+        false => Ok(Vec::new()),
+    }
+}
+
+/// Writes the job's row, for its first run. The target table has to exist in the caller's transaction.
+pub async fn insert_job(target: &Target, job: &NewJob<'_>) -> Result<Claim> {
+    let row = target
+        .row(
+            include_str!("sql/insert_job.sql"),
+            &[
+                &job.kind,
+                &job.target.sql(),
+                &job.made_table,
+                &job.source_system,
+                &job.source_database,
+                &job.source.sql(),
+                &job.request.to_string(),
+                &job.plan.to_string(),
+                &env!("CARGO_PKG_VERSION"),
+            ],
+        )
+        .await?;
+    Ok(Claim { job: JobId(row.get(0)), run: 1 })
+}
+
+/// Makes the caller the job's next run: from the commit on, no earlier one takes a task any more.
+pub async fn claim(target: &Target, job: JobId) -> Result<Claim> {
+    let row = target.row("update _hypercopy.job set run = run + 1 where id = $1 returning run", &[&job.0]).await?;
+    Ok(Claim { job, run: row.get(0) })
+}
+
+/// Waits until no transaction of an earlier run is open: each holds a lock on the job's row by its foreign key.
+pub async fn await_earlier_runs(target: &Target, job: JobId) -> Result<()> {
+    target.row("select from _hypercopy.job where id = $1 for update", &[&job.0]).await.map(drop)
+}
+
+/// Forgets a job with all its tasks and steps.
+pub async fn delete_job(target: &Target, job: JobId) -> Result<()> {
+    target.execute("delete from _hypercopy.job where id = $1", &[&job.0]).await.map(drop)
+}
+
+/// Moves the job on, or back.
+pub async fn set_state(target: &Target, claim: Claim, state: JobState) -> Result<()> {
+    let sql = "update _hypercopy.job set state = $3 where id = $1 and run = $2";
+    claim.own(target.execute(sql, &[&claim.job.0, &claim.run, &state.name()]).await?)
+}
+
+/// Nothing is left to do.
+pub async fn set_finished(target: &Target, claim: Claim, report: &str) -> Result<()> {
+    let sql = "update _hypercopy.job set state = 'finished', finished_at = clock_timestamp(), \
+               report = $3::text::jsonb where id = $1 and run = $2";
+    claim.own(target.execute(sql, &[&claim.job.0, &claim.run, &report]).await?)
+}
+
+/// Who works on a job.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The backend that holds the job's lock.
+    pub pid: i32,
+    /// Its name.
+    pub application_name: String,
+}
+
+/// The first key of the lock that a run holds on its job as long as its session lives: the bytes of "hypc". The second
+/// is the job's number.
+const JOB_LOCK: i32 = 0x6879_7063;
+
+/// Takes the job's lock for this session, or answers who has it.
+pub async fn lock(target: &Target, job: JobId) -> Result<Option<Holder>> {
+    let number = job.0 as i32;
+    let taken = target.row("select pg_catalog.pg_try_advisory_lock($1, $2)", &[&JOB_LOCK, &number]).await?;
+    if taken.get(0) {
+        return Ok(None);
+    }
+    // Where it has ended between the two questions, whoever asks again will know better.
+    let ended = Holder { pid: 0, application_name: String::new() };
+    Ok(Some(holder(target, job).await?.unwrap_or(ended)))
+}
+
+/// Who has the job's lock.
+pub async fn holder(session: &Session, job: JobId) -> Result<Option<Holder>> {
+    let holder = session.rows(include_str!("sql/lock_holder.sql"), &[&JOB_LOCK, &(job.0 as i32)]).await?;
+    Ok(holder.first().map(|row| Holder { pid: row.get(0), application_name: row.get(1) }))
+}
+
+/// Gives the job's lock back.
+pub async fn unlock(target: &Target, job: JobId) -> Result<()> {
+    target.row("select pg_catalog.pg_advisory_unlock($1, $2)", &[&JOB_LOCK, &(job.0 as i32)]).await.map(drop)
+}

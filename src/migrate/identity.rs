@@ -1,0 +1,103 @@
+//! What makes a job the same job when it is asked for again, and what it has decided for all its runs.
+
+use serde::{Deserialize, Serialize};
+
+use super::look::Sides;
+use crate::catalog::Hypertable;
+use crate::error::{Context, Kind, Result};
+use crate::ident::QualifiedName;
+use crate::ledger::Job;
+use crate::look::Bounds;
+use crate::pgcopy::TimeType;
+use crate::plan::{Layout, Partitioning, Range, Statement};
+
+/// The part of a request that may not change between the runs of a job; the ledger keeps it beside source and target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Identity {
+    range: Range,
+    partitioning: Partitioning,
+    columns: Vec<CopiedColumn>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct CopiedColumn {
+    name: String,
+    #[serde(rename = "type")]
+    type_name: String,
+}
+
+impl Identity {
+    pub(super) fn new(source: &Hypertable, partitioning: &Partitioning, bounds: &Bounds) -> Identity {
+        let columns = source.copied_columns();
+        let columns = columns.map(|c| CopiedColumn { name: c.name.clone(), type_name: c.type_name.clone() });
+        Identity { range: bounds.range, partitioning: partitioning.clone(), columns: columns.collect() }
+    }
+
+    /// In what `job` differs from this request, in words; nothing where it is the same job. `layout` is what the request
+    /// would make of the source as it is now.
+    pub(super) fn differences(&self, job: &Job, sides: &Sides, layout: &Layout) -> Result<Vec<String>> {
+        let made: Identity = serde_json::from_value(job.request.clone()).doing(Kind::Internal, || unreadable(job))?;
+        let plan = JobPlan::of(job)?;
+        let time_type = plan.layout.primary.time_type;
+        let mut found = Vec::new();
+        let mut compare = |what: &str, was: String, is: String| {
+            if was != is {
+                found.push(format!("{what}: {was} then, {is} now"));
+            }
+        };
+        compare("source", job_source(job), sides_source(sides));
+        compare("range", made.range.display(time_type), self.range.display(time_type));
+        compare("columns", column_names(&made.columns), column_names(&self.columns));
+        // What was asked for is the same although the source's own interval has changed; or the other way round.
+        if made.partitioning != self.partitioning {
+            compare("layout", plan.layout.describe(), layout.describe());
+        }
+        Ok(found)
+    }
+
+    pub(super) fn json(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self).doing(Kind::Internal, || "cannot write the job's identity")
+    }
+}
+
+fn job_source(job: &Job) -> String {
+    format!("{} in database {} of cluster {}", job.source_name, job.source_database, job.source_system)
+}
+
+fn sides_source(sides: &Sides) -> String {
+    let server = &sides.source.server;
+    format!("{} in database {} of cluster {}", sides.source.table.name.sql(), server.database, server.system)
+}
+
+fn column_names(columns: &[CopiedColumn]) -> String {
+    columns.iter().map(|column| format!("{} {}", column.name, column.type_name)).collect::<Vec<_>>().join(", ")
+}
+
+fn unreadable(job: &Job) -> String {
+    format!("cannot read what job {} was asked for, which hypercopy {} has written", job.id.0, job.version)
+}
+
+/// What a job has decided when it began, and what all its runs go on with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct JobPlan {
+    /// The target's layout.
+    pub(super) layout: Layout,
+    /// Constraints that are made behind the rows.
+    pub(super) constraints: Vec<Statement>,
+    /// Indexes that are made behind the rows.
+    pub(super) indexes: Vec<Statement>,
+    /// Sequences that the job has made, and so has to move.
+    pub(super) sequences: Vec<QualifiedName>,
+    /// The type of the ranges in the ledger.
+    pub(crate) time_type: TimeType,
+}
+
+impl JobPlan {
+    pub(crate) fn of(job: &Job) -> Result<JobPlan> {
+        serde_json::from_value(job.plan.clone()).doing(Kind::Internal, || unreadable(job))
+    }
+
+    pub(super) fn json(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self).doing(Kind::Internal, || "cannot write the job's plan")
+    }
+}

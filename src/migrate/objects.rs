@@ -1,0 +1,142 @@
+//! What the table needs on the target beside itself: types, sequences, functions, schemas. And what will be missing.
+
+use std::collections::HashMap;
+
+use super::look::Sides;
+use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, Type, read};
+use crate::connect::Session;
+use crate::error::{Error, Result};
+use crate::ident::{QualifiedName, display_ident};
+use crate::plan::{Statement, TargetNames, integer_now_function};
+
+pub(super) async fn target_types(target: &Session, types: &[Type]) -> Result<HashMap<QualifiedName, Vec<Type>>> {
+    let mut found = HashMap::new();
+    for wanted in types.iter().filter(|wanted| wanted.name.schema != "pg_catalog") {
+        if let Some(parts) = read::type_by_name(target, &wanted.name).await? {
+            found.insert(wanted.name.clone(), parts);
+        }
+    }
+    Ok(found)
+}
+
+pub(super) async fn refuse_missing_objects(sides: &Sides, source: &Hypertable) -> Result<()> {
+    let missing = read::missing_objects(&sides.target, &source.dependencies).await?;
+    match missing.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::refused(format!(
+            "{} {} is missing on the target: a default, generated column, check or index of {} uses it",
+            first.kind,
+            first.identity,
+            source.name()
+        ))
+        .hint(match missing.len() {
+            1 => "Create it there first.".to_string(),
+            count => format!("Create it there first, and {} more like it.", count - 1),
+        })),
+    }
+}
+
+/// Sequences that the job has to make; one that is there must give out the same numbers.
+pub(super) async fn missing_sequences(target: &Session, source: &Hypertable) -> Result<Vec<QualifiedName>> {
+    let mut missing = Vec::new();
+    for sequence in source.sequences.iter().filter(|sequence| !sequence.identity) {
+        match read::sequence(target, &sequence.name).await? {
+            None => missing.push(sequence.name.clone()),
+            Some(found) if found.same_definition(sequence) => {}
+            Some(_) => {
+                return Err(Error::refused(format!(
+                    "sequence {} exists on the target with another definition",
+                    sequence.name
+                ))
+                .hint("Make the two the same, or rename one of them."));
+            }
+        }
+    }
+    Ok(missing)
+}
+
+pub(super) fn needed_schemas(
+    names: &TargetNames,
+    types: &[String],
+    sequences: &[&Sequence],
+    integer_now: Option<&(QualifiedName, Statement)>,
+) -> Vec<String> {
+    let mut schemas: Vec<String> = std::iter::once(names.table.schema.clone())
+        .chain(types.iter().cloned())
+        .chain(sequences.iter().map(|sequence| sequence.name.schema.clone()))
+        .chain(integer_now.map(|(function, _)| function.schema.clone()))
+        .collect();
+    schemas.sort_unstable();
+    schemas.dedup();
+    schemas
+}
+
+/// The function that answers "now" for an integer dimension, where the target lacks it.
+pub(super) async fn missing_integer_now(
+    sides: &Sides,
+    source: &Hypertable,
+) -> Result<Option<(QualifiedName, Statement)>> {
+    let Some(function) = integer_now_function(source) else { return Ok(None) };
+    if read::function_definition(&sides.target, &function).await?.is_some() {
+        return Ok(None);
+    }
+    let definition = read::function_definition(&sides.source.session, &function).await?;
+    Ok(definition.map(|definition| {
+        let statement = Statement::new(format!("create function {function}"), definition);
+        (function, statement)
+    }))
+}
+
+/// Types, sequences and functions may need other schemas than the table's.
+pub(super) async fn refuse_schemas(sides: &Sides, schemas: &[String]) -> Result<()> {
+    let Some(schema) = read::closed_schemas(&sides.target, schemas).await?.into_iter().next() else { return Ok(()) };
+    let (schema, role) = (display_ident(&schema), &sides.target_server.role);
+    Err(Error::refused(format!("role {role} may not create anything in schema {schema} of the target, or the schema itself"))
+        .hint(format!(
+            "A type, sequence or function of {} belongs there: create it there first, or grant CREATE on the schema to the role.",
+            sides.source.table.name
+        )))
+}
+
+pub(super) fn not_carried(
+    sides: &Sides,
+    source: &Hypertable,
+    chunks: &[Chunk],
+    made_sequences: &[QualifiedName],
+    names: &TargetNames,
+) -> Vec<NotCarried> {
+    let mut found = source.not_carried.clone();
+    let owner = &sides.source.table.owner;
+    if !sides.place.may_own_for_source_owner && *owner != sides.target_server.role {
+        found.push(NotCarried::new("owner", format!("{owner}: the table will belong to {}", sides.target_server.role)));
+    }
+    if sides.source.table.unlogged {
+        found.push(NotCarried::new("unlogged", "the table will be logged"));
+    }
+    if source.row.columnstore {
+        found.push(NotCarried::new("compression settings", "the rows arrive uncompressed"));
+    }
+    let compressed = chunks.iter().filter(|chunk| chunk.compressed).count();
+    if compressed > 0 {
+        found.push(NotCarried::new("compression", format!("{compressed} chunks arrive uncompressed")));
+    }
+    for index in source.indexes.iter().filter(|index| !index.valid) {
+        found.push(NotCarried::new("invalid index", &index.name));
+    }
+    for sequence in source.sequences.iter().filter(|sequence| !sequence.identity) {
+        let is_made = made_sequences.contains(&sequence.name);
+        if is_made && sequence.column.is_some() && sequence.name.schema != names.table.schema {
+            found.push(NotCarried::new(
+                "sequence owner",
+                format!("{} cannot belong to a table of another schema", sequence.name),
+            ));
+        }
+        if !is_made && !sides.is_one_database() {
+            found.push(NotCarried::new("sequence value", format!("{} was there and is not moved", sequence.name)));
+        }
+    }
+    for sequence in source.sequences.iter().filter(|sequence| !sequence.readable) {
+        found.push(NotCarried::new("sequence value", format!("the role may not read {}", sequence.name)));
+    }
+    found
+}

@@ -1,0 +1,131 @@
+//! What was asked for, and what the values on the command line mean on the source.
+
+use std::time::Duration;
+
+use crate::connect::{Conninfo, Reader};
+use crate::error::{Error, Result};
+use crate::look::{Bounds, Found};
+use crate::pgcopy::TimeType;
+use crate::plan::{HashRequest, IntervalRequest, Partitioning, Range};
+use crate::verify::Mode;
+
+/// What was asked for.
+pub struct Request {
+    /// The source.
+    pub source: Conninfo,
+    /// The target.
+    pub target: Conninfo,
+    /// The hypertable, as written: resolved on the source under the role's `search_path`.
+    pub table: String,
+    /// The new table, as written; the source's name where there is none.
+    pub target_table: Option<String>,
+    /// Interval of the primary dimension, as written.
+    pub chunk_interval: Option<String>,
+    /// Hash dimensions.
+    pub hash_partitions: Option<HashRequest>,
+    /// First value of the primary dimension, as written.
+    pub from: Option<String>,
+    /// First value that is left out, as written.
+    pub until: Option<String>,
+    /// More new chunks than this are refused.
+    pub max_new_chunks: u64,
+    /// How many workers copy; each holds one session on either side.
+    pub jobs: usize,
+    /// How the result is verified.
+    pub verify: Mode,
+    /// Refuse where something would not be carried.
+    pub strict: bool,
+    /// How an unfinished job goes on.
+    pub resume: Resume,
+    /// Whether an earlier job for the same table is forgotten, with what it has copied.
+    pub restart: bool,
+    /// What becomes of a table that is there and was made by no unfinished job.
+    pub if_exists: IfExists,
+    /// How long what may pass is tried again.
+    pub retry_for: Duration,
+    /// After how long the source's locks are given up for somebody who waits behind them.
+    pub yield_after: Option<Duration>,
+    /// Whether only a plan is wanted.
+    pub dry_run: bool,
+}
+
+/// How an unfinished job goes on with what it has copied under an earlier snapshot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Resume {
+    /// It is compared with the source, and what has changed is copied again.
+    #[default]
+    Compare,
+    /// The source is known to be quiet: nothing is compared.
+    Trust,
+    /// The source is known to be quiet before this value of the primary dimension, as written.
+    TrustBefore(String),
+    /// As [`Resume::Compare`]; and what the source has deleted is deleted.
+    FollowDeletes,
+}
+
+/// What becomes of a table that is there and was made by no unfinished job.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IfExists {
+    /// It is refused.
+    #[default]
+    Error,
+    /// Rows are added to it, in a range where it has none.
+    Append,
+}
+
+/// What was asked for, as the source reads it.
+pub(super) struct Asked {
+    /// The range.
+    pub(super) bounds: Bounds,
+    /// What lies here is trusted not to have changed since it was copied.
+    pub(super) trusted: Option<Range>,
+    /// The layout, as far as it is not the source's.
+    pub(super) partitioning: Partitioning,
+}
+
+impl Asked {
+    pub(super) async fn resolve(request: &Request, source: &Found) -> Result<Asked> {
+        let bounds = Bounds::resolve(source, request.from.as_deref(), request.until.as_deref()).await?;
+        let trusted = trusted(request, source, bounds.time_type).await?;
+        Ok(Asked { bounds, trusted, partitioning: partitioning(request, source).await? })
+    }
+}
+
+async fn trusted(request: &Request, source: &Found, time_type: TimeType) -> Result<Option<Range>> {
+    Ok(match &request.resume {
+        Resume::Trust => Some(Range::ALL),
+        Resume::TrustBefore(text) => {
+            let until = source.internal_value("--resume=trust-before", text, time_type).await?;
+            Some(Range { from: None, until: Some(until) })
+        }
+        Resume::Compare | Resume::FollowDeletes => None,
+    })
+}
+
+async fn partitioning(request: &Request, source: &Found) -> Result<Partitioning> {
+    let interval = match request.chunk_interval.as_deref().map(str::trim) {
+        None => None,
+        Some(text) => Some(match text.parse() {
+            Ok(integer) => IntervalRequest::Integer(integer),
+            Err(_) => IntervalRequest::Microseconds(interval_microseconds(&source.session, text).await?),
+        }),
+    };
+    Ok(Partitioning { interval, hash: request.hash_partitions.clone() })
+}
+
+async fn interval_microseconds(source: &Reader, text: &str) -> Result<i64> {
+    let sql = "select (extract(year from value) * 12 + extract(month from value))::int8 as months, \
+               (extract(epoch from value) * 1000000)::int8 as microseconds \
+               from (select $1::text::pg_catalog.interval as value) asked";
+    let row = source.row(sql, &[&text]).await.map_err(|error| match error.sqlstate() {
+        Some(_) => Error::refused(format!("--chunk-interval \"{text}\" is no interval"))
+            .caused_by(error)
+            .hint("Write it as PostgreSQL does, such as '1 day' or '6 hours'."),
+        None => error,
+    })?;
+    if row.get::<_, i64>("months") != 0 {
+        return Err(Error::refused(format!("--chunk-interval \"{text}\" has months, which differ in length"))
+            .hint("TimescaleDB would store 30 days for each: say '30 days' if that is meant."));
+    }
+    Ok(row.get("microseconds"))
+}

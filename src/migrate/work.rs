@@ -1,0 +1,568 @@
+//! Does what was planned: begin, chunks, copy, settle, finalize, verify.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::future::{BoxFuture, try_join_all};
+
+use super::identity::JobPlan;
+use super::look::Sides;
+use super::planned::{Planned, untrusted};
+use super::request::{Request, Resume};
+use super::role;
+use super::rows::{Ground, Rows, boundaries, missing_points};
+use super::standing::Standing;
+use crate::catalog::{Chunk, read};
+use crate::connect::{Backend, Sessions, Target};
+use crate::error::{Error, Kind, Result};
+use crate::failpoint;
+use crate::ident::QualifiedName;
+use crate::ledger::{self, Claim, Counted, DoneTask, Job, JobState, NewJob};
+use crate::pipeline::{self, Copy, Ended, Pair, Queues, Work as Errand};
+use crate::plan::{Entry, Statement, Task, column_list, sequence_values};
+use crate::progress::{self, Meters};
+use crate::reader::chunk::ChunkReader;
+use crate::reader::snapshot::Snapshot;
+use crate::report::{LatencyReport, Report, ResumeReport, Verification, to_json};
+use crate::schema::{self, Point};
+use crate::supervision::Supervision;
+use crate::verify::{self, Difference, Expected, Mode, Reading};
+use crate::vigil::Vigil;
+use crate::writer::hypertable::{Destination, delete_range};
+
+/// Memory that the routers of all workers may hold together, in bytes.
+const ROUTER_BYTES: usize = 48 << 20;
+/// A server that crashes between two commits that did not wait for the disk loses what it has said is done; more often
+/// than this it will not be believed.
+const SETTLE_ATTEMPTS: usize = 5;
+
+/// Who is served, who watches, and what they were asked for.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'a> {
+    pub(super) request: &'a Request,
+    pub(super) supervision: &'a Supervision,
+    pub(super) vigil: &'a Vigil,
+}
+
+/// One run of a job.
+pub(super) struct Work<'a> {
+    pub(super) request: &'a Request,
+    pub(super) sides: &'a Sides,
+    pub(super) planned: &'a Planned,
+    pub(super) supervision: &'a Supervision,
+    vigil: &'a Vigil,
+    claim: Claim,
+}
+
+impl<'a> Work<'a> {
+    /// Does all of it.
+    pub(super) async fn run(
+        run: Run<'a>,
+        sides: &'a Sides,
+        planned: &'a Planned,
+        standing: &Standing,
+        mut snapshot: Snapshot,
+        report: &mut Report,
+    ) -> Result<()> {
+        let Run { request, supervision, vigil } = run;
+        // Before the first write: the server may have no room for so many.
+        let targets = open_targets(request, sides, supervision).await?;
+        let sources = std::mem::take(&mut snapshot.workers);
+        let mut pairs: Vec<Pair> =
+            sources.into_iter().zip(targets).map(|(source, target)| Pair { source, target }).collect();
+        let mut backends = vec![snapshot.leader.backend().clone(), sides.target.backend().clone()];
+        backends.extend(pairs.iter().flat_map(Pair::backends));
+        let claim = begin(sides, planned, supervision, standing, &backends, report).await?;
+        let work = Work { request, sides, planned, supervision, vigil, claim };
+        let is_copied = matches!(standing, Standing::Unfinished { job, .. } if job.state == JobState::Finalizing);
+        if !is_copied {
+            pairs = work.copy_all(&mut snapshot, pairs, report).await?;
+        }
+        drop(snapshot);
+        let sessions = Sessions::new(pairs.into_iter().map(|pair| pair.target).collect());
+        work.finalize_and_verify(&sessions, report).await?;
+        work.finish(report).await
+    }
+
+    /// Until the ledger names every task, under this one snapshot.
+    async fn copy_all(&self, snapshot: &mut Snapshot, pairs: Vec<Pair>, report: &mut Report) -> Result<Vec<Pair>> {
+        let (pairs, again) = self.compare(snapshot, pairs, report).await?;
+        let (sources, targets): (Vec<_>, Vec<_>) = pairs.into_iter().map(|pair| (pair.source, pair.target)).unzip();
+        snapshot.workers = sources;
+        let ranges = again.iter().map(|task| task.range).collect();
+        let rows_again = Rows::find(&self.ground(), snapshot, ranges).await?;
+        let sources = std::mem::take(&mut snapshot.workers);
+        let mut pairs: Vec<Pair> =
+            sources.into_iter().zip(targets).map(|(source, target)| Pair { source, target }).collect();
+
+        let mut points = self.planned.missing_points.clone();
+        points.extend(missing_points(&self.planned.layout, &rows_again.points, &self.planned.chunks));
+        let chunks = self.make_chunks(&points, report).await?;
+        let mut tasks = self.tasks(snapshot, &chunks, &rows_again, &again);
+        let unmade = missing_points(&self.planned.layout, &points, &chunks);
+        for task in &mut tasks {
+            task.alone = unmade.iter().any(|point| task.range.contains(point[0]));
+        }
+        let start = Instant::now();
+        self.progress_over(&tasks);
+        report.tasks = Some(self.planned.done.len() + tasks.len() - again.len());
+        let copy = Arc::new(self.copy_plan(snapshot, chunks));
+        let mut meters = Meters::default();
+        let mut missing = tasks.clone();
+        for _ in 0..SETTLE_ATTEMPTS {
+            let ended =
+                pipeline::run(Arc::clone(&copy), pairs, Queues::of(&snapshot.shares, &missing), Errand::Copy).await;
+            report.bytes = self.supervision.progress.snapshot().bytes;
+            let ended = ended?;
+            pairs = ended.pairs;
+            meters.merge(&ended.meters);
+            missing = self.settle(&tasks).await?;
+            if missing.is_empty() {
+                report.phase("copy", start);
+                report.latency = Some(latency(&meters));
+                return Ok(pairs);
+            }
+        }
+        Err(Error::new(
+            Kind::Target,
+            format!("the ledger lacks {} of {} tasks again and again", missing.len(), tasks.len()),
+        )
+        .hint("The target forgets what it has committed: look into its log."))
+    }
+
+    /// Compares what earlier runs have copied with the source as it is now; answers the tasks that have to be done again.
+    async fn compare(
+        &self,
+        snapshot: &Snapshot,
+        pairs: Vec<Pair>,
+        report: &mut Report,
+    ) -> Result<(Vec<Pair>, Vec<DoneTask>)> {
+        let done = &self.planned.done;
+        if done.is_empty() {
+            return Ok((pairs, Vec::new()));
+        }
+        let start = Instant::now();
+        let compared: Vec<DoneTask> = untrusted(done, self.planned.trusted).cloned().collect();
+        let tasks: Vec<Task> = compared.iter().map(|done| self.planned.rows.task(done.id, done.range)).collect();
+        self.supervision.progress.phase(format!("comparing {} done tasks with the source", tasks.len()));
+        let copy = Arc::new(self.copy_plan(snapshot, Vec::new()));
+        let Ended { pairs, counted, .. } =
+            pipeline::run(copy, pairs, Queues::of(&snapshot.shares, &tasks), Errand::Count).await?;
+        let now = |task: &DoneTask| counted.iter().find(|(id, _)| *id == task.id).map(|(_, counted)| *counted);
+        let form = self.planned.wire.form();
+        let has_changed = |task: &&DoneTask| now(task) != Some(task.counted(&form));
+        let again: Vec<DoneTask> = compared.iter().filter(has_changed).cloned().collect();
+        let is_emptied = |task: &&DoneTask| task.rows > 0 && now(task).is_some_and(|now| now.rows == 0);
+        let emptied: Vec<&DoneTask> = again.iter().filter(is_emptied).collect();
+        report.resumed = Some(ResumeReport { done: done.len(), compared: compared.len(), copied_again: again.len() });
+        report.phase("compare with the source", start);
+        match emptied.first() {
+            Some(first) if self.request.resume != Resume::FollowDeletes => {
+                Err(self.refuse_deletes(first, emptied.len()))
+            }
+            _ => Ok((pairs, again)),
+        }
+    }
+
+    fn refuse_deletes(&self, first: &DoneTask, count: usize) -> Error {
+        Error::refused(format!(
+            "the source has no rows any more in {count} ranges that were copied, the first one {} with {} rows",
+            first.range.display(self.planned.bounds.time_type),
+            first.rows
+        ))
+        .hint("If the target shall lose them too, add --resume=follow-deletes; if it shall keep them, --resume=trust or --resume=trust-before VALUE.")
+    }
+
+    fn ground(&self) -> Ground<'_> {
+        Ground {
+            source: &self.planned.source,
+            server: &self.sides.source.server,
+            layout: &self.planned.layout,
+            bounds: self.planned.bounds.range,
+            max_new_chunks: self.request.max_new_chunks,
+            jobs: self.request.jobs,
+        }
+    }
+
+    async fn make_chunks(&self, points: &[Point], report: &mut Report) -> Result<Vec<Chunk>> {
+        let start = Instant::now();
+        let (target, server, table) = (&self.sides.target, &self.sides.target_server, self.table());
+        if !points.is_empty() {
+            let chunks = points.len() as u64 * self.planned.layout.partitions_per_bucket();
+            self.supervision.progress.phase(format!("making {chunks} chunks"));
+            let _open = self.supervision.interrupt.open()?;
+            match self.planned.appends {
+                true => schema::make_chunks_beside_others(target, server, table, &self.planned.layout, points).await?,
+                false => schema::make_chunks(target, server, table, &self.planned.layout, points).await?,
+            }
+        }
+        let chunks = read::chunks(target, server, self.target_hypertable_id().await?).await?;
+        report.phase("make chunks", start);
+        Ok(chunks)
+    }
+
+    async fn target_hypertable_id(&self) -> Result<i32> {
+        let row = read::hypertable_row(&self.sides.target, self.table()).await?;
+        row.map(|row| row.id).ok_or_else(|| {
+            Error::new(Kind::Target, format!("{} is no longer a hypertable on the target", self.table()))
+        })
+    }
+
+    /// What is left to be copied, and what has to be copied again.
+    fn tasks(&self, snapshot: &Snapshot, chunks: &[Chunk], rows_again: &Rows, again: &[DoneTask]) -> Vec<Task> {
+        let mut tasks = self.planned.rows.tasks(&snapshot.shares, &boundaries(chunks), self.planned.next_task());
+        if self.planned.appends {
+            tasks.iter_mut().for_each(|task| task.entry = Entry::BesideOthers);
+        }
+        let again = again.iter().map(|done| Task { entry: Entry::Again, ..rows_again.task(done.id, done.range) });
+        tasks.extend(again);
+        tasks
+    }
+
+    fn progress_over(&self, tasks: &[Task]) {
+        let rows = tasks.iter().map(|task| task.rows).sum();
+        self.supervision.progress.plan(progress::Planned { rows, tasks: tasks.len() as u64 });
+        self.supervision.progress.phase("copying");
+    }
+
+    fn copy_plan(&self, snapshot: &Snapshot, target_chunks: Vec<Chunk>) -> Copy {
+        let planned = self.planned;
+        let columns = column_list(&planned.source);
+        let format = planned.wire.format;
+        let (primary, time_type) = (planned.layout.primary.column.clone(), planned.layout.primary.time_type);
+        let source_chunks = snapshot.chunks.clone();
+        Copy {
+            destination: Destination {
+                claim: self.claim,
+                table: self.table().clone(),
+                columns: columns.clone(),
+                primary: primary.clone(),
+                time_type,
+                format,
+                form: planned.wire.form(),
+            },
+            copy_out: Box::new(move |task| {
+                let format = format.name();
+                let reader =
+                    ChunkReader { chunks: &source_chunks, columns: &columns, primary: &primary, time_type, format };
+                reader.copy_out(&task.reads)
+            }),
+            wire: planned.wire.clone(),
+            columns: planned.source.copied_columns().map(|column| column.name.clone()).collect(),
+            layout: planned.layout.clone(),
+            target_chunks,
+            buffer_bytes: ROUTER_BYTES / self.request.jobs,
+            progress: Arc::clone(&self.supervision.progress),
+            interrupt: self.supervision.interrupt.clone(),
+            retry_for: self.request.retry_for,
+            turn: tokio::sync::Semaphore::new(1),
+            vigil: self.vigil.clone(),
+            reopen: self.reopen(snapshot),
+        }
+    }
+
+    fn reopen(&self, snapshot: &Snapshot) -> pipeline::Reopen {
+        let (conninfo, role) = (self.request.target.clone(), role(self.table()));
+        let (rejoin, job, supervision) = (snapshot.rejoin.clone(), self.claim.job, self.supervision.clone());
+        Box::new(move |number, lost: [Backend; 2]| -> BoxFuture<'static, Result<Option<Pair>>> {
+            let (conninfo, rejoin, supervision) = (conninfo.clone(), rejoin.clone(), supervision.clone());
+            let name = target_role(&role, number + 1);
+            Box::pin(async move {
+                let target = Target::open(&conninfo, &name).await?;
+                refuse_standby(&target).await?;
+                ledger::end_backends(&target, &lost).await?;
+                let Some(source) = rejoin.worker(number).await? else { return Ok(None) };
+                ledger::end_backends(&source, &lost).await?;
+                ledger::insert_backends(&target, job, &[source.backend().clone(), target.backend().clone()]).await?;
+                supervision.watch(&source);
+                supervision.watch(&target);
+                Ok(Some(Pair { source, target }))
+            })
+        })
+    }
+
+    /// One commit that waits for the disk makes all earlier ones durable; then the ledger is read, and what it says is
+    /// what was done. Answers the tasks that it lacks: a server that crashed has forgotten them.
+    async fn settle(&self, tasks: &[Task]) -> Result<Vec<Task>> {
+        failpoint::hit("before-settle");
+        let target = &self.sides.target;
+        self.set_state(JobState::Copying).await?;
+        let done = ledger::done_tasks(target, self.claim.job).await?;
+        let is_missing = |task: &&Task| !done.iter().any(|done| done.id == task.id);
+        let missing: Vec<Task> = tasks.iter().filter(is_missing).cloned().collect();
+        if missing.is_empty() {
+            self.refuse_gaps(&done)?;
+            self.set_state(JobState::Finalizing).await?;
+        }
+        Ok(missing)
+    }
+
+    /// What is done has to be the whole range that was asked for, without a gap and without an overlap.
+    fn refuse_gaps(&self, done: &[DoneTask]) -> Result<()> {
+        let gaps = self.planned.bounds.range.without(done.iter().map(|task| task.range));
+        let overlaps = done.windows(2).any(|pair| pair[0].range.until != pair[1].range.from);
+        match gaps.is_empty() && !overlaps {
+            true => Ok(()),
+            false => {
+                Err(Error::internal(format!("the ledger's tasks of job {} do not tile the range", self.claim.job.0)))
+            }
+        }
+    }
+
+    async fn set_state(&self, state: JobState) -> Result<()> {
+        let target = &self.sides.target;
+        schema::durably(target, async || ledger::set_state(target, self.claim, state).await).await
+    }
+
+    /// What is made behind the rows. The rows are verified by sessions that have no index to build: neither changes
+    /// what the other sees.
+    async fn finalize_and_verify(&self, sessions: &Sessions, report: &mut Report) -> Result<()> {
+        let start = Instant::now();
+        let (planned, job, interrupt) = (self.planned, self.claim.job, &self.supervision.interrupt);
+        let copied = ledger::done_tasks(&self.sides.target, job).await?;
+        report.rows = copied.iter().map(|task| task.rows).sum();
+        report.bytes = copied.iter().map(|task| task.bytes).sum();
+        let expected = expected(&copied, &planned.wire.form(), !planned.appends, self.request.verify);
+        let steps = ledger::steps(&self.sides.target, job).await?;
+        let to_do = |statements: &[Statement]| -> Vec<Statement> {
+            statements.iter().filter(|statement| !steps.contains(&statement.title)).cloned().collect()
+        };
+        let progress = &self.supervision.progress;
+        let finisher = schema::Finisher { sessions, claim: self.claim, interrupt, progress };
+        finisher.run_in_turn(&to_do(&planned.constraints)).await?;
+        let chunks = read::chunks(&self.sides.target, &self.sides.target_server, self.target_hypertable_id().await?);
+        let mut chunks = chunks.await?;
+        let builders = schema::index_builders(&self.sides.target_server, chunks.len() as u64, self.request.jobs);
+        let indexes = to_do(&planned.indexes);
+        let ((), differences) =
+            tokio::try_join!(finisher.build_indexes(&indexes, builders), self.verify(sessions, &expected))?;
+        report.phase("constraints, indexes and verification", start);
+        let time_type = planned.layout.primary.time_type;
+        report.verification = Some(Verification::of(self.request.verify, expected.len(), &differences, time_type));
+        self.refuse_differences(expected.len(), &differences)?;
+
+        let start = Instant::now();
+        self.supervision.progress.phase("analyzing");
+        report.target_chunks = Some(chunks.len());
+        chunks.retain(|chunk| planned.bounds.range.overlaps(chunk.primary()));
+        let plain = Target::open_plain(&self.request.target, &format!("{} analyze", role(self.table()))).await?;
+        self.supervision.watch(&plain);
+        let open = interrupt.open()?;
+        schema::analyze(sessions, &plain, self.table(), &chunks).await?;
+        drop(open);
+        let values = sequence_values(&planned.source, &planned.names, &planned.made_sequences());
+        if !planned.appends {
+            finisher.run_in_turn(&to_do(&values)).await?;
+        }
+        report.phase("analyze", start);
+        Ok(())
+    }
+
+    async fn verify(&self, sessions: &Sessions, expected: &[Expected]) -> Result<Vec<Difference>> {
+        if self.request.verify == Mode::None {
+            return Ok(Vec::new());
+        }
+        self.supervision.progress.phase(format!("verifying by {}", self.request.verify.name()));
+        let primary = &self.planned.layout.primary;
+        let reading = Reading {
+            table: self.table().sql(),
+            columns: column_list(&self.planned.source),
+            primary: primary.column.clone(),
+            time_type: primary.time_type,
+            wire: self.planned.wire.clone(),
+            functions: self.sides.target_server.functions_schema.clone(),
+            // What is shown is the copy's.
+            progress: Arc::default(),
+        };
+        verify::recount(sessions, &reading, expected).await
+    }
+
+    fn refuse_differences(&self, ranges: usize, differences: &[Difference]) -> Result<()> {
+        let Some(first) = differences.first() else { return Ok(()) };
+        Err(Error::new(
+            Kind::Different,
+            format!(
+                "{} of {ranges} ranges differ between source and target, the first one {}: {} rows were copied and {} are there",
+                differences.len(),
+                first.range.display(self.planned.layout.primary.time_type),
+                first.source.rows,
+                first.target.rows
+            ),
+        ))
+    }
+
+    async fn finish(&self, report: &mut Report) -> Result<()> {
+        failpoint::hit("before-finish");
+        self.supervision.progress.phase("finished");
+        report.finish();
+        let (target, job, json) = (&self.sides.target, self.claim.job, to_json(report)?);
+        let finish = async || {
+            ledger::forget_backends(target, job).await?;
+            ledger::set_finished(target, self.claim, &json).await
+        };
+        schema::durably(target, finish).await
+    }
+
+    fn table(&self) -> &QualifiedName {
+        &self.planned.names.table
+    }
+}
+
+/// Makes the job, or goes on with it, and notes the sessions that it has.
+async fn begin(
+    sides: &Sides,
+    planned: &Planned,
+    supervision: &Supervision,
+    standing: &Standing,
+    backends: &[Backend],
+    report: &mut Report,
+) -> Result<Claim> {
+    let start = Instant::now();
+    let target = &sides.target;
+    supervision.interrupt.check()?;
+    let forget = match standing {
+        Standing::New { forget } | Standing::Append { forget, .. } => forget.as_ref(),
+        Standing::Unfinished { job, claim: Some(claim) } => {
+            (report.job, report.has_begun) = (Some(job.id), true);
+            schema::durably(target, async || ledger::insert_backends(target, claim.job, backends).await).await?;
+            return Ok(*claim);
+        }
+        Standing::Unfinished { claim: None, .. } | Standing::Finished { .. } => {
+            return Err(Error::internal("there is nothing to begin"));
+        }
+    };
+    if let Some(job) = forget {
+        supervision.progress.phase(format!("forgetting job {}", job.id.0));
+        forget_job(sides, planned, job).await?;
+    }
+    if planned.appends {
+        refuse_occupied_range(sides, planned).await?;
+    }
+    supervision.progress.phase("creating the table");
+    let job = NewJob {
+        kind: "migrate",
+        target: &planned.names.table,
+        made_table: !planned.appends,
+        source_system: &sides.source.server.system,
+        source_database: &sides.source.server.database,
+        source: &sides.source.table.name,
+        request: &planned.identity.json()?,
+        plan: &planned.job_plan().json()?,
+    };
+    // Where the answer to its commit is lost, another attempt finds out.
+    report.has_begun = true;
+    let claim = schema::begin(target, &planned.pre_data, &job, backends).await?;
+    report.job = Some(claim.job);
+    report.phase(if planned.appends { "begin" } else { "create table" }, start);
+    Ok(claim)
+}
+
+/// Takes back what a job has made: its table, or the rows that it has added to somebody else's.
+async fn forget_job(sides: &Sides, planned: &Planned, job: &Job) -> Result<()> {
+    let target = &sides.target;
+    let plan = JobPlan::of(job)?;
+    let done = ledger::done_tasks(target, job.id).await?;
+    let destination = Destination {
+        claim: Claim { job: job.id, run: job.run },
+        table: sides.target_table.clone(),
+        columns: String::new(),
+        primary: plan.layout.primary.column,
+        time_type: plan.time_type,
+        format: planned.wire.format,
+        form: String::new(),
+    };
+    let forget = async || {
+        if job.made_table {
+            refuse_rows_of_others(target, &sides.target_table, job).await?;
+            schema::drop_table(target, &sides.target_table).await?;
+        } else {
+            for task in &done {
+                delete_range(target, &destination, task.range, task.rows).await?;
+            }
+        }
+        ledger::delete_job(target, job.id).await
+    };
+    schema::durably(target, forget).await?;
+    ledger::unlock(target, job.id).await
+}
+
+/// A table that was made long ago may be in use.
+async fn refuse_rows_of_others(target: &Target, table: &QualifiedName, job: &Job) -> Result<()> {
+    target.batch(&format!("lock table {} in access exclusive mode", table.sql())).await?;
+    let rows: i64 = target.row(&format!("select count(*) from {}", table.sql()), &[]).await?.get(0);
+    if rows as u64 == job.rows {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Target,
+        format!(
+            "{table} holds {rows} rows, and job {} has written {}: somebody else has changed them",
+            job.id.0, job.rows
+        ),
+    )
+    .hint("--restart would drop the table with them. Drop it yourself if that is meant."))
+}
+
+/// Appending fills empty ranges only.
+async fn refuse_occupied_range(sides: &Sides, planned: &Planned) -> Result<()> {
+    let (primary, range) = (&planned.layout.primary, planned.bounds.range);
+    let condition = range.condition(&primary.column, primary.time_type);
+    let condition = condition.map(|text| format!(" where {text}")).unwrap_or_default();
+    let sql = format!("select exists (select from {}{condition})", sides.target_table.sql());
+    match sides.target.row(&sql, &[]).await?.get(0) {
+        false => Ok(()),
+        true => Err(Error::refused(format!(
+            "{} holds rows in {} already",
+            sides.target_table,
+            range.display(primary.time_type)
+        ))
+        .hint("Appending only fills empty ranges: choose another one with --from and --until.")),
+    }
+}
+
+async fn open_targets(request: &Request, sides: &Sides, supervision: &Supervision) -> Result<Vec<Target>> {
+    let role = role(&sides.target_table);
+    let open = (1..=request.jobs).map(async |worker| {
+        let target = Target::open(&request.target, &target_role(&role, worker)).await?;
+        supervision.watch(&target);
+        Ok::<_, Error>(target)
+    });
+    try_join_all(open).await
+}
+
+/// Where a target fails over, its address may lead to a standby for a while, whose ledger may lag behind.
+async fn refuse_standby(target: &Target) -> Result<()> {
+    match target.row("select pg_catalog.pg_is_in_recovery()", &[]).await?.get(0) {
+        false => Ok(()),
+        true => Err(Error::new(Kind::Target, "the target is in recovery").retryable()),
+    }
+}
+
+fn target_role(role: &str, worker: usize) -> String {
+    format!("{role} copy in {worker}")
+}
+
+/// The ranges to read again. Where the table is ours, the first and the last reach to its ends, and a row that nobody
+/// copied would be seen there too.
+fn expected(copied: &[DoneTask], form: &str, made_table: bool, mode: Mode) -> Vec<Expected> {
+    let counted = |task: &DoneTask| match mode {
+        Mode::Checksum => task.counted(form),
+        Mode::None | Mode::Counts => Counted { rows: task.rows, checksum: None },
+    };
+    let mut expected: Vec<Expected> =
+        copied.iter().map(|task| Expected { range: task.range, counted: counted(task) }).collect();
+    if made_table {
+        expected.first_mut().into_iter().for_each(|first| first.range.from = None);
+        expected.last_mut().into_iter().for_each(|last| last.range.until = None);
+    }
+    expected
+}
+
+fn latency(meters: &Meters) -> LatencyReport {
+    LatencyReport {
+        task: meters.task.summary(),
+        blocked_on_source: meters.source.summary(),
+        blocked_on_channel: meters.channel.summary(),
+        blocked_on_target: meters.target.summary(),
+    }
+}
