@@ -4,6 +4,7 @@
 
 use serde::Serialize;
 
+use crate::catalog::read;
 use crate::connect::{Conninfo, Target};
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{self, DoneTask, Holder, Job, JobId, JobState};
@@ -108,7 +109,8 @@ pub async fn clean(conninfo: &Conninfo, id: JobId) -> Result<Job> {
         return Err(Error::new(Kind::Held, format!("job {} is being worked on (backend {pid} of the target)", id.0))
             .hint("Stop that run first, by SIGINT to its engine."));
     }
-    if job.state != JobState::Finished && job.has_table {
+    // A repair has nothing that it could go on with.
+    if job.state != JobState::Finished && job.has_table && job.kind != "repair" {
         return Err(Error::refused(format!("job {} on {} is unfinished", id.0, job.target_name)).hint(
             "Without its row in the ledger it could not be resumed. Finish it, or run its command with --restart, or drop its table first.",
         ));
@@ -116,6 +118,16 @@ pub async fn clean(conninfo: &Conninfo, id: JobId) -> Result<Job> {
     schema::durably(&target, async || ledger::delete_job(&target, id).await).await?;
     schema::drop_empty_ledger(&target).await?;
     Ok(job)
+}
+
+/// Whether a job has made this table of the target, as the role resolves its name.
+///
+/// # Errors
+/// [`Kind::Target`] where the server says no.
+pub async fn has_made(conninfo: &Conninfo, table: &str) -> Result<bool> {
+    let target = Target::open(conninfo, ROLE).await?;
+    let oid = read::resolve(&target, table).await?;
+    Ok(ledger::jobs(&target).await?.iter().any(|job| job.made_table && Some(job.target_oid) == oid))
 }
 
 async fn find(target: &Target, id: JobId) -> Result<Job> {

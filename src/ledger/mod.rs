@@ -18,7 +18,10 @@ pub use job::{
     Claim, Holder, Job, JobId, JobState, NewJob, await_earlier_runs, claim, delete_job, holder, insert_job, jobs, lock,
     set_finished, set_state, unlock,
 };
-pub use task::{Counted, DoneTask, Taken, complete_task, done_tasks, insert_step, retake_task, steps, take_task};
+pub use task::{
+    Counted, DoneTask, Taken, complete_task, done_tasks, insert_step, overlapping_tasks, retake_task, set_rows, steps,
+    take_task,
+};
 
 use crate::connect::{Session, Target};
 use crate::error::{Error, Result};

@@ -68,6 +68,21 @@ pub async fn retake_task(target: &Target, claim: Claim, task: &Task) -> Result<u
     }
 }
 
+/// Ranges that tasks of other jobs have copied into the same table, and that this one overlaps.
+pub async fn overlapping_tasks(target: &Target, claim: Claim, range: Range) -> Result<Vec<(JobId, i32, Range)>> {
+    let sql = include_str!("sql/overlapping_tasks.sql");
+    let rows = target.rows(sql, &[&claim.job.0, &range.from, &range.until]).await?;
+    let task =
+        |row: &tokio_postgres::Row| (JobId(row.get(0)), row.get(1), Range { from: row.get(2), until: row.get(3) });
+    Ok(rows.iter().map(task).collect())
+}
+
+/// Notes how many rows a task's range holds now. Their checksum is not known any more.
+pub async fn set_rows(target: &Target, job: JobId, task: i32, rows: u64) -> Result<()> {
+    let sql = "update _hypercopy.task set rows = $3, checksum = null where job = $1 and task = $2";
+    target.execute(sql, &[&job.0, &task, &(rows as i64)]).await.map(drop)
+}
+
 async fn refuse_lost(target: &Target, claim: Claim) -> Result<()> {
     let sql = "select exists (select from _hypercopy.job where id = $1 and run = $2)";
     match target.row(sql, &[&claim.job.0, &claim.run]).await?.get(0) {

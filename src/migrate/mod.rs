@@ -20,7 +20,7 @@ pub(crate) use self::identity::JobPlan;
 use self::look::Sides;
 use self::planned::Planned;
 use self::request::Asked;
-pub use self::request::{IfExists, Request, Resume};
+pub use self::request::{IfExists, Repair, Request, Resume};
 use self::standing::Standing;
 use self::work::{Run, Work};
 use crate::connect::{Conninfo, Side};
@@ -133,7 +133,8 @@ async fn work(run: Run<'_>, report: &mut Report, announce: impl FnOnce(&Report))
     supervision.interrupt.check()?;
 
     progress.phase("taking the snapshot");
-    let undivided: Vec<Range> = done.iter().map(|task| task.range).collect();
+    let repaired = request.repair.iter().flat_map(|repair| &repair.ranges).map(|(range, _)| *range);
+    let undivided: Vec<Range> = done.iter().map(|task| task.range).chain(repaired).collect();
     let snapshot = Snapshot::take(&sides.subject(request, asked.bounds.range, &undivided)).await?;
     snapshot.workers.iter().chain([&snapshot.leader]).for_each(|session| supervision.watch(session));
     report.snapshot_at = Some(snapshot.taken_at.clone());
@@ -152,7 +153,7 @@ async fn work(run: Run<'_>, report: &mut Report, announce: impl FnOnce(&Report))
 }
 
 async fn find_standing(request: &Request, sides: &Sides, asked: &Asked) -> Result<Standing> {
-    if sides.place.existing_oid.is_none() {
+    if sides.place.existing_oid.is_none() && request.repair.is_none() {
         return Ok(Standing::New { forget: None });
     }
     let source = sides.source.describe(&sides.source.session).await?;

@@ -13,7 +13,7 @@ use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
 use crate::look::Bounds;
 use crate::plan::{
-    Layout, Partitioning, Range, Statement, TargetNames, Task, Wire, binary_obstacle, missing_types, post_data,
+    Entry, Layout, Partitioning, Range, Statement, TargetNames, Task, Wire, binary_obstacle, missing_types, post_data,
     pre_data,
 };
 use crate::reader::snapshot::{Shares, Snapshot};
@@ -50,6 +50,8 @@ pub(super) struct Planned {
     key_first: bool,
     /// Whether the table was there before the job, and holds rows of others.
     pub(super) appends: bool,
+    /// Ranges that are copied anew, and how many rows the target has there.
+    pub(super) repaired: Option<Vec<(Range, u64)>>,
 }
 
 /// With more new chunks than this the primary key is made on the empty table: `add primary key` takes memory that
@@ -92,14 +94,20 @@ impl Planned {
         }
         let layout = match standing {
             Standing::Unfinished { job, .. } => JobPlan::of(job)?.layout,
-            Standing::Append { table, .. } => Layout::resolve(table, &Partitioning::default(), encoding)?,
+            Standing::Append { table, .. } | Standing::Repair { table } => {
+                Layout::resolve(table, &Partitioning::default(), encoding)?
+            }
             Standing::New { .. } | Standing::Finished { .. } => asked,
         };
         let source_layout =
             Layout::resolve(&source, &Partitioning::default(), encoding).unwrap_or_else(|_| layout.clone());
         refuse_minus_infinity(leader, &source, &layout, bounds.range).await?;
 
-        let gaps = bounds.range.without(done.iter().map(|task| task.range));
+        let repaired = request.repair.as_ref().map(|repair| repair.ranges.clone());
+        let ranges = match &repaired {
+            Some(repaired) => repaired.iter().map(|(range, _)| *range).collect(),
+            None => bounds.range.without(done.iter().map(|task| task.range)),
+        };
         let max_new_chunks = request.max_new_chunks;
         let ground = Ground {
             source: &source,
@@ -109,7 +117,7 @@ impl Planned {
             max_new_chunks,
             jobs: request.jobs,
         };
-        let rows = Rows::find(&ground, snapshot, gaps).await?;
+        let rows = Rows::find(&ground, snapshot, ranges).await?;
         let target_chunks = existing_chunks(sides, standing).await?;
         let missing_points = missing_points(&layout, &rows.points, &target_chunks);
         let new_chunks = missing_points.len() as u64 * layout.partitions_per_bucket();
@@ -128,7 +136,7 @@ impl Planned {
                 refuse_other_columns(sides, &source, &existing_table(sides).await?, &layout)?;
                 Definition::of_job(sides, &source, JobPlan::of(job)?).await?
             }
-            Standing::Append { table, .. } => {
+            Standing::Append { table, .. } | Standing::Repair { table } => {
                 refuse_other_columns(sides, &source, table, &layout)?;
                 Definition::of_table(sides, &source).await?
             }
@@ -160,6 +168,7 @@ impl Planned {
             missing_points,
             not_carried,
             appends: standing.appends(),
+            repaired,
         })
     }
 
@@ -189,11 +198,26 @@ impl Planned {
         self.done.iter().map(|task| task.id).max().unwrap_or_default() + 1
     }
 
+    /// Tasks over what is to be copied, cut at `boundaries`. A range that is repaired is one task: it is deleted and copied
+    /// in one transaction.
+    pub(super) fn tasks(&self, shares: &Shares, boundaries: &[i64]) -> Vec<Task> {
+        let Some(repaired) = &self.repaired else {
+            let entry = if self.appends { Entry::BesideOthers } else { Entry::Fresh };
+            let tasks = self.rows.tasks(shares, boundaries, self.next_task());
+            return tasks.into_iter().map(|task| Task { entry, ..task }).collect();
+        };
+        let task = |(id, (range, rows)): (i32, &(Range, u64))| Task {
+            entry: Entry::Differing { rows: *rows },
+            ..self.rows.task(id, *range)
+        };
+        (1..).zip(repaired).map(task).collect()
+    }
+
     fn foreseen_tasks(&self, shares: &Shares) -> Vec<Task> {
         let slices = self.rows.points.iter().map(|point| self.layout.primary.bucket(point[0]));
         let mut foreseen: Vec<i64> = slices.flat_map(|slice| [slice.start, slice.end]).collect();
         foreseen.extend(boundaries(&self.chunks));
-        self.rows.tasks(shares, &foreseen, self.next_task())
+        self.tasks(shares, &foreseen)
     }
 
     /// The plan for people and programs.

@@ -47,6 +47,18 @@ pub struct Request {
     pub yield_after: Option<Duration>,
     /// Whether only a plan is wanted.
     pub dry_run: bool,
+    /// Ranges of a table that is there, in which it differs from the source, are copied anew; nothing else is.
+    pub repair: Option<Repair>,
+}
+
+/// What `verify --repair` asks for.
+#[derive(Clone, Debug)]
+pub struct Repair {
+    /// Ranges along the axis, and how many rows the target had there when they were compared: with another number of them
+    /// nothing is deleted.
+    pub ranges: Vec<(Range, u64)>,
+    /// Whether the table may be one that no job has made.
+    pub any_table: bool,
 }
 
 /// How an unfinished job goes on with what it has copied under an earlier snapshot.

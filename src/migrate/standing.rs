@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::identity::Identity;
 use super::look::Sides;
-use super::request::{Asked, IfExists, Request};
+use super::request::{Asked, IfExists, Repair, Request};
 use crate::catalog::{Hypertable, read};
 use crate::connect::Target;
 use crate::error::{Error, Kind, Result};
@@ -23,6 +23,8 @@ pub(super) enum Standing {
     Unfinished { job: Box<Job>, claim: Option<Claim> },
     /// All is done.
     Finished { job: Box<Job> },
+    /// The table is there, and ranges of it are copied anew.
+    Repair { table: Box<Hypertable> },
 }
 
 impl Standing {
@@ -30,7 +32,7 @@ impl Standing {
     pub(super) fn appends(&self) -> bool {
         match self {
             Standing::New { .. } => false,
-            Standing::Append { .. } => true,
+            Standing::Append { .. } | Standing::Repair { .. } => true,
             Standing::Unfinished { job, .. } | Standing::Finished { job } => !job.made_table,
         }
     }
@@ -43,11 +45,20 @@ impl Standing {
         source: &Hypertable,
         layout: &Layout,
     ) -> Result<Standing> {
-        let Some(oid) = sides.place.existing_oid else { return Ok(Standing::New { forget: None }) };
-        let identity = Identity::new(source, &asked.partitioning, &asked.bounds);
+        let Some(oid) = sides.place.existing_oid else {
+            return match &request.repair {
+                None => Ok(Standing::New { forget: None }),
+                Some(_) => Err(Error::refused(format!("{} was dropped meanwhile", sides.target_table))),
+            };
+        };
         let mut jobs = ledger::jobs(&sides.target).await?;
-        jobs.retain(|job| job.target_oid == oid && job.kind == "migrate");
+        jobs.retain(|job| job.target_oid == oid);
         refuse_unlogged(sides, oid).await?;
+        if let Some(repair) = &request.repair {
+            return repairable(sides, repair, &jobs).await;
+        }
+        jobs.retain(|job| job.kind == MIGRATE);
+        let identity = Identity::new(source, &asked.partitioning, &asked.bounds);
         let is_same = |job: &Job| Ok::<_, Error>(identity.differences(job, sides, layout)?.is_empty());
         let mut finished = None;
         for job in jobs.iter().filter(|job| job.state == JobState::Finished) {
@@ -72,6 +83,32 @@ impl Standing {
             )),
         }
     }
+}
+
+/// Kinds of jobs in the ledger.
+pub(super) const MIGRATE: &str = "migrate";
+pub(super) const REPAIR: &str = "repair";
+
+/// A repair that was interrupted is forgotten: what it would have to do is compared anew each time.
+async fn repairable(sides: &Sides, repair: &Repair, jobs: &[Job]) -> Result<Standing> {
+    let table = &sides.target_table;
+    for job in jobs.iter().filter(|job| job.state != JobState::Finished) {
+        lock(&sides.target, job).await?;
+        if job.kind != REPAIR {
+            return Err(Error::refused(format!("job {} on {table} is unfinished", job.id.0))
+                .hint("Run its command again: a resumed run copies again what has changed."));
+        }
+        end_earlier_runs(sides, job).await?;
+        schema::durably(&sides.target, async || ledger::delete_job(&sides.target, job.id).await).await?;
+        ledger::unlock(&sides.target, job.id).await?;
+    }
+    if !repair.any_table && !jobs.iter().any(|job| job.made_table) {
+        return Err(Error::refused(format!(
+            "{table} was made by no job of hypercopy, and a repair would delete rows of it"
+        ))
+        .hint("If that is meant, add --yes."));
+    }
+    Ok(Standing::Repair { table: Box::new(existing_table(sides).await?) })
 }
 
 async fn append(sides: &Sides, forget: Option<Job>) -> Result<Standing> {

@@ -11,7 +11,7 @@ use super::planned::{Planned, untrusted};
 use super::request::{Request, Resume};
 use super::role;
 use super::rows::{Ground, Rows, boundaries, missing_points};
-use super::standing::Standing;
+use super::standing::{MIGRATE, REPAIR, Standing};
 use crate::catalog::{Chunk, read};
 use crate::connect::{Backend, Sessions, Target};
 use crate::error::{Error, Kind, Result};
@@ -210,10 +210,7 @@ impl<'a> Work<'a> {
 
     /// What is left to be copied, and what has to be copied again.
     fn tasks(&self, snapshot: &Snapshot, chunks: &[Chunk], rows_again: &Rows, again: &[DoneTask]) -> Vec<Task> {
-        let mut tasks = self.planned.rows.tasks(&snapshot.shares, &boundaries(chunks), self.planned.next_task());
-        if self.planned.appends {
-            tasks.iter_mut().for_each(|task| task.entry = Entry::BesideOthers);
-        }
+        let mut tasks = self.planned.tasks(&snapshot.shares, &boundaries(chunks));
         let again = again.iter().map(|done| Task { entry: Entry::Again, ..rows_again.task(done.id, done.range) });
         tasks.extend(again);
         tasks
@@ -299,6 +296,9 @@ impl<'a> Work<'a> {
 
     /// What is done has to be the whole range that was asked for, without a gap and without an overlap.
     fn refuse_gaps(&self, done: &[DoneTask]) -> Result<()> {
+        if self.planned.repaired.is_some() {
+            return Ok(());
+        }
         let gaps = self.planned.bounds.range.without(done.iter().map(|task| task.range));
         let overlaps = done.windows(2).any(|pair| pair[0].range.until != pair[1].range.from);
         match gaps.is_empty() && !overlaps {
@@ -422,6 +422,7 @@ async fn begin(
     supervision.interrupt.check()?;
     let forget = match standing {
         Standing::New { forget } | Standing::Append { forget, .. } => forget.as_ref(),
+        Standing::Repair { .. } => None,
         Standing::Unfinished { job, claim: Some(claim) } => {
             (report.job, report.has_begun) = (Some(job.id), true);
             schema::durably(target, async || ledger::insert_backends(target, claim.job, backends).await).await?;
@@ -435,12 +436,12 @@ async fn begin(
         supervision.progress.phase(format!("forgetting job {}", job.id.0));
         forget_job(sides, planned, job).await?;
     }
-    if planned.appends {
+    if let Standing::Append { .. } = standing {
         refuse_occupied_range(sides, planned).await?;
     }
     supervision.progress.phase("creating the table");
     let job = NewJob {
-        kind: "migrate",
+        kind: if planned.repaired.is_some() { REPAIR } else { MIGRATE },
         target: &planned.names.table,
         made_table: !planned.appends,
         source_system: &sides.source.server.system,

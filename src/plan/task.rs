@@ -53,6 +53,11 @@ pub enum Entry {
     BesideOthers,
     /// Holding what this task has copied before, under another snapshot.
     Again,
+    /// Holding so many rows that differ from the source's, whoever has written them.
+    Differing {
+        /// Rows.
+        rows: u64,
+    },
 }
 
 /// One unit of work, of one transaction and of resume.

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer};
 use super::ready::Ready;
 use super::{Comparison, Difference, KeyDifference, KeyFinding, Mode};
 use crate::pgcopy::{Format, TimeType, checksum};
-use crate::report::RunReport;
+use crate::report::{Report, RunReport};
 
 /// The report of one `verify`. With keys in it, it holds values of the rows that differ, because it was asked for them.
 #[derive(Debug, Default, Serialize)]
@@ -19,6 +19,8 @@ pub struct VerifyReport {
     pub plan: Option<VerifyPlanReport>,
     /// What was found.
     pub comparison: Option<ComparisonReport>,
+    /// What became of the ranges that differ, where they were copied again.
+    pub repair: Option<Report>,
 }
 
 impl std::ops::Deref for VerifyReport {

@@ -64,8 +64,10 @@ impl TaskWriter {
             return Ok(None);
         }
         failpoint::hit("after-claim");
-        if task.entry == Entry::BesideOthers {
-            refuse_rows_of_others(target, to, task).await?;
+        match task.entry {
+            Entry::Fresh | Entry::Again => {}
+            Entry::BesideOthers => refuse_rows_of_others(target, to, task).await?,
+            Entry::Differing { rows } => delete_range(target, to, task.range, rows).await?,
         }
         let mut writer = TaskWriter { copy: target.copy_in(&to.copy_in()).await?, format: to.format, task: task.id };
         if to.format == Format::Binary {
@@ -130,6 +132,16 @@ async fn refuse_rows_of_others(target: &Target, to: &Destination, task: &Task) -
     }
 }
 
+/// What other jobs have noted of a range that is copied anew has to stay true.
+async fn recount_other_jobs(target: &Target, to: &Destination, range: Range) -> Result<()> {
+    for (job, task, range) in ledger::overlapping_tasks(target, to.claim, range).await? {
+        let sql = format!("select count(*) from {}{}", to.table.sql(), to.condition(range));
+        let rows: i64 = target.row(&sql, &[]).await?.get(0);
+        ledger::set_rows(target, job, task, rows as u64).await?;
+    }
+    Ok(())
+}
+
 /// What became of a task's rows on their way.
 #[derive(Clone, Copy, Debug)]
 pub struct Written {
@@ -158,6 +170,9 @@ pub async fn commit(target: &Target, to: &Destination, task: &Task, written: &Wr
         .hint("Nothing of the task was committed. A trigger or rule on the target may have dropped rows."));
     }
     ledger::complete_task(target, to.claim.job, task.id, *bytes, read, &to.form).await?;
+    if let Entry::Differing { .. } = task.entry {
+        recount_other_jobs(target, to, task.range).await?;
+    }
     failpoint::hit("before-commit");
     target.batch("commit").await?;
     failpoint::hit("after-commit");

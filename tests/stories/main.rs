@@ -17,6 +17,7 @@ mod jobs;
 mod layouts;
 mod proxy;
 mod refusals;
+mod repair;
 mod resume;
 mod scale;
 mod sessions;

@@ -9,10 +9,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hypercopy::connect::Conninfo;
 use hypercopy::error::{Error, Kind, Result};
 use hypercopy::ident::{MAX_IDENT_BYTES, QualifiedName};
-use hypercopy::migrate::{IfExists, Resume};
-use hypercopy::plan::HashRequest;
-use hypercopy::verify::Mode;
-use hypercopy::{migrate, verify};
+use hypercopy::migrate::{self, IfExists, Repair, Resume};
+use hypercopy::plan::{HashRequest, Range};
+use hypercopy::verify::{self, Mode};
 
 /// Moves TimescaleDB hypertables: between clusters, into new chunk layouts, in parallel and verified.
 #[derive(Debug, Parser)]
@@ -173,7 +172,7 @@ impl TableArguments {
         conninfo("--source", &self.source)
     }
 
-    fn target(&self) -> Result<Conninfo> {
+    pub fn target(&self) -> Result<Conninfo> {
         conninfo("--target", &self.target)
     }
 }
@@ -188,11 +187,43 @@ pub struct VerifyArguments {
     /// Compare the numbers of rows only; no rows are read from the servers
     #[arg(long)]
     pub counts_only: bool,
+    /// Copy the ranges that differ again, each in one transaction that deletes what the target has there; asks first where no
+    /// job of hypercopy has made the target's table
+    #[arg(long)]
+    pub repair: bool,
+    /// Repair also a table that no job of hypercopy has made, without asking
+    #[arg(long, requires = "repair")]
+    pub yes: bool,
     #[command(flatten)]
     pub output: OutputArguments,
 }
 
 impl VerifyArguments {
+    /// The engine's terms for copying these ranges anew.
+    pub fn repair(&self, ranges: Vec<(Range, u64)>, any_table: bool) -> Result<migrate::Request> {
+        Ok(migrate::Request {
+            source: self.table.source()?,
+            target: self.table.target()?,
+            table: self.table.table.clone(),
+            target_table: self.target_table.clone(),
+            chunk_interval: None,
+            hash_partitions: None,
+            from: self.table.from.clone(),
+            until: self.table.until.clone(),
+            max_new_chunks: MAX_NEW_CHUNKS,
+            jobs: self.table.jobs(),
+            verify: Mode::Checksum,
+            strict: false,
+            resume: Resume::default(),
+            restart: false,
+            if_exists: IfExists::default(),
+            retry_for: REPAIR_PATIENCE,
+            yield_after: None,
+            dry_run: false,
+            repair: Some(Repair { ranges, any_table }),
+        })
+    }
+
     /// The engine's terms.
     pub fn request(&self) -> Result<verify::Request> {
         let table = &self.table;
@@ -226,7 +257,7 @@ pub struct MigrateArguments {
     #[arg(long, value_name = "COLUMN:N | none", help_heading = "Layout")]
     pub hash_partitions: Option<String>,
     /// Refuse a layout that needs more chunks than this
-    #[arg(long, value_name = "N", help_heading = "Layout", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", help_heading = "Layout", default_value_t = MAX_NEW_CHUNKS)]
     pub max_new_chunks: u64,
     /// Compare the target with what was read: its rows per range, or a checksum over every bit of them
     #[arg(long, value_enum, value_name = "HOW", default_value_t = VerifyArgument::Counts)]
@@ -304,6 +335,10 @@ pub enum ProgressArgument {
     None,
 }
 
+const MAX_NEW_CHUNKS: u64 = 10_000;
+/// As long as a migration tries again by itself.
+const REPAIR_PATIENCE: Duration = Duration::from_secs(300);
+
 /// More workers than this saturate most servers; ask for them by name.
 const DEFAULT_JOBS_LIMIT: usize = 8;
 
@@ -351,6 +386,7 @@ impl MigrateArguments {
             retry_for: self.retry_for,
             yield_after: self.yield_after,
             dry_run: self.dry_run,
+            repair: None,
         })
     }
 }

@@ -55,6 +55,7 @@ async fn show(stage: &Stage, rows: u64) -> Result<()> {
         retry_for: Duration::from_secs(60),
         yield_after: None,
         dry_run: false,
+        repair: None,
     };
     let options =
         OutputArguments { json: false, report: None, progress: ProgressArgument::Auto, quiet: false, verbose: false };

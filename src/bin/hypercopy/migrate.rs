@@ -22,13 +22,20 @@ pub async fn run(arguments: Box<MigrateArguments>) -> Result<()> {
 /// Plans, and unless it is a dry run copies, with progress and report as asked for.
 pub async fn execute(request: Request, grace: Duration, options: &OutputArguments) -> Result<()> {
     let mut report = Report::default();
+    let ended = work(&request, grace, options, &mut report).await;
+    output::report(&report, output::migration(&report, options.verbose), options)?;
+    ended
+}
+
+/// The same, and leaves the report to the caller.
+pub async fn work(request: &Request, grace: Duration, options: &OutputArguments, report: &mut Report) -> Result<()> {
     let supervision = Supervision::default();
     let watcher = watch::start(Arc::clone(&supervision.progress), options);
     // What would not be carried is shown before anything is written, also where --strict refuses because of it.
     let announce = |report: &Report| watcher.print(&output::plan_notes(report));
     let ended = tokio::select! {
         biased;
-        ended = migrate(&request, &supervision, &mut report, announce) => ended,
+        ended = migrate(request, &supervision, report, announce) => ended,
         stopped = stopped(&supervision.interrupt, grace, &watcher) => {
             supervision.end_all(&request.source, &request.target, "migrate end").await;
             Err(stopped)
@@ -39,7 +46,6 @@ pub async fn execute(request: Request, grace: Duration, options: &OutputArgument
     if let Err(error) = &ended {
         report.fail(error);
     }
-    output::report(&report, output::migration(&report, options.verbose), options)?;
     ended
 }
 

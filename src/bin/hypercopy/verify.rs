@@ -1,44 +1,84 @@
 //! `hypercopy verify`.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hypercopy::error::Result;
+use hypercopy::error::{Result, sanitize};
+use hypercopy::jobs;
+use hypercopy::report::{Outcome, Report};
 use hypercopy::supervision::Supervision;
-use hypercopy::verify::{self, ComparisonReport, KeyReport, RangeReport, Request, VerifyReport};
+use hypercopy::verify::{self, Comparison, ComparisonReport, KeyReport, RangeReport, Request, VerifyReport};
 
 use crate::args::{OutputArguments, VerifyArguments};
 use crate::output::{bytes, count, duration, ends, engine, field};
-use crate::{output, signals, watch};
+use crate::{migrate, output, signals, watch};
 
 pub async fn run(arguments: Box<VerifyArguments>) -> Result<()> {
-    let request = arguments.request()?;
-    output::refuse_unwritable(arguments.output.report.as_deref())?;
-    execute(&request, &arguments.output).await
-}
-
-/// Compares, with progress and report as asked for.
-async fn execute(request: &Request, options: &OutputArguments) -> Result<()> {
+    let (request, options) = (arguments.request()?, &arguments.output);
+    output::refuse_unwritable(options.report.as_deref())?;
     let mut report = VerifyReport::default();
-    let supervision = Supervision::default();
-    let watcher = watch::start(Arc::clone(&supervision.progress), options);
-    let compared = tokio::select! {
-        biased;
-        compared = verify::run(request, &supervision, &mut report) => compared,
-        stopped = signals::stopped(&supervision.interrupt) => Err(stopped),
+    let ended = match compare(&request, options, &mut report).await {
+        Ok(comparison) if arguments.repair && !comparison.differences.is_empty() => {
+            repair(&arguments, &comparison, &mut report).await
+        }
+        compared => compared.and_then(|comparison| comparison.verdict()),
     };
-    if compared.is_err() {
-        supervision.cancel_all().await;
-    }
-    watcher.stop();
-    let ended = compared.and_then(|comparison| comparison.verdict());
     match &ended {
         Ok(()) => report.finish(),
         Err(error) => report.fail(error),
     }
     output::report(&report, text(&report, options.verbose), options)?;
     ended
+}
+
+/// Compares, with progress as asked for.
+async fn compare(request: &Request, options: &OutputArguments, report: &mut VerifyReport) -> Result<Comparison> {
+    let supervision = Supervision::default();
+    let watcher = watch::start(Arc::clone(&supervision.progress), options);
+    let compared = tokio::select! {
+        biased;
+        compared = verify::run(request, &supervision, report) => compared,
+        stopped = signals::stopped(&supervision.interrupt) => Err(stopped),
+    };
+    if compared.is_err() {
+        supervision.cancel_all().await;
+    }
+    watcher.stop();
+    compared
+}
+
+/// Copies the ranges that differ anew.
+async fn repair(arguments: &VerifyArguments, comparison: &Comparison, report: &mut VerifyReport) -> Result<()> {
+    let table = report.target.as_ref().map(|end| end.table.clone()).unwrap_or_default();
+    let ranges = comparison.differences.iter().map(|found| (found.range, found.target.rows)).collect();
+    let any_table =
+        arguments.yes || !jobs::has_made(&arguments.table.target()?, &table).await? && is_meant(&table, comparison);
+    let mut repair = Report::default();
+    let ended = migrate::work(&arguments.repair(ranges, any_table)?, GRACE, &arguments.output, &mut repair).await;
+    report.repair = Some(repair);
+    ended
+}
+
+/// After a signal, the time that open transactions get.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// Asks whoever sits at the terminal.
+fn is_meant(table: &str, comparison: &Comparison) -> bool {
+    let (stdin, mut stderr) = (std::io::stdin(), std::io::stderr());
+    if !(stdin.is_terminal() && stderr.is_terminal()) {
+        return false;
+    }
+    let rows: u64 = comparison.differences.iter().map(|found| found.target.rows).sum();
+    let question = format!(
+        "{table} was made by no job of hypercopy. Delete {} rows in {} ranges there and copy them anew? [y/N] ",
+        count(rows),
+        comparison.differences.len()
+    );
+    let mut answer = String::new();
+    let asked = write!(stderr, "{}", sanitize(&question)).and_then(|()| stdin.read_line(&mut answer));
+    asked.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }
 
 /// A comparison for people, also one that has found differences; none for one that did not come to its end.
@@ -74,6 +114,10 @@ fn text(report: &VerifyReport, verbose: bool) -> Option<String> {
     line("read", &format!("{} rows and {} on both sides in {took}, {rate}", count(rows), bytes(found.bytes)));
     engine(&mut text, report);
     differences(&mut text, found, verbose);
+    if let Some(repair) = report.repair.as_ref().filter(|repair| repair.outcome == Outcome::Finished) {
+        let ranges = repair.tasks.unwrap_or_default();
+        let _ = writeln!(text, "repaired: {ranges} ranges were copied again, {} rows", count(repair.rows));
+    }
     Some(text)
 }
 
