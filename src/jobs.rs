@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::catalog::read;
 use crate::connect::{Conninfo, Target};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{self, DoneTask, Holder, Job, JobId, JobState};
+use crate::ledger::{self, DoneTask, Holder, Job, JobId, JobState, REPAIR};
 use crate::migrate::JobPlan;
 use crate::schema;
 
@@ -110,7 +110,7 @@ pub async fn clean(conninfo: &Conninfo, id: JobId) -> Result<Job> {
             .hint("Stop that run first, by SIGINT to its engine."));
     }
     // A repair has nothing that it could go on with.
-    if job.state != JobState::Finished && job.has_table && job.kind != "repair" {
+    if job.state != JobState::Finished && job.has_table && job.kind != REPAIR {
         return Err(Error::refused(format!("job {} on {} is unfinished", id.0, job.target_name)).hint(
             "Without its row in the ledger it could not be resumed. Finish it, or run its command with --restart, or drop its table first.",
         ));

@@ -359,7 +359,7 @@ impl Report {
         let next = match error.kind() {
             Kind::Held => return error,
             Kind::Different => format!(
-                "Job {} has copied all rows: \"hypercopy verify\" narrows the difference down, and the same command with --restart copies everything anew.",
+                "Job {} has copied all rows: \"hypercopy verify\" narrows the difference down, with --repair it copies those ranges again, and then the same command finishes the job; with --restart it copies everything anew.",
                 job.0
             ),
             _ => format!(

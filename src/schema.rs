@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
 use crate::interrupt::Interrupt;
-use crate::ledger::{self, Claim, NewJob};
+use crate::ledger::{self, Claim, NewJob, REPAIR};
 use crate::plan::{ClosedDimension, Layout, Statement, sql_value};
 use crate::progress::Progress;
 
@@ -74,6 +74,10 @@ pub async fn drop_empty_ledger(target: &Target) -> Result<()> {
 
 /// Another engine may have begun between our look and our lock.
 async fn refuse_another_run(target: &Target, job: &NewJob<'_>) -> Result<()> {
+    // A repair has the locks of all jobs that are not finished.
+    if job.kind == REPAIR {
+        return Ok(());
+    }
     let jobs = ledger::jobs(target).await?;
     let is_same_table = "select $1::oid = to_regclass($2::text)::oid";
     for other in jobs.iter().filter(|other| other.state != ledger::JobState::Finished && other.has_table) {

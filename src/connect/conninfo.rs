@@ -1,5 +1,6 @@
 //! Where a server is: a conninfo string, completed by the `PG*` environment.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
+use super::passfile::{self, Login};
 use crate::error::{Context, Error, Kind, Result};
 
 /// A server and database to connect to. Holds the password, and shows neither it nor itself.
@@ -20,7 +22,7 @@ pub struct Conninfo {
 impl Conninfo {
     /// Parses what tokio-postgres parses, a URI (`postgresql://user@host:port/database`) or keywords
     /// (`host=… dbname=…`), and fills what is missing from `environment` (`PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`,
-    /// `PGPASSWORD`, `PGSSLMODE`, `PGOPTIONS`, `PGCONNECT_TIMEOUT`), then from libpq's defaults.
+    /// `PGPASSWORD`, `PGSSLMODE`, `PGOPTIONS`, `PGCONNECT_TIMEOUT`), then from the password file and libpq's defaults.
     ///
     /// # Errors
     /// [`Kind::Usage`]; the text itself is not repeated, because it may hold a password.
@@ -52,6 +54,9 @@ impl Conninfo {
         if let (false, Some(mode)) = (text.contains("sslmode="), variable("PGSSLMODE")) {
             config.ssl_mode(ssl_mode(&mode)?);
         }
+        if config.get_password().is_none() {
+            password_of_file(&mut config, &variable);
+        }
         notice_silence(&mut config);
         Ok(Conninfo { config, lacks_tls: Arc::default() })
     }
@@ -82,6 +87,29 @@ impl Conninfo {
         self.config.get_connect_timeout().copied().unwrap_or(Duration::from_secs(60))
     }
 }
+
+/// libpq's password file, `PGPASSFILE` or `~/.pgpass`, for the first host.
+fn password_of_file(config: &mut Config, variable: &impl Fn(&str) -> Option<String>) {
+    let home = || variable("HOME").map(|home| Path::new(&home).join(".pgpass"));
+    let Some(file) = variable("PGPASSFILE").map(PathBuf::from).or_else(home) else { return };
+    let host = match (config.get_hosts().first(), config.get_hostaddrs().first()) {
+        (Some(Host::Tcp(name)), _) => name.clone(),
+        // libpq's name for the place where servers of this machine listen.
+        (Some(Host::Unix(path)), _) if path == Path::new(SOCKET_DIRECTORY) => "localhost".to_string(),
+        (Some(Host::Unix(path)), _) => path.display().to_string(),
+        (None, Some(address)) => address.to_string(),
+        (None, None) => return,
+    };
+    let Some(user) = config.get_user().map(str::to_string).or_else(|| variable("USER")) else { return };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config.get_dbname().unwrap_or(&user);
+    if let Some(password) = passfile::password(&file, &Login { host: &host, port, database, user: &user }) {
+        config.password(password);
+    }
+}
+
+/// Where servers of this machine listen.
+const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
 
 /// A server that is gone without a word is noticed within two minutes also while nothing is sent; by default it would take
 /// more than two hours.
@@ -139,7 +167,6 @@ fn unreadable(error: tokio_postgres::Error) -> Error {
 
 /// libpq's order: the variable, the directory where servers of this machine listen, localhost.
 fn default_host(config: &mut Config, variable: Option<String>) {
-    const SOCKET_DIRECTORY: &str = "/var/run/postgresql";
     match variable {
         Some(hosts) => hosts.split(',').for_each(|host| {
             config.host(host);

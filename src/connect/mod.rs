@@ -10,6 +10,7 @@
 mod conninfo;
 mod copy;
 mod dial;
+mod passfile;
 mod sessions;
 mod tap;
 mod tls;

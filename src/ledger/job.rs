@@ -11,9 +11,14 @@ use crate::ident::QualifiedName;
 #[serde(transparent)]
 pub struct JobId(pub i64);
 
+/// The kind of a job that copies a table, or a range of it.
+pub const MIGRATE: &str = "migrate";
+/// The kind of a job that copies ranges again in which two tables differ.
+pub const REPAIR: &str = "repair";
+
 /// A job that begins.
 pub struct NewJob<'a> {
-    /// `migrate`.
+    /// [`MIGRATE`] or [`REPAIR`].
     pub kind: &'a str,
     /// The table on the target.
     pub target: &'a QualifiedName,
@@ -36,7 +41,7 @@ pub struct NewJob<'a> {
 pub struct Job {
     /// Its number.
     pub id: JobId,
-    /// `migrate`.
+    /// [`MIGRATE`] or [`REPAIR`].
     pub kind: String,
     /// The target table's oid.
     pub target_oid: u32,

@@ -15,8 +15,8 @@ mod task;
 
 pub use backend::{backends, end_backends, forget_backends, insert_backends};
 pub use job::{
-    Claim, Holder, Job, JobId, JobState, NewJob, await_earlier_runs, claim, delete_job, holder, insert_job, jobs, lock,
-    set_finished, set_state, unlock,
+    Claim, Holder, Job, JobId, JobState, MIGRATE, NewJob, REPAIR, await_earlier_runs, claim, delete_job, holder,
+    insert_job, jobs, lock, set_finished, set_state, unlock,
 };
 pub use task::{
     Counted, DoneTask, Taken, complete_task, done_tasks, insert_step, overlapping_tasks, retake_task, set_rows, steps,

@@ -8,7 +8,7 @@ use super::request::{Asked, IfExists, Repair, Request};
 use crate::catalog::{Hypertable, read};
 use crate::connect::Target;
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{self, Claim, Job, JobState};
+use crate::ledger::{self, Claim, Job, JobState, MIGRATE, REPAIR};
 use crate::look::find_hypertable;
 use crate::plan::Layout;
 use crate::schema;
@@ -85,15 +85,15 @@ impl Standing {
     }
 }
 
-/// Kinds of jobs in the ledger.
-pub(super) const MIGRATE: &str = "migrate";
-pub(super) const REPAIR: &str = "repair";
-
 /// A repair that was interrupted is forgotten: what it would have to do is compared anew each time.
 async fn repairable(sides: &Sides, repair: &Repair, jobs: &[Job]) -> Result<Standing> {
     let table = &sides.target_table;
     for job in jobs.iter().filter(|job| job.state != JobState::Finished) {
-        lock(&sides.target, job).await?;
+        let job = &lock(&sides.target, job).await?;
+        // All rows of it are there: it waits for the two sides to be equal.
+        if job.kind != REPAIR && job.state != JobState::Copying {
+            continue;
+        }
         if job.kind != REPAIR {
             return Err(Error::refused(format!("job {} on {table} is unfinished", job.id.0))
                 .hint("Run its command again: a resumed run copies again what has changed."));

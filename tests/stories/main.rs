@@ -15,6 +15,7 @@ mod faults;
 mod harness;
 mod jobs;
 mod layouts;
+mod passwords;
 mod proxy;
 mod refusals;
 mod repair;

@@ -193,10 +193,9 @@ pub fn engine(text: &mut String, report: &RunReport) {
 fn summary(report: &Report, verbose: bool) -> String {
     let copy_seconds = report.phase_seconds("copy").max(0.001);
     let mut text = match (&report.finished_at, report.job) {
-        (Some(at), Some(job)) => format!(
-            "job {} was finished at {at}; \"hypercopy verify\" compares both sides as they are now, --restart copies anew\n",
-            job.0
-        ),
+        (Some(at), Some(job)) => {
+            format!("job {} was finished at {at}; \"hypercopy verify --repair\" or --restart to do more\n", job.0)
+        }
         _ => String::new(),
     };
     let _ = writeln!(
