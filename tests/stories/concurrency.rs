@@ -317,6 +317,47 @@ fn an_interrupted_run_stops_its_backends() {
     gate.open();
 }
 
+/// The first signal lets the open task end, and begins no other; the second one waits for nothing.
+#[test]
+fn a_signal_lets_open_tasks_end_and_a_second_one_does_not() {
+    let story = gated("graceful");
+    let signal = |id: u32| {
+        let killed = std::process::Command::new("kill").args(["-INT", &id.to_string()]).status();
+        assert!(killed.is_ok_and(|status| status.success()));
+    };
+    let stop = || {
+        let child = story.spawn(&["migrate", "metrics", "-j", "1", "--grace", "1h"]);
+        let id = child.id();
+        wait_until_held(&story.target, 1);
+        let mut errors = Lines::of(child);
+        signal(id);
+        errors.wait_for("stopping: open transactions get 1 h 00 min to end");
+        (errors, id)
+    };
+    let gate = Hold::gate(&story.target);
+    let (errors, id) = stop();
+    signal(id);
+    let run = errors.end();
+    assert_eq!(run.code, 130, "{}", run.stderr);
+    assert_eq!(story.target.value("select count(*) from _hypercopy.task"), "0", "the open task was rolled back");
+    story.source.assert_nothing_left();
+    story.target.assert_nothing_left();
+
+    let (errors, _) = stop();
+    gate.open();
+    let run = errors.end();
+    assert_eq!(run.code, 130, "{}", run.stderr);
+    assert!(run.stderr.contains("run the same command again to go on"), "{}", run.stderr);
+    assert_eq!(
+        story.target.value("select count(*) from _hypercopy.task where rows > 0"),
+        "1",
+        "the open task has ended"
+    );
+    story.source.assert_nothing_left();
+    story.target.assert_nothing_left();
+    story.migrate("metrics", &["-j", "1"]);
+}
+
 /// A lock on the source is waited for ten seconds and not longer, also before the snapshot: writers queue behind us.
 #[test]
 fn a_source_that_stays_locked_is_given_up() {
