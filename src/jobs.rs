@@ -105,7 +105,7 @@ pub async fn show(conninfo: &Conninfo, id: JobId) -> Result<JobDetails> {
 pub async fn clean(conninfo: &Conninfo, id: JobId) -> Result<Job> {
     let target = Target::open(conninfo, ROLE).await?;
     let job = find(&target, id).await?;
-    if let Some(Holder { pid, .. }) = ledger::lock(&target, id).await? {
+    if let Some(Holder { pid }) = ledger::lock(&target, id).await? {
         return Err(Error::new(Kind::Held, format!("job {} is being worked on (backend {pid} of the target)", id.0))
             .hint("Stop that run first, by SIGINT to its engine."));
     }

@@ -1,4 +1,4 @@
--- What the role's own session would have, and who this session is. The start is printed so under every DateStyle.
+-- What the role's own session would have, and which backend it is. The start is printed so under every DateStyle.
 select
     pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'),
     pg_catalog.current_setting('DateStyle'), activity.pid,

@@ -35,7 +35,7 @@ pub async fn backends(target: &Target, job: JobId) -> Result<Vec<Backend>> {
     Ok(target.rows(sql, &[&job.0]).await?.iter().map(backend).collect())
 }
 
-/// Ends those of `backends` that are on this session's side and still at work, and waits for their end.
+/// Ends those of `backends` that are on the side of `session` and still at work, and waits for their end.
 ///
 /// # Errors
 /// [`Kind::Held`] where one does not end.

@@ -187,15 +187,13 @@ pub async fn set_finished(target: &Target, claim: Claim, report: &str) -> Result
 pub struct Holder {
     /// The backend that holds the job's lock.
     pub pid: i32,
-    /// Its name.
-    pub application_name: String,
 }
 
 /// The first key of the lock that a run holds on its job as long as its session lives: the bytes of "hypc". The second
 /// is the job's number.
 const JOB_LOCK: i32 = 0x6879_7063;
 
-/// Takes the job's lock for this session, or answers who has it.
+/// Takes the job's lock for as long as `target` is connected, or answers who has it.
 pub async fn lock(target: &Target, job: JobId) -> Result<Option<Holder>> {
     let number = job.0 as i32;
     let taken = target.row("select pg_catalog.pg_try_advisory_lock($1, $2)", &[&JOB_LOCK, &number]).await?;
@@ -203,14 +201,14 @@ pub async fn lock(target: &Target, job: JobId) -> Result<Option<Holder>> {
         return Ok(None);
     }
     // Where it has ended between the two questions, whoever asks again will know better.
-    let ended = Holder { pid: 0, application_name: String::new() };
+    let ended = Holder { pid: 0 };
     Ok(Some(holder(target, job).await?.unwrap_or(ended)))
 }
 
 /// Who has the job's lock.
 pub async fn holder(session: &Session, job: JobId) -> Result<Option<Holder>> {
     let holder = session.rows(include_str!("sql/lock_holder.sql"), &[&JOB_LOCK, &(job.0 as i32)]).await?;
-    Ok(holder.first().map(|row| Holder { pid: row.get(0), application_name: row.get(1) }))
+    Ok(holder.first().map(|row| Holder { pid: row.get(0) }))
 }
 
 /// Gives the job's lock back.

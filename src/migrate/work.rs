@@ -439,7 +439,7 @@ async fn begin(
     if let Standing::Append { .. } = standing {
         refuse_occupied_range(sides, planned).await?;
     }
-    supervision.progress.phase("creating the table");
+    supervision.progress.phase(if planned.appends { "beginning" } else { "creating the table" });
     let job = NewJob {
         kind: if planned.repaired.is_some() { REPAIR } else { MIGRATE },
         target: &planned.names.table,

@@ -50,7 +50,7 @@ impl Observation {
     }
 }
 
-/// Asks what the backends `pids` of this session's server do.
+/// Asks what the backends `pids` do on the server of `session`.
 pub(super) async fn observe(session: &Session, pids: &[i32]) -> Result<Vec<Observation>> {
     session.records(include_str!("observe.sql"), &[&pids]).await
 }
