@@ -13,6 +13,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod look;
 pub mod migrate;
+mod persistence;
 pub mod pgcopy;
 pub mod pipeline;
 pub mod plan;

@@ -68,18 +68,43 @@ impl Default for RunReport {
     }
 }
 
+/// The job of the ledger that a run is of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct JobRun {
+    /// Its number in the target's ledger.
+    #[serde(rename = "job")]
+    pub id: Option<JobId>,
+    /// When an earlier run has finished it, where this one found nothing to do.
+    pub finished_at: Option<String>,
+    /// How often the run was begun anew because something failed that might pass.
+    pub attempts: u32,
+    /// Whether a job may be there, of which another attempt would find out.
+    #[serde(skip)]
+    pub has_begun: bool,
+}
+
+impl Default for JobRun {
+    fn default() -> Self {
+        JobRun { id: None, finished_at: None, attempts: 1, has_begun: false }
+    }
+}
+
+impl JobRun {
+    /// The job, where this run has to do with one that is not finished.
+    pub fn unfinished(&self) -> Option<JobId> {
+        self.id.filter(|_| self.finished_at.is_none())
+    }
+}
+
 /// The report of one migration.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// What every run tells.
     #[serde(flatten)]
     pub run: RunReport,
-    /// The job's number in the target's ledger.
-    pub job: Option<JobId>,
-    /// When an earlier run has finished the job, where this one found nothing to do.
-    pub finished_at: Option<String>,
-    /// How often it was begun anew because something failed that might pass.
-    pub attempts: u32,
+    /// The job that it is a run of.
+    #[serde(flatten)]
+    pub job: JobRun,
     /// What was found of earlier runs.
     pub resumed: Option<ResumeReport>,
     /// When the snapshot was taken, by the source's clock.
@@ -100,31 +125,6 @@ pub struct Report {
     pub verification: Option<Verification>,
     /// What the source has and the target will not have.
     pub not_carried: Vec<NotCarried>,
-    /// Whether a job may be there, of which another attempt would find out.
-    #[serde(skip)]
-    pub has_begun: bool,
-}
-
-impl Default for Report {
-    fn default() -> Self {
-        Report {
-            run: RunReport::default(),
-            job: None,
-            finished_at: None,
-            attempts: 1,
-            resumed: None,
-            snapshot_at: None,
-            plan: None,
-            tasks: None,
-            rows: 0,
-            bytes: 0,
-            latency: None,
-            target_chunks: None,
-            verification: None,
-            not_carried: Vec::new(),
-            has_begun: false,
-        }
-    }
 }
 
 impl std::ops::Deref for Report {
@@ -355,7 +355,7 @@ impl RunReport {
 impl Report {
     /// Adds to an error of a run that has begun a job how it goes on. `command` is the one that was run.
     pub fn explain_resumption(&self, error: Error, command: &str) -> Error {
-        let Some(job) = self.job.filter(|_| self.finished_at.is_none()) else { return error };
+        let Some(job) = self.job.unfinished() else { return error };
         let next = match error.kind() {
             Kind::Held => return error,
             Kind::Different => format!(

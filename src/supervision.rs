@@ -45,18 +45,17 @@ impl Supervision {
         join_all(cancellers.iter().map(Canceller::cancel)).await;
     }
 
-    /// Ends the backends of the run on both servers, as far as they answer within a few seconds: one that waits in the
+    /// Ends the backends of the run on its servers, as far as they answer within a few seconds: one that waits in the
     /// middle of a COPY heeds no cancel, and one whose network is gone would live on for minutes. `role` completes the
     /// name of the sessions that do so.
-    pub async fn end_all(&self, source: &Conninfo, target: &Conninfo, role: &str) {
+    pub async fn end_all(&self, ends: &[(Side, &Conninfo)], role: &str) {
         self.cancel_all().await;
-        let end = async |side, conninfo| {
-            let session = Reader::open(side, conninfo, role).await?;
+        let end = async |(side, conninfo): &(Side, &Conninfo)| {
+            let session = Reader::open(*side, conninfo, role).await?;
             self.end_earlier(&session).await
         };
-        let both = async { tokio::join!(end(Side::Source, source), end(Side::Target, target)) };
         // Those that could not be ended are left to the servers, and to the next run.
-        let _ = tokio::time::timeout(END_TIME, both).await;
+        let _ = tokio::time::timeout(END_TIME, join_all(ends.iter().map(end))).await;
     }
 
     /// Ends the sessions that an earlier attempt has left on this one's server.

@@ -27,10 +27,10 @@ use crate::connect::{Conninfo, Side};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::ledger;
+use crate::persistence::{Attempt, Persistence};
 use crate::plan::{Layout, Range};
 use crate::reader::snapshot::Snapshot;
-use crate::report::Report;
-use crate::retry::Patience;
+use crate::report::{JobRun, Report};
 use crate::supervision::Supervision;
 use crate::vigil::{Terms, Vigil};
 
@@ -50,39 +50,32 @@ pub async fn migrate(
     report: &mut Report,
     announce: impl Fn(&Report),
 ) -> Result<()> {
-    let mut patience = Patience::new(request.retry_for);
     let mut is_announced = false;
-    loop {
-        let successes = supervision.progress.successes();
-        let announce_once = |report: &Report| {
-            if !std::mem::replace(&mut is_announced, true) {
-                announce(report);
-            }
-        };
-        let ended = attempt(request, supervision, report, announce_once).await;
-        let Err(error) = ended else { return Ok(()) };
-        // Before the job has begun nothing is lost by failing at once.
-        if !report.has_begun {
-            supervision.cancel_all().await;
-            return Err(error);
+    let announce = |report: &Report| {
+        if !std::mem::replace(&mut is_announced, true) {
+            announce(report);
         }
-        supervision.end_all(&request.source, &request.target, "migrate end").await;
-        if supervision.progress.successes() > successes {
-            patience.restore();
-        }
-        patience.wait(full_disk(error), &supervision.progress, &supervision.interrupt).await?;
-        report.attempts += 1;
-    }
+    };
+    let ends = [(Side::Source, &request.source), (Side::Target, &request.target)];
+    let persistence = Persistence { supervision, ends: &ends, retry_for: request.retry_for, role: "migrate end" };
+    persistence.run(&mut Migration { request, announce }, report).await
 }
 
-/// A disk that is full does not empty itself.
-fn full_disk(error: Error) -> Error {
-    use tokio_postgres::error::SqlState;
-    match error.sqlstate() {
-        Some(state) if *state == SqlState::DISK_FULL => {
-            error.with_kind(Kind::Resumable).hint("Make room on that server's disk.")
-        }
-        _ => error,
+/// What is tried again.
+struct Migration<'a, A> {
+    request: &'a Request,
+    announce: A,
+}
+
+impl<A: FnMut(&Report)> Attempt for Migration<'_, A> {
+    type Report = Report;
+
+    fn job(report: &mut Report) -> &mut JobRun {
+        &mut report.job
+    }
+
+    async fn attempt(&mut self, supervision: &Supervision, report: &mut Report) -> Result<()> {
+        attempt(self.request, supervision, report, &mut self.announce).await
     }
 }
 
@@ -187,8 +180,8 @@ fn finished_before(job: &ledger::Job, report: &mut Report) -> Result<()> {
         *report = serde_json::from_value(json.clone())
             .doing(Kind::Internal, || format!("cannot read the report of job {}", job.id.0))?;
     }
-    report.job = Some(job.id);
-    report.finished_at = job.finished_at.clone();
+    report.job.id = Some(job.id);
+    report.job.finished_at = job.finished_at.clone();
     Ok(())
 }
 

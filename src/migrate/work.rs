@@ -424,7 +424,7 @@ async fn begin(
         Standing::New { forget } | Standing::Append { forget, .. } => forget.as_ref(),
         Standing::Repair { .. } => None,
         Standing::Unfinished { job, claim: Some(claim) } => {
-            (report.job, report.has_begun) = (Some(job.id), true);
+            (report.job.id, report.job.has_begun) = (Some(job.id), true);
             schema::durably(target, async || ledger::insert_backends(target, claim.job, backends).await).await?;
             return Ok(*claim);
         }
@@ -451,9 +451,9 @@ async fn begin(
         plan: &planned.job_plan().json()?,
     };
     // Where the answer to its commit is lost, another attempt finds out.
-    report.has_begun = true;
+    report.job.has_begun = true;
     let claim = schema::begin(target, &planned.pre_data, &job, backends).await?;
-    report.job = Some(claim.job);
+    report.job.id = Some(claim.job);
     report.phase(if planned.appends { "begin" } else { "create table" }, start);
     Ok(claim)
 }

@@ -211,10 +211,11 @@ impl Worker {
 
     async fn watched_attempt(&mut self, pair: &Pair, task: &Task, work: Work) -> Result<()> {
         let (vigil, pulse) = (self.copy.vigil.clone(), Arc::clone(&self.pulse));
+        let backends = pair.backends().map(|backend| (backend.side, backend.pid));
         tokio::select! {
             biased;
             done = self.attempt(pair, task, work) => done,
-            stalled = vigil.stalled(pair.source.backend().pid, pair.target.backend().pid, &pulse) => Err(stalled),
+            stalled = vigil.stalled(&backends, &pulse) => Err(stalled),
         }
     }
 

@@ -47,6 +47,15 @@ struct Latest {
     rounds: u64,
 }
 
+impl Latest {
+    fn of(&self, side: Side) -> &[Observation] {
+        match side {
+            Side::Source => &self.source,
+            Side::Target => &self.target,
+        }
+    }
+}
+
 /// How a run is watched.
 pub struct Terms {
     /// The side's conninfo.
@@ -119,9 +128,9 @@ impl Vigil {
         });
     }
 
-    /// Waits until a task has stalled: `pulse` has not moved for a while, and all the time neither of its backends was at
+    /// Waits until a task has stalled: `pulse` has not moved for a while, and all the time none of its `backends` was at
     /// work, each waiting for us or gone.
-    pub async fn stalled(&self, source: i32, target: i32, pulse: &AtomicU64) -> Error {
+    pub async fn stalled(&self, backends: &[(Side, i32)], pulse: &AtomicU64) -> Error {
         let mut receiver = self.latest.subscribe();
         let mut still = Still::new(pulse);
         loop {
@@ -130,12 +139,12 @@ impl Vigil {
             }
             let is_idle = {
                 let latest = receiver.borrow_and_update();
-                is_idle(&latest.source, source) && is_idle(&latest.target, target)
+                backends.iter().all(|(side, pid)| is_idle(latest.of(*side), *pid))
             };
             if still.lasts(pulse, is_idle) > self.stall {
                 return Error::new(
                     Kind::Target,
-                    format!("nothing has moved for {} s, and both servers wait for us", self.stall.as_secs_f64()),
+                    format!("nothing has moved for {} s, and the servers wait for us", self.stall.as_secs_f64()),
                 )
                 .retryable();
             }

@@ -9,6 +9,7 @@ mod output;
 mod signals;
 mod verify;
 mod watch;
+mod work;
 
 use std::process::ExitCode;
 

@@ -192,7 +192,7 @@ pub fn engine(text: &mut String, report: &RunReport) {
 
 fn summary(report: &Report, verbose: bool) -> String {
     let copy_seconds = report.phase_seconds("copy").max(0.001);
-    let mut text = match (&report.finished_at, report.job) {
+    let mut text = match (&report.job.finished_at, report.job.id) {
         (Some(at), Some(job)) => {
             format!("job {} was finished at {at}; \"hypercopy verify --repair\" or --restart to do more\n", job.0)
         }
