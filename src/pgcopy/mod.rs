@@ -11,6 +11,7 @@
 
 pub mod binary;
 pub mod checksum;
+mod civil;
 pub mod dimension;
 pub mod text;
 
