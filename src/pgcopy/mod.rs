@@ -1,8 +1,9 @@
-//! The COPY wire formats: scan rows, read dimension values, hash rows.
+//! The COPY wire formats: scan rows, encode values, read dimension values, hash rows.
 //!
 //! A COPY stream arrives in pieces that the network cut; it leaves here as whole rows, byte for byte as the server
 //! sent them. [`binary`] and [`text`] find where rows end, [`dimension`] reads the few fields that routing needs, and
-//! [`checksum`] hashes rows so that two tables can be compared without sorting. Nothing else is decoded.
+//! [`checksum`] hashes rows so that two tables can be compared without sorting. Nothing else is decoded. The other way,
+//! [`encode`] and [`text::push_field`] make fields of the text of values.
 //!
 //! May touch: bytes that it is handed. Imports nothing of ours, does no I/O, reads no clock.
 //!
@@ -11,7 +12,9 @@
 
 pub mod binary;
 pub mod checksum;
+mod civil;
 pub mod dimension;
+pub mod encode;
 pub mod text;
 
 pub use checksum::{Canon, Checksum, RowHash, RowHasher};

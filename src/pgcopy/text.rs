@@ -1,4 +1,4 @@
-//! The text COPY format: where rows begin and end.
+//! The text COPY format: where rows begin and end, and how values are written in them.
 //!
 //! A row ends in a newline byte. Inside a value a newline is written as `\n`, so a raw one is always an end, also in
 //! the multi-byte client encodings of PostgreSQL, whose trailing bytes are never control characters.
@@ -6,12 +6,51 @@
 //! The stream has no header and no trailer. A stream that is cut between two rows looks whole from here: the caller
 //! must see the end of the COPY and compare counts.
 
-use memchr::memchr;
+use memchr::{memchr, memchr3_iter};
 
 use super::{Defect, Malformed, empty_carry};
 
 /// What protocol 2 servers sent after the last row. A value that reads `\.` is sent as `\\.`, so no row looks like this.
 const END_MARKER: &[u8] = b"\\.\n";
+
+/// Appends a value with its escapes, `\N` for a NULL; what stands between fields and behind a row is the caller's.
+///
+/// Right in every encoding whose ASCII bytes stand for nothing but ASCII: those that a database can have, and all of
+/// one byte per character. In the others (SJIS, BIG5, GBK, GB18030, UHC, JOHAB) a backslash may be half a character, and
+/// values with one must not come here.
+pub fn push_field(field: Option<&[u8]>, out: &mut Vec<u8>) {
+    match field {
+        None => out.extend_from_slice(b"\\N"),
+        Some(field) => push_escaped(field, out),
+    }
+}
+
+/// A server takes carriage returns for ends of rows as well, and `memchr` looks for three bytes at most: they are looked
+/// for apart.
+fn push_escaped(field: &[u8], out: &mut Vec<u8>) {
+    let mut rest = field;
+    while let Some(at) = memchr(b'\r', rest) {
+        push_escaped_line(&rest[..at], out);
+        out.extend_from_slice(b"\\r");
+        rest = &rest[at + 1..];
+    }
+    push_escaped_line(rest, out);
+}
+
+/// The same for what has no carriage return.
+fn push_escaped_line(line: &[u8], out: &mut Vec<u8>) {
+    let mut begin = 0;
+    for at in memchr3_iter(b'\\', b'\t', b'\n', line) {
+        out.extend_from_slice(&line[begin..at]);
+        out.extend_from_slice(match line[at] {
+            b'\t' => b"\\t",
+            b'\n' => b"\\n",
+            _ => b"\\\\",
+        });
+        begin = at + 1;
+    }
+    out.extend_from_slice(&line[begin..]);
+}
 
 /// Finds the rows of a text stream whose pieces are cut anywhere; the twin of
 /// [`binary::Scanner`](super::binary::Scanner).
@@ -203,6 +242,42 @@ mod tests {
         (rows, scanner.finish())
     }
 
+    fn escaped(field: Option<&[u8]>) -> Vec<u8> {
+        let mut out = b"before\t".to_vec();
+        push_field(field, &mut out);
+        out.split_off(7)
+    }
+
+    #[test]
+    fn values_are_escaped_where_the_format_needs_it() {
+        for (value, expected) in [
+            (&b""[..], &b""[..]),
+            (b"plain \0\x08\x0b\xff", b"plain \0\x08\x0b\xff"),
+            (b"\\", b"\\\\"),
+            (b"\\N", b"\\\\N"),
+            (b"\\.", b"\\\\."),
+            (b"a\tb\nc\rd\r\n", b"a\\tb\\nc\\rd\\r\\n"),
+        ] {
+            assert_eq!(escaped(Some(value)), expected, "{value:?}");
+        }
+        assert_eq!(escaped(None), b"\\N");
+    }
+
+    /// What COPY makes of an escaped value, for the escapes that are used here.
+    fn unescaped(field: &[u8]) -> Vec<u8> {
+        let mut bytes = field.iter().copied();
+        std::iter::from_fn(|| match bytes.next()? {
+            b'\\' => Some(match bytes.next().unwrap() {
+                b't' => b'\t',
+                b'n' => b'\n',
+                b'r' => b'\r',
+                other => other,
+            }),
+            byte => Some(byte),
+        })
+        .collect()
+    }
+
     const SAMPLE: &[u8] = b"1\tone\n\n\\N\t\\.\n2\ttwo\\nlines\n\\\\.\n";
 
     #[test]
@@ -260,6 +335,17 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn escaped_values_read_back_and_end_no_field(
+            value in proptest::collection::vec(
+                prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'\t'), Just(b'\\'), Just(b'N'), any::<u8>()], 0..80),
+        ) {
+            let field = escaped(Some(&value));
+            prop_assert_eq!(unescaped(&field), value);
+            prop_assert!(!field.iter().any(|byte| b"\t\n\r".contains(byte)));
+            prop_assert!(field != b"\\N" && field != b"\\.");
+        }
+
         #[test]
         fn pieces_do_not_change_the_verdict(
             stream in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\\'), Just(b'.'), any::<u8>()], 0..80),
