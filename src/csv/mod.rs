@@ -3,6 +3,8 @@
 //! [`Splitter`] finds where records end in a file that arrives in pieces, so that it can be cut into blocks;
 //! [`Parser`] reads the records of a block. Both follow the server's rules and not RFC 4180: a quote opens and closes
 //! anywhere in a field, a field is NULL only where it is not quoted, and the first record decides how lines end.
+//! Around them: what a [`header`] says, what a file that does not fit looks like ([`diagnose`]), and which types its
+//! values have ([`infer`]).
 //!
 //! May touch: bytes that it is handed, in an encoding whose multi-byte characters consist of bytes above 0x7F, which
 //! every server encoding is. Imports nothing of ours, does no I/O, and allocates nothing per record.
@@ -10,7 +12,10 @@
 //! **Invariant:** wherever a file is cut, its records are the same. It does not know files, tables or types; no byte
 //! sequence makes it panic, and no message shows a value.
 
+pub mod diagnose;
 mod dialect;
+pub mod header;
+pub mod infer;
 mod line_end;
 mod parser;
 mod record;
