@@ -4,6 +4,7 @@
 pub mod catalog;
 pub mod cluster;
 pub mod connect;
+pub mod csv;
 pub mod error;
 pub mod failpoint;
 pub mod ident;

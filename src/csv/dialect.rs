@@ -1,0 +1,148 @@
+//! The options of COPY that say how a CSV file is written.
+
+use std::fmt;
+
+/// The delimiter, quote and escape characters and the null string; the default is PostgreSQL's.
+///
+/// The three characters are ASCII, none of them ends lines, and the delimiter is not the quote; [`Dialect::new`] sees
+/// to that. The escape may be any of the others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Dialect {
+    /// What separates fields.
+    pub delimiter: u8,
+    /// What opens and closes a quoted part of a field.
+    pub quote: u8,
+    /// What stands before a quote, or another escape, that is data; only between quotes.
+    pub escape: u8,
+    /// An unquoted field that reads so is NULL.
+    pub null: Vec<u8>,
+}
+
+impl Default for Dialect {
+    fn default() -> Self {
+        Dialect { delimiter: b',', quote: b'"', escape: b'"', null: Vec::new() }
+    }
+}
+
+impl Dialect {
+    /// The dialect of these options of COPY; without an `escape` it is the quote.
+    ///
+    /// # Errors
+    /// What the server refuses, in its order; and a quote or an escape that ends lines, which the server takes, though
+    /// nothing can be read with it.
+    pub fn new(delimiter: &str, quote: &str, escape: Option<&str>, null: &str) -> Result<Dialect, DialectError> {
+        let dialect = Dialect {
+            delimiter: byte("COPY delimiter", delimiter)?,
+            quote: byte("COPY quote", quote)?,
+            escape: byte("COPY escape", escape.unwrap_or(quote))?,
+            null: null.into(),
+        };
+        match dialect.refusal() {
+            Some(message) => Err(DialectError { message: message.to_string(), sqlstate: INVALID_PARAMETER_VALUE }),
+            None => Ok(dialect),
+        }
+    }
+
+    fn refusal(&self) -> Option<&'static str> {
+        let null_has = |bytes: &[u8]| self.null.iter().any(|byte| bytes.contains(byte));
+        let refusals = [
+            (ends_lines(self.delimiter), "COPY delimiter cannot be newline or carriage return"),
+            (null_has(b"\r\n"), "COPY null representation cannot use newline or carriage return"),
+            (ends_lines(self.quote), "COPY quote cannot be newline or carriage return"),
+            (self.delimiter == self.quote, "COPY delimiter and quote must be different"),
+            (ends_lines(self.escape), "COPY escape cannot be newline or carriage return"),
+            (null_has(&[self.delimiter]), "COPY delimiter character must not appear in the NULL specification"),
+            (null_has(&[self.quote]), "CSV quote character must not appear in the NULL specification"),
+        ];
+        refusals.iter().find(|(is_wrong, _)| *is_wrong).map(|(_, message)| *message)
+    }
+
+    /// The escape, where it is not simply the quote, which doubled needs no care of its own to be skipped.
+    pub(super) fn own_escape(&self) -> Option<u8> {
+        Some(self.escape).filter(|escape| *escape != self.quote)
+    }
+}
+
+fn ends_lines(byte: u8) -> bool {
+    byte == b'\n' || byte == b'\r'
+}
+
+/// The one byte of an option, which for the server is a C string.
+fn byte(option: &str, value: &str) -> Result<u8, DialectError> {
+    match value.as_bytes() {
+        [byte] if *byte != 0 => Ok(*byte),
+        _ => Err(DialectError {
+            message: format!("{option} must be a single one-byte character"),
+            sqlstate: FEATURE_NOT_SUPPORTED,
+        }),
+    }
+}
+
+const FEATURE_NOT_SUPPORTED: &str = "0A000";
+const INVALID_PARAMETER_VALUE: &str = "22023";
+
+/// Options that are no dialect, in the server's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DialectError {
+    message: String,
+    sqlstate: &'static str,
+}
+
+impl DialectError {
+    /// The SQLSTATE that the server answers.
+    pub fn sqlstate(&self) -> &'static str {
+        self.sqlstate
+    }
+}
+
+impl fmt::Display for DialectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for DialectError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(delimiter: &str, quote: &str, escape: &str, null: &str) -> (String, &'static str) {
+        let error = Dialect::new(delimiter, quote, Some(escape), null).unwrap_err();
+        (error.to_string(), error.sqlstate())
+    }
+
+    #[test]
+    fn the_default_is_what_postgresql_takes_without_options() {
+        assert_eq!(Dialect::new(",", "\"", None, ""), Ok(Dialect::default()));
+        assert_eq!(Dialect::new("\t", "'", None, "\\N").unwrap().escape, b'\'');
+    }
+
+    #[test]
+    fn the_escape_may_be_any_character_that_does_not_end_lines() {
+        for escape in [",", "\"", "\\", " ", "a"] {
+            assert_eq!(Dialect::new(",", "\"", Some(escape), "").unwrap().escape, escape.as_bytes()[0]);
+        }
+        assert_eq!(refusal(",", "\"", "\n", "").1, "22023");
+    }
+
+    #[test]
+    fn an_option_of_no_or_several_bytes_is_not_supported() {
+        for wrong in ["", ",,", "é", "\0"] {
+            let expected = |option| (format!("COPY {option} must be a single one-byte character"), "0A000");
+            assert_eq!(refusal(wrong, "\"", "\"", ""), expected("delimiter"));
+            assert_eq!(refusal(",", wrong, "\"", ""), expected("quote"));
+            assert_eq!(refusal(",", "\"", wrong, ""), expected("escape"));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_apart_is_refused() {
+        assert_eq!(refusal("\n", "\"", "\"", "").0, "COPY delimiter cannot be newline or carriage return");
+        assert_eq!(refusal(",", "\"", "\"", "a\r").0, "COPY null representation cannot use newline or carriage return");
+        assert_eq!(refusal("|", "|", "\"", "").0, "COPY delimiter and quote must be different");
+        let appears = "must not appear in the NULL specification";
+        assert_eq!(refusal(",", "\"", "\"", "a,").0, format!("COPY delimiter character {appears}"));
+        assert_eq!(refusal(",", "\"", "\"", "\"a").0, format!("CSV quote character {appears}"));
+    }
+}
