@@ -7,6 +7,7 @@ pub mod connect;
 pub mod error;
 pub mod failpoint;
 pub mod ident;
+pub mod input;
 pub mod inspect;
 pub mod interrupt;
 pub mod jobs;
