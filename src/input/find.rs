@@ -1,6 +1,6 @@
 //! From the arguments of a command line to inputs.
 //!
-//! **Invariant:** whatever is found can be opened now, and nothing is found twice.
+//! **Invariant:** nothing is found twice, and every regular file among what is found could be read.
 
 use std::collections::HashMap;
 use std::io;
