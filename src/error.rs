@@ -27,6 +27,8 @@ pub enum Kind {
     Source,
     /// The target said no during the work (also where source and target are one database).
     Target,
+    /// The input's rows or bytes are bad.
+    Input,
     /// Both sides were readable and differ.
     Different,
     /// Given up, can be resumed.
@@ -46,6 +48,7 @@ impl Kind {
             Kind::Refused => 3,
             Kind::Source => 4,
             Kind::Target => 5,
+            Kind::Input => 6,
             Kind::Different => 7,
             Kind::Resumable => 8,
             Kind::Held => 9,
@@ -61,6 +64,7 @@ impl Kind {
             Kind::Refused => "refused",
             Kind::Source => "source",
             Kind::Target => "target",
+            Kind::Input => "input",
             Kind::Different => "different",
             Kind::Resumable => "resumable",
             Kind::Held => "held",
@@ -118,7 +122,7 @@ impl Error {
         self
     }
 
-    /// Marks an error after which there was no time left for another attempt.
+    /// Marks an error that another attempt would meet again, or has no time left for.
     #[must_use]
     pub fn given_up(mut self) -> Self {
         self.0.retryable = Some(false);

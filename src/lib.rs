@@ -8,6 +8,7 @@ pub mod csv;
 pub mod error;
 pub mod failpoint;
 pub mod ident;
+pub mod input;
 pub mod inspect;
 pub mod interrupt;
 pub mod jobs;
