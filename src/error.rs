@@ -27,7 +27,7 @@ pub enum Kind {
     Source,
     /// The target said no during the work (also where source and target are one database).
     Target,
-    /// The input's rows or bytes are bad.
+    /// The rows or bytes of the input are bad, also where a constraint of the target rejects a row of it.
     Input,
     /// Both sides were readable and differ.
     Different,
@@ -122,7 +122,7 @@ impl Error {
         self
     }
 
-    /// Marks an error that another attempt would meet again, or has no time left for.
+    /// Marks an error after which there was no time left for another attempt.
     #[must_use]
     pub fn given_up(mut self) -> Self {
         self.0.retryable = Some(false);
@@ -161,6 +161,17 @@ impl Error {
     /// The constraint that a server's answer names, where it names one.
     pub fn constraint(&self) -> Option<&str> {
         self.answer().and_then(|answer| answer.constraint)
+    }
+
+    /// What the server itself has said of a statement that it refused.
+    pub fn refusal(&self) -> Option<Refusal<'_>> {
+        let answer = self.answer()?;
+        Some(Refusal {
+            sqlstate: answer.code.code(),
+            message: answer.message,
+            context: answer.place,
+            column: answer.column,
+        })
     }
 
     /// Whether the same statement may succeed when it is tried again: connection loss, admin shutdown, deadlock,
@@ -241,6 +252,19 @@ impl Error {
     }
 }
 
+/// What a server has said of a statement that it refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal<'a> {
+    /// Five characters.
+    pub sqlstate: &'a str,
+    /// Its message, which may quote a value.
+    pub message: &'a str,
+    /// Its CONTEXT: where in the data or in which function.
+    pub context: Option<&'a str>,
+    /// The column, where the error is one column's.
+    pub column: Option<&'a str>,
+}
+
 /// What a server has answered in place of what was asked, read from the protocol by ourselves.
 #[derive(Debug)]
 pub struct ServerError {
@@ -250,6 +274,7 @@ pub struct ServerError {
     hint: Option<String>,
     place: Option<String>,
     constraint: Option<String>,
+    column: Option<String>,
 }
 
 impl ServerError {
@@ -262,6 +287,7 @@ impl ServerError {
             hint: None,
             place: None,
             constraint: None,
+            column: None,
         };
         for field in body.split(|byte| *byte == 0) {
             let Some((kind, value)) = field.split_first() else { continue };
@@ -273,6 +299,7 @@ impl ServerError {
                 b'H' => error.hint = Some(value),
                 b'W' => error.place = Some(value),
                 b'n' => error.constraint = Some(value),
+                b'c' => error.column = Some(value),
                 _ => {}
             }
         }
@@ -296,6 +323,7 @@ struct Answer<'a> {
     hint: Option<&'a str>,
     place: Option<&'a str>,
     constraint: Option<&'a str>,
+    column: Option<&'a str>,
 }
 
 impl<'a> Answer<'a> {
@@ -308,6 +336,7 @@ impl<'a> Answer<'a> {
                 hint: error.hint.as_deref(),
                 place: error.place.as_deref(),
                 constraint: error.constraint.as_deref(),
+                column: error.column.as_deref(),
             });
         }
         let error: &DbError = cause.downcast_ref::<tokio_postgres::Error>()?.as_db_error()?;
@@ -318,6 +347,7 @@ impl<'a> Answer<'a> {
             hint: error.hint(),
             place: error.where_(),
             constraint: error.constraint(),
+            column: error.column(),
         })
     }
 }

@@ -10,7 +10,7 @@ use crate::connect::{Conninfo, Reader, Session, Side};
 use crate::error::{Error, Result};
 use crate::ident::{display_ident, quote_literal};
 use crate::pgcopy::TimeType;
-use crate::plan::{Range, primary_dimension, type_name};
+use crate::plan::{HashRequest, IntervalRequest, Partitioning, Range, primary_dimension, type_name};
 use crate::reader::snapshot::{Subject, explain_lock};
 use crate::report::EndReport;
 
@@ -147,6 +147,39 @@ impl Bounds {
         }
         Ok(Bounds { range, time_type })
     }
+}
+
+/// What `--chunk-interval` and `--hash-partitions` ask for.
+pub(crate) async fn partitioning(
+    session: &Session,
+    chunk_interval: Option<&str>,
+    hash: Option<HashRequest>,
+) -> Result<Partitioning> {
+    let interval = match chunk_interval.map(str::trim) {
+        None => None,
+        Some(text) => Some(match text.parse() {
+            Ok(integer) => IntervalRequest::Integer(integer),
+            Err(_) => IntervalRequest::Microseconds(interval_microseconds(session, text).await?),
+        }),
+    };
+    Ok(Partitioning { interval, hash })
+}
+
+async fn interval_microseconds(session: &Session, text: &str) -> Result<i64> {
+    let sql = "select (extract(year from value) * 12 + extract(month from value))::int8 as months, \
+               (extract(epoch from value) * 1000000)::int8 as microseconds \
+               from (select $1::text::pg_catalog.interval as value) asked";
+    let row = session.row(sql, &[&text]).await.map_err(|error| match error.sqlstate() {
+        Some(_) => Error::refused(format!("--chunk-interval \"{text}\" is no interval"))
+            .caused_by(error)
+            .hint("Write it as PostgreSQL does, such as '1 day' or '6 hours'."),
+        None => error,
+    })?;
+    if row.get::<_, i64>("months") != 0 {
+        return Err(Error::refused(format!("--chunk-interval \"{text}\" has months, which differ in length"))
+            .hint("TimescaleDB would store 30 days for each: say '30 days' if that is meant."));
+    }
+    Ok(row.get("microseconds"))
 }
 
 pub(crate) fn refuse_without_timescaledb(session: &Session, server: &Server) -> Result<()> {

@@ -30,6 +30,8 @@ pub struct Planned {
     pub rows: u64,
     /// Tasks.
     pub tasks: u64,
+    /// Bytes of files, where those are what is counted; 0 otherwise.
+    pub bytes: u64,
 }
 
 /// One look at a [`Progress`].
@@ -72,6 +74,11 @@ impl Progress {
     pub fn take_back_rows(&self, rows: u64, bytes: u64) {
         self.rows.fetch_sub(rows, Ordering::Relaxed);
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Says how many bytes of the files were read.
+    pub fn set_bytes(&self, bytes: u64) {
+        self.bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Adds rows on their way.

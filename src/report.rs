@@ -12,7 +12,7 @@ use crate::ident::QualifiedName;
 use crate::ledger::JobId;
 use crate::pgcopy::{Format, TimeType};
 use crate::plan::Statement;
-use crate::progress::LatencySummary;
+use crate::progress::{LatencySummary, Meters};
 use crate::verify::{Difference, Mode};
 
 /// How a run ended.
@@ -246,6 +246,18 @@ pub struct LatencyReport {
     pub blocked_on_channel: LatencySummary,
     /// Waits for the target's socket.
     pub blocked_on_target: LatencySummary,
+}
+
+impl LatencyReport {
+    /// Of all workers.
+    pub fn of(meters: &Meters) -> Self {
+        LatencyReport {
+            task: meters.task.summary(),
+            blocked_on_source: meters.source.summary(),
+            blocked_on_channel: meters.channel.summary(),
+            blocked_on_target: meters.target.summary(),
+        }
+    }
 }
 
 /// What verification found.

@@ -17,6 +17,11 @@ pub async fn resolve(session: &Session, name: &str) -> Result<Option<u32>> {
     Ok(rows.first().and_then(|row| row.get(0)))
 }
 
+/// The oid of this very relation; none if it is not there.
+pub async fn resolve_exactly(session: &Session, name: &QualifiedName) -> Result<Option<u32>> {
+    Ok(session.row("select to_regclass($1)::oid", &[&name.sql()]).await?.get(0))
+}
+
 /// The relation with this oid.
 pub async fn table(session: &Session, oid: u32) -> Result<Option<Table>> {
     Ok(session.records(include_str!("sql/table.sql"), &[&oid]).await?.pop())

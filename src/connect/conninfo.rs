@@ -22,7 +22,7 @@ pub struct Conninfo {
 impl Conninfo {
     /// Parses what tokio-postgres parses, a URI (`postgresql://user@host:port/database`) or keywords
     /// (`host=… dbname=…`), and fills what is missing from `environment` (`PGHOST`, `PGPORT`, `PGDATABASE`, `PGUSER`,
-    /// `PGPASSWORD`, `PGSSLMODE`, `PGOPTIONS`, `PGCONNECT_TIMEOUT`), then from the password file and libpq's defaults.
+    /// `PGPASSWORD`, `PGSSLMODE`, `PGOPTIONS`, `PGTZ`, `PGDATESTYLE`, `PGCONNECT_TIMEOUT`), then from the password file and libpq's defaults.
     ///
     /// # Errors
     /// [`Kind::Usage`]; the text itself is not repeated, because it may hold a password.
@@ -47,6 +47,11 @@ impl Conninfo {
         }
         if let (None, Some(options)) = (config.get_options(), variable("PGOPTIONS")) {
             config.options(options);
+        }
+        for (name, setting) in [("PGTZ", "TimeZone"), ("PGDATESTYLE", "DateStyle")] {
+            if let Some(value) = variable(name) {
+                add_option(&mut config, setting, &value);
+            }
         }
         if let (None, Some(seconds)) = (config.get_connect_timeout(), variable("PGCONNECT_TIMEOUT")) {
             config.connect_timeout(Duration::from_secs(number("PGCONNECT_TIMEOUT", &seconds)?));
@@ -86,6 +91,13 @@ impl Conninfo {
     pub(super) fn connect_timeout(&self) -> Duration {
         self.config.get_connect_timeout().copied().unwrap_or(Duration::from_secs(60))
     }
+}
+
+/// A setting of the session, as libpq passes one from the environment: it wins over what the options say.
+fn add_option(config: &mut Config, setting: &str, value: &str) {
+    let value = value.replace('\\', "\\\\").replace(' ', "\\ ");
+    let given = config.get_options().unwrap_or_default();
+    config.options(format!("{given} -c {setting}={value}").trim_start());
 }
 
 /// libpq's password file, `PGPASSFILE` or `~/.pgpass`, for the first host.

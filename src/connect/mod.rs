@@ -99,13 +99,9 @@ enum Purpose {
     WritePlain,
 }
 
-/// What the role's own session would have had; names and times on the command line are read under these.
-#[derive(Default)]
-struct Original {
-    search_path: String,
-    time_zone: String,
-    date_style: String,
-}
+/// What the role's own session would have had, by setting; names and values on the command line, and in files, are read
+/// under these.
+type Original = Vec<(String, String)>;
 
 impl Session {
     /// Connects and pins the session's settings. `role` completes the `application_name`, by which operators find us
@@ -145,7 +141,7 @@ impl Session {
                 })
                 .and_then(|dialled| dialled.map_err(|error| error.renamed(connecting()).with_kind(side.kind())))
                 .map_err(hint_on_certificates)?;
-        let original = Original::default();
+        let original = Original::new();
         let backend = Backend { side, pid: 0, started_at: String::new(), application_name: String::new() };
         let mut session = Session { client, wire, cancel, side, endpoint, original, backend };
         session.pin_settings(purpose).await?;
@@ -157,10 +153,11 @@ impl Session {
         let disable_load = if purpose == Purpose::WritePlain { "on" } else { "off" };
         self.batch(&format!("set timescaledb.disable_load = {disable_load}")).await?;
         let row = self.row(include_str!("session.sql"), &[]).await?;
-        self.original = Original { search_path: row.get(0), time_zone: row.get(1), date_style: row.get(2) };
-        self.backend.pid = row.get(3);
-        self.backend.started_at = row.get(4);
-        self.backend.application_name = row.get(5);
+        let names: Vec<String> = row.get(0);
+        self.original = names.into_iter().zip(row.get::<_, Vec<String>>(1)).collect();
+        self.backend.pid = row.get(2);
+        self.backend.started_at = row.get(3);
+        self.backend.application_name = row.get(4);
         let read_only = if purpose == Purpose::Read { "on" } else { "off" };
         // Twice: the first look at pg_settings may be what loads TimescaleDB and brings its settings.
         for _ in 0..2 {
@@ -245,12 +242,18 @@ impl Session {
         Canceller(self.cancel.clone())
     }
 
-    /// The statement that makes names and times be read as the role's own session would, for this transaction.
+    /// The statement that makes names and values be read as the role's own session would, for this transaction or until
+    /// it is rolled back.
     fn as_the_role_sees(&self) -> String {
-        let Original { search_path, time_zone, date_style } = &self.original;
-        let set = |name: &str, value: &str| format!("set_config('{name}', {}, true)", quote_literal(value));
-        let settings = [set("search_path", search_path), set("TimeZone", time_zone), set("DateStyle", date_style)];
-        format!("select {}", settings.join(", "))
+        let set = |(name, value): &(String, String)| {
+            format!("pg_catalog.set_config('{name}', {}, true)", quote_literal(value))
+        };
+        format!("select {}", self.original.iter().map(set).collect::<Vec<_>>().join(", "))
+    }
+
+    /// A setting as the role's own session would have it; one of those that decide what names and values mean.
+    pub fn original(&self, name: &str) -> &str {
+        self.original.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
     /// The rows of a query that is run under the role's own `search_path`, `TimeZone` and `DateStyle`, as psql would
@@ -316,6 +319,12 @@ impl Target {
     /// Runs one statement and answers the number of rows it touched.
     pub async fn execute(&self, sql: &str, params: Params<'_>) -> Result<u64> {
         self.0.client.execute(sql, params).await.map_err(|error| self.0.error(error, sql))
+    }
+
+    /// Makes names and values be read as the role's own session would, for the rest of this transaction: what is not
+    /// qualified is looked up in the role's `search_path` from here on.
+    pub async fn become_role(&self) -> Result<()> {
+        self.0.batch(&self.0.as_the_role_sees()).await
     }
 
     /// Starts `copy … from stdin`. Dropping the copy before its end costs the connection, and the transaction.

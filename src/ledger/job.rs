@@ -16,24 +16,36 @@ pub const MIGRATE: &str = "migrate";
 /// The kind of a job that copies ranges again in which two tables differ.
 pub const REPAIR: &str = "repair";
 
+/// The kind of a job that loads files.
+pub const IMPORT: &str = "import";
+
 /// A job that begins.
 pub struct NewJob<'a> {
-    /// [`MIGRATE`] or [`REPAIR`].
+    /// [`MIGRATE`], [`REPAIR`] or [`IMPORT`].
     pub kind: &'a str,
     /// The table on the target.
     pub target: &'a QualifiedName,
     /// Whether the job makes that table.
     pub made_table: bool,
-    /// The source cluster's system identifier.
-    pub source_system: &'a str,
-    /// The source's database.
-    pub source_database: &'a str,
-    /// The table on the source.
-    pub source: &'a QualifiedName,
+    /// Where its rows come from.
+    pub source: Origin<'a>,
     /// What makes it the same job when it is asked for again.
     pub request: &'a serde_json::Value,
     /// What was decided.
     pub plan: &'a serde_json::Value,
+    /// The latest job that was seen; an import of the same files under a higher number is a rival.
+    pub seen: JobId,
+}
+
+/// Where a job's rows come from.
+#[derive(Clone, Copy)]
+pub struct Origin<'a> {
+    /// The source cluster's system identifier; empty for files.
+    pub system: &'a str,
+    /// The source's database; empty for files.
+    pub database: &'a str,
+    /// The table on the source, quoted; or the files.
+    pub name: &'a str,
 }
 
 /// A job as the ledger has it.
@@ -41,7 +53,7 @@ pub struct NewJob<'a> {
 pub struct Job {
     /// Its number.
     pub id: JobId,
-    /// [`MIGRATE`] or [`REPAIR`].
+    /// [`MIGRATE`], [`REPAIR`] or [`IMPORT`].
     pub kind: String,
     /// The target table's oid.
     pub target_oid: u32,
@@ -49,11 +61,11 @@ pub struct Job {
     pub target_name: String,
     /// Whether the job made that table.
     pub made_table: bool,
-    /// The source cluster's system identifier.
+    /// The source cluster's system identifier; empty for files.
     pub source_system: String,
-    /// The source's database.
+    /// The source's database; empty for files.
     pub source_database: String,
-    /// The table on the source, quoted.
+    /// The table on the source, quoted; or the files.
     pub source_name: String,
     /// What makes it the same job when it is asked for again.
     pub request: serde_json::Value,
@@ -141,9 +153,9 @@ pub async fn insert_job(target: &Target, job: &NewJob<'_>) -> Result<Claim> {
                 &job.kind,
                 &job.target.sql(),
                 &job.made_table,
-                &job.source_system,
-                &job.source_database,
-                &job.source.sql(),
+                &job.source.system,
+                &job.source.database,
+                &job.source.name,
                 &job.request.to_string(),
                 &job.plan.to_string(),
                 &env!("CARGO_PKG_VERSION"),

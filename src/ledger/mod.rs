@@ -10,13 +10,18 @@
 //! **Invariant:** writes only inside the caller's transaction, and begins and commits none itself.
 
 mod backend;
+mod block;
 mod job;
 mod task;
 
 pub use backend::{backends, end_backends, forget_backends, insert_backends};
+pub use block::{
+    DoneBlock, Outcome, Reject, Stretch, block_outcome, complete_block, done_blocks, insert_rejects, outcome, rejects,
+    take_block,
+};
 pub use job::{
-    Claim, Holder, Job, JobId, JobState, MIGRATE, NewJob, REPAIR, await_earlier_runs, claim, delete_job, holder,
-    insert_job, jobs, lock, set_finished, set_state, unlock,
+    Claim, Holder, IMPORT, Job, JobId, JobState, MIGRATE, NewJob, Origin, REPAIR, await_earlier_runs, claim,
+    delete_job, holder, insert_job, jobs, lock, set_finished, set_state, unlock,
 };
 pub use task::{
     Counted, DoneTask, Taken, complete_task, done_tasks, insert_step, overlapping_tasks, retake_task, set_rows, steps,
@@ -27,14 +32,14 @@ use crate::connect::{Session, Target};
 use crate::error::{Error, Result};
 
 /// Tables and columns of the ledger, as this version writes them.
-const SHAPE: i64 = 4;
+const SHAPE: i64 = 6;
 
 /// Whether the ledger is there.
 ///
 /// # Errors
 /// [`Kind::Refused`](crate::error::Kind::Refused) where another version has made it otherwise.
 pub async fn exists(session: &Session) -> Result<bool> {
-    let sql = "select count(*), count(*) filter (where relname in ('job', 'task', 'step', 'backend')) \
+    let sql = "select count(*), count(*) filter (where relname in ('job', 'task', 'step', 'block', 'reject', 'backend')) \
                from pg_catalog.pg_class where relkind = 'r' and relnamespace = to_regnamespace('_hypercopy')";
     let row = session.row(sql, &[]).await?;
     match (row.get::<_, i64>(0), row.get::<_, i64>(1)) {

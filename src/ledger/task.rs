@@ -83,7 +83,7 @@ pub async fn set_rows(target: &Target, job: JobId, task: i32, rows: u64) -> Resu
     target.execute(sql, &[&job.0, &task, &(rows as i64)]).await.map(drop)
 }
 
-async fn refuse_lost(target: &Target, claim: Claim) -> Result<()> {
+pub(super) async fn refuse_lost(target: &Target, claim: Claim) -> Result<()> {
     let sql = "select exists (select from _hypercopy.job where id = $1 and run = $2)";
     match target.row(sql, &[&claim.job.0, &claim.run]).await?.get(0) {
         true => Ok(()),

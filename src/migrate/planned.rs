@@ -5,7 +5,7 @@ use super::look::Sides;
 use super::objects::*;
 use super::refusals::{refuse_minus_infinity, refuse_virtual_columns};
 use super::request::{Asked, Request};
-use super::rows::{Ground, Rows, boundaries, missing_points};
+use super::rows::{Ground, Rows, boundaries};
 use super::standing::{Standing, existing_table, refuse_another_request};
 use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, read};
 use crate::error::{Error, Result};
@@ -119,7 +119,7 @@ impl Planned {
         };
         let rows = Rows::find(&ground, snapshot, ranges).await?;
         let target_chunks = existing_chunks(sides, standing).await?;
-        let missing_points = missing_points(&layout, &rows.points, &target_chunks);
+        let missing_points = layout.missing_points(&rows.points, &target_chunks);
         let new_chunks = missing_points.len() as u64 * layout.partitions_per_bucket();
         refuse_too_many(new_chunks, max_new_chunks)?;
         refuse_too_many_locks(&sides.target_server, new_chunks)?;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::connect::{Conninfo, Reader};
-use crate::error::{Error, Result};
-use crate::look::{Bounds, Found};
+use crate::connect::Conninfo;
+use crate::error::Result;
+use crate::look::{Bounds, Found, partitioning};
 use crate::pgcopy::TimeType;
-use crate::plan::{HashRequest, IntervalRequest, Partitioning, Range};
+use crate::plan::{HashRequest, Partitioning, Range};
 use crate::verify::Mode;
 
 /// What was asked for.
@@ -99,7 +99,16 @@ impl Asked {
     pub(super) async fn resolve(request: &Request, source: &Found) -> Result<Asked> {
         let bounds = Bounds::resolve(source, request.from.as_deref(), request.until.as_deref()).await?;
         let trusted = trusted(request, source, bounds.time_type).await?;
-        Ok(Asked { bounds, trusted, partitioning: partitioning(request, source).await? })
+        Ok(Asked {
+            bounds,
+            trusted,
+            partitioning: partitioning(
+                &source.session,
+                request.chunk_interval.as_deref(),
+                request.hash_partitions.clone(),
+            )
+            .await?,
+        })
     }
 }
 
@@ -112,32 +121,4 @@ async fn trusted(request: &Request, source: &Found, time_type: TimeType) -> Resu
         }
         Resume::Compare | Resume::FollowDeletes => None,
     })
-}
-
-async fn partitioning(request: &Request, source: &Found) -> Result<Partitioning> {
-    let interval = match request.chunk_interval.as_deref().map(str::trim) {
-        None => None,
-        Some(text) => Some(match text.parse() {
-            Ok(integer) => IntervalRequest::Integer(integer),
-            Err(_) => IntervalRequest::Microseconds(interval_microseconds(&source.session, text).await?),
-        }),
-    };
-    Ok(Partitioning { interval, hash: request.hash_partitions.clone() })
-}
-
-async fn interval_microseconds(source: &Reader, text: &str) -> Result<i64> {
-    let sql = "select (extract(year from value) * 12 + extract(month from value))::int8 as months, \
-               (extract(epoch from value) * 1000000)::int8 as microseconds \
-               from (select $1::text::pg_catalog.interval as value) asked";
-    let row = source.row(sql, &[&text]).await.map_err(|error| match error.sqlstate() {
-        Some(_) => Error::refused(format!("--chunk-interval \"{text}\" is no interval"))
-            .caused_by(error)
-            .hint("Write it as PostgreSQL does, such as '1 day' or '6 hours'."),
-        None => error,
-    })?;
-    if row.get::<_, i64>("months") != 0 {
-        return Err(Error::refused(format!("--chunk-interval \"{text}\" has months, which differ in length"))
-            .hint("TimescaleDB would store 30 days for each: say '30 days' if that is meant."));
-    }
-    Ok(row.get("microseconds"))
 }

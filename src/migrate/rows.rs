@@ -101,19 +101,6 @@ async fn run_survey(
     Ok(try_join_all(ask).await?.into_iter().flatten().collect())
 }
 
-/// The points whose chunks are not all there yet.
-pub(super) fn missing_points(layout: &Layout, points: &[Point], chunks: &[Chunk]) -> Vec<Point> {
-    let is_home = |chunk: &Chunk, point: &Point| {
-        let slices = chunk.slices.iter().flatten();
-        slices.zip(point).all(|(slice, value)| slice.contains(*value))
-    };
-    let is_missing = |point: &&Point| {
-        let there = chunks.iter().filter(|chunk| is_home(chunk, point)).count() as u64;
-        there < layout.partitions_per_bucket()
-    };
-    points.iter().filter(is_missing).cloned().collect()
-}
-
 /// The ends of the chunks' slices, where tasks should be cut.
 pub(super) fn boundaries(chunks: &[Chunk]) -> Vec<i64> {
     chunks.iter().map(Chunk::primary).flat_map(|slice| [slice.start, slice.end]).collect()

@@ -1,17 +1,15 @@
 //! What stands on the target already: nothing, a table of others, or a job of ours, and how far it is.
 
-use std::time::Duration;
-
 use super::identity::Identity;
 use super::look::Sides;
 use super::request::{Asked, IfExists, Repair, Request};
 use crate::catalog::{Hypertable, read};
-use crate::connect::Target;
 use crate::error::{Error, Kind, Result};
 use crate::ledger::{self, Claim, Job, JobState, MIGRATE, REPAIR};
 use crate::look::find_hypertable;
 use crate::plan::Layout;
 use crate::schema;
+use crate::takeover::{self, end_earlier_runs, lock};
 
 /// What a run begins with.
 pub(super) enum Standing {
@@ -98,7 +96,7 @@ async fn repairable(sides: &Sides, repair: &Repair, jobs: &[Job]) -> Result<Stan
             return Err(Error::refused(format!("job {} on {table} is unfinished", job.id.0))
                 .hint("Run its command again: a resumed run copies again what has changed."));
         }
-        end_earlier_runs(sides, job).await?;
+        end_earlier_runs(&sides.target, Some(&sides.source.session), job).await?;
         schema::durably(&sides.target, async || ledger::delete_job(&sides.target, job.id).await).await?;
         ledger::unlock(&sides.target, job.id).await?;
     }
@@ -163,51 +161,10 @@ async fn refuse_unlogged(sides: &Sides, oid: u32) -> Result<()> {
     }
 }
 
-/// How long the session of an engine that was killed may take to notice it.
-const LOCK_PATIENCE: Duration = Duration::from_secs(5);
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
-
-/// Makes this, which has the job's lock, its only run: ends what earlier runs have left at work, and waits for its end.
+/// Makes this, which has the job's lock, its only run, unless only a plan is wanted.
 async fn take_over(request: &Request, sides: &Sides, job: &Job) -> Result<Option<Claim>> {
-    let target = &sides.target;
-    if request.dry_run {
-        return Ok(None);
+    match request.dry_run {
+        true => Ok(None),
+        false => takeover::take_over(&sides.target, Some(&sides.source.session), job).await.map(Some),
     }
-    end_earlier_runs(sides, job).await?;
-    let claim = schema::durably(target, async || ledger::claim(target, job.id).await).await?;
-    // Again: an engine that was only stopped opens new sessions in their place, and may have taken a task in them before
-    // the claim.
-    end_earlier_runs(sides, job).await?;
-    let forget = async || {
-        ledger::await_earlier_runs(target, job.id).await?;
-        ledger::forget_backends(target, job.id).await
-    };
-    schema::durably(target, forget).await?;
-    Ok(Some(claim))
-}
-
-async fn end_earlier_runs(sides: &Sides, job: &Job) -> Result<()> {
-    let backends = ledger::backends(&sides.target, job.id).await?;
-    ledger::end_backends(&sides.target, &backends).await?;
-    ledger::end_backends(&sides.source.session, &backends).await
-}
-
-/// Takes the job's lock, and answers the job as whoever had it has left it.
-async fn lock(target: &Target, job: &Job) -> Result<Job> {
-    let start = std::time::Instant::now();
-    while let Some(holder) = ledger::lock(target, job.id).await? {
-        if start.elapsed() > LOCK_PATIENCE {
-            return Err(Error::new(
-                Kind::Held,
-                format!("job {} is being worked on by another run (backend {} of the target)", job.id.0, holder.pid),
-            )
-            .hint(format!(
-                "\"hypercopy jobs show {}\" says how far it is. If its engine is gone for good, run \"select pg_terminate_backend({})\" on the target.",
-                job.id.0, holder.pid
-            )));
-        }
-        tokio::time::sleep(LOCK_PAUSE).await;
-    }
-    let gone = || Error::new(Kind::Held, format!("job {} was forgotten by another run meanwhile", job.id.0));
-    ledger::jobs(target).await?.into_iter().find(|found| found.id == job.id).ok_or_else(gone)
 }

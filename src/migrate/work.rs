@@ -10,14 +10,14 @@ use super::look::Sides;
 use super::planned::{Planned, untrusted};
 use super::request::{Request, Resume};
 use super::role;
-use super::rows::{Ground, Rows, boundaries, missing_points};
+use super::rows::{Ground, Rows, boundaries};
 use super::standing::Standing;
 use crate::catalog::{Chunk, read};
 use crate::connect::{Backend, Sessions, Target};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::QualifiedName;
-use crate::ledger::{self, Claim, Counted, DoneTask, Job, JobState, MIGRATE, NewJob, REPAIR};
+use crate::ledger::{self, Claim, Counted, DoneTask, Job, JobId, JobState, MIGRATE, NewJob, Origin, REPAIR};
 use crate::pipeline::{self, Copy, Ended, Pair, Queues, Work as Errand};
 use crate::plan::{Entry, Statement, Task, column_list, sequence_values};
 use crate::progress::{self, Meters};
@@ -26,6 +26,7 @@ use crate::reader::snapshot::Snapshot;
 use crate::report::{LatencyReport, Report, ResumeReport, Verification, to_json};
 use crate::schema::{self, Point};
 use crate::supervision::Supervision;
+use crate::takeover;
 use crate::verify::{self, Difference, Expected, Mode, Reading};
 use crate::vigil::Vigil;
 use crate::writer::hypertable::{Destination, delete_range};
@@ -96,10 +97,10 @@ impl<'a> Work<'a> {
             sources.into_iter().zip(targets).map(|(source, target)| Pair { source, target }).collect();
 
         let mut points = self.planned.missing_points.clone();
-        points.extend(missing_points(&self.planned.layout, &rows_again.points, &self.planned.chunks));
+        points.extend(self.planned.layout.missing_points(&rows_again.points, &self.planned.chunks));
         let chunks = self.make_chunks(&points, report).await?;
         let mut tasks = self.tasks(snapshot, &chunks, &rows_again, &again);
-        let unmade = missing_points(&self.planned.layout, &points, &chunks);
+        let unmade = self.planned.layout.missing_points(&points, &chunks);
         for task in &mut tasks {
             task.alone = unmade.iter().any(|point| task.range.contains(point[0]));
         }
@@ -119,7 +120,7 @@ impl<'a> Work<'a> {
             missing = self.settle(&tasks).await?;
             if missing.is_empty() {
                 report.phase("copy", start);
-                report.latency = Some(latency(&meters));
+                report.latency = Some(LatencyReport::of(&meters));
                 return Ok(pairs);
             }
         }
@@ -218,7 +219,7 @@ impl<'a> Work<'a> {
 
     fn progress_over(&self, tasks: &[Task]) {
         let rows = tasks.iter().map(|task| task.rows).sum();
-        self.supervision.progress.plan(progress::Planned { rows, tasks: tasks.len() as u64 });
+        self.supervision.progress.plan(progress::Planned { rows, tasks: tasks.len() as u64, bytes: 0 });
         self.supervision.progress.phase("copying");
     }
 
@@ -265,9 +266,7 @@ impl<'a> Work<'a> {
             let (conninfo, rejoin, supervision) = (conninfo.clone(), rejoin.clone(), supervision.clone());
             let name = target_role(&role, number + 1);
             Box::pin(async move {
-                let target = Target::open(&conninfo, &name).await?;
-                refuse_standby(&target).await?;
-                ledger::end_backends(&target, &lost).await?;
+                let target = takeover::open_again(&conninfo, &name, &lost).await?;
                 let Some(source) = rejoin.worker(number).await? else { return Ok(None) };
                 ledger::end_backends(&source, &lost).await?;
                 ledger::insert_backends(&target, job, &[source.backend().clone(), target.backend().clone()]).await?;
@@ -444,11 +443,14 @@ async fn begin(
         kind: if planned.repaired.is_some() { REPAIR } else { MIGRATE },
         target: &planned.names.table,
         made_table: !planned.appends,
-        source_system: &sides.source.server.system,
-        source_database: &sides.source.server.database,
-        source: &sides.source.table.name,
+        source: Origin {
+            system: &sides.source.server.system,
+            database: &sides.source.server.database,
+            name: &sides.source.table.name.sql(),
+        },
         request: &planned.identity.json()?,
         plan: &planned.job_plan().json()?,
+        seen: JobId(0),
     };
     // Where the answer to its commit is lost, another attempt finds out.
     report.job.has_begun = true;
@@ -531,14 +533,6 @@ async fn open_targets(request: &Request, sides: &Sides, supervision: &Supervisio
     try_join_all(open).await
 }
 
-/// Where a target fails over, its address may lead to a standby for a while, whose ledger may lag behind.
-async fn refuse_standby(target: &Target) -> Result<()> {
-    match target.row("select pg_catalog.pg_is_in_recovery()", &[]).await?.get(0) {
-        false => Ok(()),
-        true => Err(Error::new(Kind::Target, "the target is in recovery").retryable()),
-    }
-}
-
 fn target_role(role: &str, worker: usize) -> String {
     format!("{role} copy in {worker}")
 }
@@ -557,13 +551,4 @@ fn expected(copied: &[DoneTask], form: &str, made_table: bool, mode: Mode) -> Ve
         expected.last_mut().into_iter().for_each(|last| last.range.until = None);
     }
     expected
-}
-
-fn latency(meters: &Meters) -> LatencyReport {
-    LatencyReport {
-        task: meters.task.summary(),
-        blocked_on_source: meters.source.summary(),
-        blocked_on_channel: meters.channel.summary(),
-        blocked_on_target: meters.target.summary(),
-    }
 }

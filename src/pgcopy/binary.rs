@@ -347,6 +347,12 @@ pub struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// A row that stands by itself: its field count and its fields, whole.
+    #[inline]
+    pub fn of(bytes: &'a [u8]) -> Row<'a> {
+        Row { bytes, number: 1, offset: 0 }
+    }
+
     /// The row as it stood in the stream, without header and trailer.
     #[inline]
     pub fn bytes(&self) -> &'a [u8] {

@@ -12,6 +12,7 @@
 
 pub mod batch;
 pub mod channel;
+pub mod load;
 pub mod route;
 
 use std::collections::VecDeque;
@@ -165,11 +166,12 @@ pub async fn run(copy: Arc<Copy>, pairs: Vec<Pair>, queues: Queues, work: Work) 
         let worker = Worker::new(Arc::clone(&copy), number);
         workers.spawn(worker.run(pair, queues.of_worker(number), work));
     }
-    let mut done = Vec::new();
+    let mut stop = Stop::default();
     while let Some(ended) = workers.join_next().await {
-        done.push(ended.doing(Kind::Internal, || "a worker ended without an answer")??);
+        stop.note(ended.doing(Kind::Internal, || "a worker ended without an answer")?)?;
     }
-    done.sort_by_key(|(worker, _)| worker.number);
+    let mut done = stop.finish()?;
+    done.sort_by_key(|(worker, _): &(Worker, Pair)| worker.number);
     let mut ended = Ended { meters: Meters::default(), pairs: Vec::new(), counted: Vec::new() };
     for (worker, pair) in done {
         ended.meters.merge(&worker.meters);
@@ -177,6 +179,33 @@ pub async fn run(copy: Arc<Copy>, pairs: Vec<Pair>, queues: Queues, work: Work) 
         ended.pairs.push(pair);
     }
     Ok(ended)
+}
+
+/// What workers have answered. One that has heard the wish to stop lets the others finish what they have begun.
+struct Stop<T> {
+    done: Vec<T>,
+    wish: Option<Error>,
+}
+
+impl<T> Default for Stop<T> {
+    fn default() -> Self {
+        Stop { done: Vec::new(), wish: None }
+    }
+}
+
+impl<T> Stop<T> {
+    fn note(&mut self, answer: Result<T>) -> Result<()> {
+        match answer {
+            Ok(done) => self.done.push(done),
+            Err(error) if matches!(error.kind(), Kind::Signal(_)) => self.wish = Some(error),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Vec<T>> {
+        self.wish.map_or(Ok(self.done), Err)
+    }
 }
 
 struct Worker {

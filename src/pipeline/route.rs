@@ -50,6 +50,11 @@ impl Router {
     /// A router for the chunks that overlap `range`; `None` where there is nothing to route: fewer than two chunks, a
     /// hash that only the server can compute, or slices that overlap each other. `columns` are the copied ones.
     pub fn new(layout: &Layout, columns: &[String], chunks: &[Chunk], range: Range) -> Option<Router> {
+        Router::over(layout, columns, chunks, range).filter(|router| router.chunks > 1)
+    }
+
+    /// The same, also where there is only one chunk or none.
+    pub fn over(layout: &Layout, columns: &[String], chunks: &[Chunk], range: Range) -> Option<Router> {
         let position = |column: &str| columns.iter().position(|name| name == column);
         let open = std::iter::once(&layout.primary)
             .chain(&layout.open)
@@ -78,7 +83,7 @@ impl Router {
         if groups.iter().any(Group::may_overlap) {
             return None;
         }
-        (slices.len() > 1).then_some(Router { dimensions, groups, chunks: slices.len() })
+        Some(Router { dimensions, groups, chunks: slices.len() })
     }
 
     /// How many chunks it tells apart. [`Router::route`] answers a number up to this one, which itself stands for "none
@@ -92,7 +97,8 @@ impl Router {
         self.find(row).unwrap_or(self.chunks)
     }
 
-    fn find(&self, row: &Row<'_>) -> Option<usize> {
+    /// The number of the row's chunk, where it is one of those that the router knows.
+    pub fn find(&self, row: &Row<'_>) -> Option<usize> {
         let (column, reader) = self.dimensions[0];
         let primary = reader.coordinate(row, column)?;
         let after = self.groups.partition_point(|group| group.primary.start <= primary);

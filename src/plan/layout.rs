@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ClosedDimension, OpenDimension};
-use crate::catalog::{ConstraintKind, Dimension, Hypertable, Slice};
+use crate::catalog::{Chunk, ConstraintKind, Dimension, Hypertable, Slice};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::pgcopy::{HashType, TimeType};
@@ -91,6 +91,19 @@ impl Layout {
     /// Chunks that one bucket of all open dimensions can have.
     pub fn partitions_per_bucket(&self) -> u64 {
         self.closed.iter().map(|dimension| dimension.partitions as u64).product()
+    }
+
+    /// The points, a value for each open dimension, whose chunks are not all among `chunks`.
+    pub fn missing_points(&self, points: &[Vec<i64>], chunks: &[Chunk]) -> Vec<Vec<i64>> {
+        let is_home = |chunk: &Chunk, point: &[i64]| {
+            let slices = chunk.slices.iter().flatten();
+            slices.zip(point).all(|(slice, value)| slice.contains(*value))
+        };
+        let is_missing = |point: &&Vec<i64>| {
+            let there = chunks.iter().filter(|chunk| is_home(chunk, point)).count() as u64;
+            there < self.partitions_per_bucket()
+        };
+        points.iter().filter(is_missing).cloned().collect()
     }
 
     /// The slices of the chunks at `point`, a value for each open dimension, were there no neighbours to cut them: one

@@ -6,6 +6,7 @@
 //! **Invariant:** reads one side, and knows nothing of the other and of writing.
 
 pub mod chunk;
+pub mod csv;
 pub mod rows;
 pub mod snapshot;
 pub mod survey;

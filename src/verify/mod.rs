@@ -108,7 +108,7 @@ pub async fn run(request: &Request, supervision: &Supervision, report: &mut Veri
     report.phase("look, snapshots and plan", start);
 
     let start = Instant::now();
-    progress.plan(Planned { rows: ready.estimated_rows(), tasks: ready.tasks.len() as u64 });
+    progress.plan(Planned { rows: ready.estimated_rows(), tasks: ready.tasks.len() as u64, bytes: 0 });
     progress.phase("comparing");
     let comparison = compare(ready, request, progress).await?;
     report.phase("compare", start);

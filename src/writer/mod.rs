@@ -3,4 +3,8 @@
 //! **Invariant:** a writer stores what it is given, in the caller's order, and says how many rows the server counted;
 //! it looks into no row.
 
+pub mod block;
+pub mod budget;
 pub mod hypertable;
+pub mod landing;
+mod place;

@@ -27,7 +27,7 @@ Exit codes: 0 done · 1 internal · 2 wrong command line · 3 refused, nothing w
 
 const CONNINFO: &str = "\
 A conninfo is a URI (postgresql://user@host:5432/database) or keywords ('host=… port=… dbname=… user=…'). What it \
-leaves out comes from PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE, PGOPTIONS and PGCONNECT_TIMEOUT, and a \
+leaves out comes from PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE, PGOPTIONS, PGTZ, PGDATESTYLE and PGCONNECT_TIMEOUT, and a \
 password from the file PGPASSFILE or ~/.pgpass as well. \
 Whenever TLS is used the server's certificate is verified, against the system's roots or the file that PGSSLROOTCERT names.";
 

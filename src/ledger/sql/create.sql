@@ -44,6 +44,39 @@ create table if not exists _hypercopy.step (
     primary key (job, title)
 );
 
+-- Ranges of an import's files whose rows are in.
+create table if not exists _hypercopy.block (
+    job bigint not null references _hypercopy.job on delete cascade,
+    -- Its number in the order of the command line, from 1.
+    file integer not null,
+    -- [byte_from, byte_until) of the decompressed contents, and the line that begins behind it, from 1.
+    byte_from bigint not null,
+    byte_until bigint not null,
+    line_until bigint not null,
+    -- Of these bytes.
+    hash text not null,
+    records bigint not null,
+    -- What became of the records: rows that were stored, that met an equal key, that a trigger took away.
+    rows bigint not null,
+    skipped bigint not null,
+    suppressed bigint not null,
+    completed_at timestamptz not null default clock_timestamp(),
+    primary key (job, file, byte_from)
+);
+
+-- Records of an import that were left out.
+create table if not exists _hypercopy.reject (
+    job bigint not null references _hypercopy.job on delete cascade,
+    file integer not null,
+    byte bigint not null,
+    line bigint not null,
+    record bytea not null,
+    column_name text,
+    reason text not null,
+    sqlstate text not null,
+    primary key (job, file, byte)
+);
+
 -- The sessions of the run that is at work, or that was when its engine died.
 create table if not exists _hypercopy.backend (
     job bigint not null references _hypercopy.job on delete cascade,

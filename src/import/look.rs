@@ -1,0 +1,138 @@
+//! The first look: the server, and the table if it is there.
+
+use super::request::{OnConflict, Request};
+use super::role;
+use crate::catalog::{Hypertable, Server, TargetPlace, read};
+use crate::connect::Target;
+use crate::error::{Error, Result};
+use crate::ident::{QualifiedName, display_ident};
+use crate::ledger::{self, JobId};
+use crate::look::{find_hypertable, find_table, refuse_without_timescaledb};
+use crate::report::EndReport;
+
+/// What is known of the target before anything is read.
+pub(super) struct Ground {
+    pub(super) target: Target,
+    pub(super) server: Server,
+    pub(super) table: QualifiedName,
+    pub(super) place: TargetPlace,
+    /// The table, if it is there.
+    pub(super) existing: Option<Hypertable>,
+    /// The latest job of the ledger; an import that is there under a higher number has begun since.
+    pub(super) latest_job: JobId,
+}
+
+impl Ground {
+    pub(super) async fn look(request: &Request) -> Result<Ground> {
+        let target = Target::open(&request.target, &role("import", &request.table)).await?;
+        let server = read::server(&target).await?;
+        refuse_without_timescaledb(&target, &server)?;
+        if server.in_recovery {
+            return Err(Error::refused(format!(
+                "the target at {} is a standby and cannot be written",
+                target.endpoint()
+            ))
+            .hint("Name its primary as the target.")
+            .retryable());
+        }
+        let existing = match (read::resolve(&target, &request.table).await, &request.create) {
+            (Ok(None), Some(_)) => None,
+            _ => Some(find(&target, &server, request).await?),
+        };
+        let table = match &existing {
+            Some(hypertable) => hypertable.name().clone(),
+            None => new_table(&target, &request.table).await?,
+        };
+        let place = read::target_place(&target, &table, &server.role).await?;
+        let latest_job = ledger::jobs(&target).await?.iter().map(|job| job.id.0).max().unwrap_or_default();
+        let ground = Ground { target, server, table, place, existing, latest_job: JobId(latest_job) };
+        ground.refuse_tools(request)?;
+        Ok(ground)
+    }
+
+    pub(super) fn report(&self) -> EndReport {
+        EndReport::new(self.target.endpoint(), &self.table, &self.server)
+    }
+
+    /// That the role may fill these columns.
+    pub(super) async fn refuse_missing_privileges(&self, request: &Request, columns: &[String]) -> Result<()> {
+        let Some(existing) = &self.existing else { return Ok(()) };
+        let updates = request.on_conflict == OnConflict::Update;
+        let sql = include_str!("sql/missing_privileges.sql");
+        let missing = self.target.rows(sql, &[&existing.table.oid, &columns, &updates]).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<String> = missing.iter().map(|row| display_ident(row.get(0))).collect();
+        let right = if updates { "INSERT and UPDATE" } else { "INSERT" };
+        Err(Error::refused(format!(
+            "the role may not write {}: {right} is missing on {}",
+            self.table,
+            names.join(", ")
+        ))
+        .hint(format!("Grant {right} on {} to {}.", self.table, display_ident(&self.server.role))))
+    }
+
+    /// What the job needs beside the table.
+    fn refuse_tools(&self, request: &Request) -> Result<()> {
+        let role = &self.server.role;
+        if !self.place.may_keep_ledger {
+            return Err(Error::refused(format!(
+                "role {role} may not write the ledger in schema _hypercopy of the target"
+            ))
+            .hint(format!(
+                "Grant {role} CREATE on the database where that schema is missing, else USAGE on it and SELECT, INSERT, \
+                 UPDATE and DELETE on its tables.",
+                role = display_ident(role)
+            )));
+        }
+        let needs_temporary = request.on_conflict != OnConflict::Error || self.existing.is_none();
+        if needs_temporary && !self.place.may_create_temporary {
+            return Err(Error::refused(format!(
+                "role {role} may not create temporary objects on the target, which this import needs"
+            ))
+            .hint(format!("Grant TEMPORARY on the database to {}.", display_ident(role))));
+        }
+        if self.existing.is_none() && !self.place.may_create_in_schema {
+            return Err(Error::refused(format!(
+                "role {role} may not create tables in schema {} of the target, or it is not there",
+                display_ident(&self.table.schema)
+            ))
+            .hint("Create the schema, or grant the role USAGE and CREATE on it."));
+        }
+        Ok(())
+    }
+}
+
+async fn find(target: &Target, server: &Server, request: &Request) -> Result<Hypertable> {
+    let table = find_table(target, &request.table).await.map_err(|error| match error.hint_text() {
+        Some(_) if request.create.is_none() && error.message().starts_with("there is no table") => {
+            error.hint("--create-hypertable TIME_COLUMN makes it of the file.")
+        }
+        _ => error,
+    })?;
+    let row = find_hypertable(target, &table).await?;
+    if table.row_security_active {
+        return Err(Error::refused(format!("row-level security is active on {} for this role", table.name)).hint(
+            "PostgreSQL has no COPY into such a table: use its owner (without FORCE), or a role with BYPASSRLS.",
+        ));
+    }
+    if table.unlogged {
+        return Err(Error::refused(format!("{} is unlogged", table.name)).hint(format!(
+            "A crash would empty it, and the ledger would still call its rows done: run \"alter table {} set logged\".",
+            table.name
+        )));
+    }
+    read::hypertable(target, server, table, row).await
+}
+
+/// The name of a table that is to be made, where the role would make it.
+async fn new_table(target: &Target, text: &str) -> Result<QualifiedName> {
+    let row = target.rows_as_role("select current_schema()::text", &[]).await?;
+    let schema: Option<String> = row.first().and_then(|row| row.get(0));
+    let name = QualifiedName::parse(text, schema.as_deref().unwrap_or_default())?;
+    match name.schema.is_empty() {
+        false => Ok(name),
+        true => Err(Error::refused("no schema of the role's search_path is there").hint("Write SCHEMA.TABLE.")),
+    }
+}

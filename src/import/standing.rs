@@ -1,0 +1,108 @@
+//! What the ledger knows of the same import: nothing, a part of it, or all of it.
+
+use super::identity::Identity;
+use super::look::Ground;
+use crate::error::{Error, Result};
+use crate::ledger::{self, Claim, DoneBlock, IMPORT, Job, JobState};
+use crate::reader::csv::cut::{Opened, shown};
+use crate::takeover;
+
+/// What a run begins with.
+pub(super) enum Standing {
+    /// Nothing is there.
+    New,
+    /// A job goes on, and these blocks are in. Without a claim it is only looked at.
+    Unfinished { job: Box<Job>, claim: Option<Claim>, done: Vec<DoneBlock> },
+    /// All is in.
+    Finished { job: Box<Job> },
+    /// A stream begins as one did that is in: it has to be read to tell whether it is the same.
+    Alike { job: Box<Job>, done: Vec<DoneBlock> },
+}
+
+impl Standing {
+    /// Looks, and takes over the job that it finds, unless only a plan is wanted.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`](crate::error::Kind::Refused) where a job on the same files was asked for otherwise.
+    pub(super) async fn find(
+        ground: &Ground,
+        identity: &Identity,
+        opened: &mut Opened,
+        dry_run: bool,
+    ) -> Result<Standing> {
+        let target = &ground.target;
+        let Some(existing) = &ground.existing else { return Ok(Standing::New) };
+        let mut unfinished = None;
+        let mut finished = Vec::new();
+        for job in ledger::jobs(target).await? {
+            if job.kind != IMPORT || job.target_oid != existing.table.oid {
+                continue;
+            }
+            let then = Identity::of(&job)?;
+            match job.state == JobState::Finished {
+                true if then.is_same(identity) => finished.push(job),
+                true => {}
+                false if then.is_same(identity) => unfinished = Some(job),
+                false if then.has_same_names(identity) => return Err(asked_otherwise(&job, &then, identity)),
+                false => {}
+            }
+        }
+        match (unfinished, finished.pop()) {
+            (Some(job), _) => go_on(ground, job, dry_run).await,
+            (None, None) => Ok(Standing::New),
+            (None, Some(job)) if !identity.has_streams() => Ok(Standing::Finished { job: Box::new(job) }),
+            (None, Some(job)) => {
+                finished.push(job);
+                alike(ground, finished, opened).await
+            }
+        }
+    }
+}
+
+async fn go_on(ground: &Ground, job: Job, dry_run: bool) -> Result<Standing> {
+    let target = &ground.target;
+    if dry_run {
+        let done = ledger::done_blocks(target, job.id).await?;
+        return Ok(Standing::Unfinished { job: Box::new(job), claim: None, done });
+    }
+    let job = Box::new(takeover::lock(target, &job).await?);
+    if job.state == JobState::Finished {
+        return Ok(Standing::Finished { job });
+    }
+    let claim = Some(takeover::take_over(target, None, &job).await?);
+    let done = ledger::done_blocks(target, job.id).await?;
+    Ok(Standing::Unfinished { job, claim, done })
+}
+
+/// Whether the stream begins with the first block of one that is in.
+async fn alike(ground: &Ground, jobs: Vec<Job>, opened: &mut Opened) -> Result<Standing> {
+    for job in jobs.into_iter().rev() {
+        let done = ledger::done_blocks(&ground.target, job.id).await?;
+        let is_alike = match done.first() {
+            Some(first) => opened.holds(&first.stretch)?,
+            // An empty stream is as empty as another one.
+            None => opened.holds_nothing(),
+        };
+        match (is_alike, done.is_empty()) {
+            (false, _) => {}
+            (true, true) => return Ok(Standing::Finished { job: Box::new(job) }),
+            (true, false) => return Ok(Standing::Alike { job: Box::new(job), done }),
+        }
+    }
+    Ok(Standing::New)
+}
+
+fn asked_otherwise(job: &Job, then: &Identity, now: &Identity) -> Error {
+    Error::refused(format!(
+        "job {} on {} has imported a part of {} and was asked for otherwise: {}",
+        job.id.0,
+        job.target_name,
+        shown(&then.describe_files()),
+        then.differences(now).join("; ")
+    ))
+    .hint(format!(
+        "Run the command as it was to go on; or begin another import of the same name with --import-id, or forget this \
+         one, whose rows stay, with \"hypercopy jobs clean {}\".",
+        job.id.0
+    ))
+}

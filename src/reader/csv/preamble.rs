@@ -1,0 +1,115 @@
+//! What stands before the first record of a file: a byte order mark, lines to skip, a header.
+//!
+//! **Invariant:** pure; decided once for a file, from its first bytes.
+
+use crate::csv::{Dialect, LineEnd, Parser};
+
+/// How a file begins.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// How its records are written.
+    pub dialect: Dialect,
+    /// Lines before the header and the records.
+    pub skip_lines: u64,
+    /// Whether a header stands before the records.
+    pub has_header: bool,
+    /// Whether the text is UTF-8, which may begin with a byte order mark.
+    pub is_utf8: bool,
+}
+
+/// The beginning of a file, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preamble {
+    /// Where the first record begins, in bytes.
+    pub until: u64,
+    /// The line it begins in, from 1.
+    pub line: u64,
+    /// How records end.
+    pub line_end: LineEnd,
+    /// The header as it stands in the file, without its line end, where there is one.
+    pub header: Option<Vec<u8>>,
+    /// Whether a byte order mark was skipped.
+    pub has_mark: bool,
+}
+
+/// UTF-8's byte order mark.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+impl Shape {
+    /// How a file begins whose first bytes are `head`, or all of them. `None` where more of it has to be seen.
+    pub fn preamble(&self, head: &[u8], is_whole: bool) -> Option<Preamble> {
+        if head.len() < MARK.len() && !is_whole {
+            return None;
+        }
+        let has_mark = self.is_utf8 && head.starts_with(MARK);
+        let mut at = if has_mark { MARK.len() } else { 0 };
+        let mut line = 1;
+        for _ in 0..self.skip_lines {
+            at += line_length(&head[at..], is_whole)?;
+            line += 1;
+        }
+        let line_end = LineEnd::of(&self.dialect, &head[at..], is_whole)?;
+        let mut preamble = Preamble { until: at as u64, line, line_end, header: None, has_mark };
+        if self.has_header {
+            let mut parser = Parser::new(&self.dialect, line_end);
+            if let Some(record) = parser.record(&head[at..]) {
+                if record.len == head.len() - at && !is_whole {
+                    return None;
+                }
+                preamble.until += record.len as u64;
+                preamble.line += record.lines;
+                preamble.header = Some(record.text.to_vec());
+            }
+        }
+        Some(preamble)
+    }
+}
+
+/// The length of the first line with its end, whichever that is. `None` where more has to be seen.
+fn line_length(text: &[u8], is_whole: bool) -> Option<usize> {
+    match memchr::memchr2(b'\r', b'\n', text) {
+        None => is_whole.then_some(text.len()),
+        Some(at) if text[at] == b'\n' => Some(at + 1),
+        Some(at) => match text.get(at + 1) {
+            None if !is_whole => None,
+            Some(b'\n') => Some(at + 2),
+            _ => Some(at + 1),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(skip_lines: u64, has_header: bool) -> Shape {
+        Shape { dialect: Dialect::default(), skip_lines, has_header, is_utf8: true }
+    }
+
+    #[test]
+    fn records_begin_behind_mark_skipped_lines_and_header() {
+        let file = b"\xef\xbb\xbf# \"note\r\nmore\ntime,\"odd\nname\"\n1,2\n";
+        let preamble = shape(2, true).preamble(file, true).unwrap();
+        assert_eq!(preamble.header, Some(b"time,\"odd\nname\"".to_vec()));
+        assert_eq!((preamble.until, preamble.line, preamble.has_mark), (file.len() as u64 - 4, 5, true));
+    }
+
+    #[test]
+    fn more_is_asked_for_until_the_answer_is_certain() {
+        let file = b"\xef\xbb\xbfskip\r\na,b\r\n1,2\r\n";
+        let whole = shape(1, true).preamble(file, true).unwrap();
+        for length in 0..file.len() {
+            if let Some(preamble) = shape(1, true).preamble(&file[..length], false) {
+                assert_eq!(preamble, whole, "{length}");
+            }
+        }
+        assert!(shape(1, true).preamble(&file[..16], false).is_some());
+    }
+
+    #[test]
+    fn an_empty_file_has_no_header_and_no_records() {
+        let preamble = shape(3, true).preamble(b"", true).unwrap();
+        assert_eq!((preamble.until, preamble.header), (0, None));
+        assert_eq!(shape(0, false).preamble(b"\xef\xbb\xbf", true).unwrap().until, 3);
+    }
+}
