@@ -158,13 +158,16 @@ const TIMES: [Kind; 3] = [
 ];
 
 /// DateStyle, IntervalStyle and TimeZone.
-const SETTINGS: [(&str, &str, &str); 6] = [
+const SETTINGS: [(&str, &str, &str); 8] = [
     ("ISO, MDY", "postgres", "UTC"),
     ("German, DMY", "sql_standard", "Etc/UTC"),
     ("SQL, DMY", "iso_8601", "America/New_York"),
     ("Postgres, YMD", "postgres_verbose", "Asia/Kathmandu"),
     ("ISO, YMD", "sql_standard", "Pacific/Kiritimati"),
     ("SQL, MDY", "postgres", "Africa/Monrovia"),
+    // Since PostgreSQL 18 the letters of ISO 8601 are looked up among the abbreviations of the session's zone first.
+    ("ISO, MDY", "postgres", "Z5"),
+    ("ISO, MDY", "postgres", "T5"),
 ];
 
 #[test]
@@ -185,6 +188,10 @@ fn times_are_stored_as_their_texts_would_be_in_every_style_and_zone() {
         for (date_style, interval_style, zone) in SETTINGS {
             oracle.run(&format!("set datestyle = '{date_style}'; set intervalstyle = '{interval_style}'"));
             oracle.run(&format!("set timezone = '{zone}'"));
+            if !oracle.reads_iso_8601() {
+                assert!(["Z5", "T5"].contains(&zone), "{zone} is an ordinary zone");
+                continue;
+            }
             for kind in &TIMES {
                 oracle.compare(kind, zone.ends_with("UTC"), &mut random);
             }
@@ -260,6 +267,12 @@ impl Oracle {
     #[track_caller]
     fn run(&self, sql: &str) {
         self.database.wait(self.session.batch_execute(sql)).unwrap_or_else(|error| panic!("{error:?}\nin: {sql}"));
+    }
+
+    /// What the encoder of the time types asks of a session.
+    fn reads_iso_8601(&self) -> bool {
+        let sql = "select '2000-01-01T00:00:00Z'::timestamptz = '2000-01-01 00:00:00+00'";
+        self.database.wait(self.session.query_one(sql, &[])).is_ok_and(|row| row.get(0))
     }
 
     fn prepare(&self, sql: &str) -> Statement {
