@@ -1,7 +1,7 @@
 //! What a row costs on its way through the client, without any I/O: `cargo bench --bench micro`.
 //!
 //! The rows are those of a typical metrics table: timestamptz, int4, a short text and ten float8, 154 bytes. Every
-//! bench asserts how many rows it saw, so a fast wrong answer fails.
+//! bench asserts how many rows it saw, or what it made of them, so a fast wrong answer fails.
 
 use std::hint::black_box;
 
@@ -9,6 +9,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use hypercopy::pgcopy::binary::{HEADER, Row, Scanner, TRAILER};
+use hypercopy::pgcopy::encode::Encoder;
 use hypercopy::pgcopy::{Canon, Checksum, HashType, MAX_RECORD_BYTES, RowHash, RowHasher, TimeType, text};
 
 const ROWS: u64 = 10_000;
@@ -16,6 +17,9 @@ const FLOATS: usize = 10;
 const COLUMNS: u16 = 3 + FLOATS as u16;
 const PIECE_BYTES: usize = 64 << 10;
 const BATCH_BYTES: usize = 256 << 10;
+/// 2025-01-01 in µs since 2000, and in µs since 1970.
+const EPOCH_US: i64 = 789_004_800_000_000;
+const UNIX_EPOCH_US: i64 = 1_735_689_600_000_000;
 
 fn main() {
     divan::main();
@@ -31,13 +35,19 @@ fn row_pieces() -> Vec<Bytes> {
 fn row(i: u64, before: &[u8]) -> Bytes {
     let mut out = BytesMut::from(before);
     out.put_i16(COLUMNS as i16);
-    put_field(&mut out, &(789_004_800_000_000 + 1_000_000 * i as i64).to_be_bytes());
+    put_field(&mut out, &(EPOCH_US + 1_000_000 * i as i64).to_be_bytes());
     put_field(&mut out, &(i as i32 % 1000).to_be_bytes());
     put_field(&mut out, format!("device{:02}", i % 100).as_bytes());
     for column in 0..FLOATS {
-        put_field(&mut out, &(i as f64 * 0.1 + column as f64).to_be_bytes());
+        put_field(&mut out, &float(i, column).to_be_bytes());
     }
     out.freeze()
+}
+
+/// Up to 100, with all the digits that a float8 has.
+fn float(i: u64, column: usize) -> f64 {
+    let random = (i * FLOATS as u64 + column as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (random >> 11) as f64 / (1u64 << 53) as f64 * 100.0
 }
 
 fn put_field(out: &mut BytesMut, field: &[u8]) {
@@ -181,5 +191,110 @@ fn scan_and_checksum_text(bencher: Bencher<'_, '_>) {
         }
         assert_eq!((scanner.finish(), checksum.rows), (Ok(ROWS), ROWS));
         checksum
+    });
+}
+
+/// The same rows as the texts of their values, the columns' encoders with them.
+fn row_texts() -> (Vec<Vec<String>>, Vec<Encoder>) {
+    let row = |i: u64| {
+        let time = TimeType::Timestamptz.literal(UNIX_EPOCH_US + 1_000_000 * i as i64);
+        let floats = (0..FLOATS).map(|column| float(i, column).to_string());
+        [time, (i % 1000).to_string(), format!("device{:02}", i % 100)].into_iter().chain(floats).collect()
+    };
+    let mut encoders = vec![Encoder::Timestamptz { utc: false }, Encoder::Int4, Encoder::Text];
+    encoders.resize(COLUMNS.into(), Encoder::Float8);
+    ((0..ROWS).map(row).collect(), encoders)
+}
+
+/// The throughput is that of the row as CSV, with a separator behind each value.
+#[divan::bench]
+fn encode_rows(bencher: Bencher<'_, '_>) {
+    let (rows, encoders) = row_texts();
+    let expected: Vec<u8> = (0..ROWS).flat_map(|i| row(i, &[])).collect();
+    let bytes: usize = rows.iter().flatten().map(|text| text.len() + 1).sum();
+    let mut out = Vec::with_capacity(expected.len());
+    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes)).bench_local(|| {
+        out.clear();
+        for row in black_box(&rows) {
+            out.extend_from_slice(&COLUMNS.to_be_bytes());
+            let taken = encoders.iter().zip(row).all(|(encoder, text)| encoder.push(text.as_bytes(), &mut out));
+            assert!(taken, "every value is in its strict form");
+        }
+        assert!(out == expected, "the rows are those that the server would send");
+    });
+}
+
+/// The texts of ten thousand values of a type.
+struct Texts {
+    name: &'static str,
+    encoder: Encoder,
+    /// Of one field, with its length.
+    field_bytes: usize,
+    text: fn(u64) -> String,
+}
+
+impl std::fmt::Display for Texts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+const TEXTS: [Texts; 10] = [
+    Texts { name: "bool", encoder: Encoder::Bool, field_bytes: 5, text: |i| ["t", "f"][i as usize % 2].into() },
+    Texts { name: "int4", encoder: Encoder::Int4, field_bytes: 8, text: |i| (i * 4711).to_string() },
+    Texts { name: "int8", encoder: Encoder::Int8, field_bytes: 12, text: |i| (i * 471_108_150_000).to_string() },
+    Texts { name: "float4", encoder: Encoder::Float4, field_bytes: 8, text: |i| (float(i, 0) as f32).to_string() },
+    Texts { name: "float8", encoder: Encoder::Float8, field_bytes: 12, text: |i| float(i, 0).to_string() },
+    Texts {
+        name: "numeric",
+        encoder: Encoder::Numeric,
+        field_bytes: 18,
+        text: |i| format!("{}.{:02}", 10_001 + i, i % 99 + 1),
+    },
+    Texts { name: "text", encoder: Encoder::Text, field_bytes: 12, text: |i| format!("device{:02}", i % 100) },
+    Texts {
+        name: "timestamptz",
+        encoder: Encoder::Timestamptz { utc: false },
+        field_bytes: 12,
+        text: |i| TimeType::Timestamptz.literal(UNIX_EPOCH_US + 1_234_567 * i as i64),
+    },
+    Texts {
+        name: "date",
+        encoder: Encoder::Date,
+        field_bytes: 8,
+        text: |i| TimeType::Date.literal(UNIX_EPOCH_US + 86_400_000_000 * i as i64),
+    },
+    Texts {
+        name: "uuid",
+        encoder: Encoder::Uuid,
+        field_bytes: 20,
+        text: |i| format!("{i:08x}-9c0b-4ef8-bb6d-6bb9bd380a11"),
+    },
+];
+
+#[divan::bench(args = &TEXTS)]
+fn encode(bencher: Bencher<'_, '_>, kind: &Texts) {
+    let texts: Vec<String> = (0..ROWS).map(kind.text).collect();
+    let bytes: usize = texts.iter().map(String::len).sum();
+    let mut out = Vec::with_capacity(ROWS as usize * kind.field_bytes);
+    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes)).bench_local(|| {
+        out.clear();
+        let taken = black_box(&texts).iter().filter(|text| kind.encoder.push(text.as_bytes(), &mut out)).count();
+        assert_eq!((taken, out.len()), (ROWS as usize, ROWS as usize * kind.field_bytes));
+    });
+}
+
+#[divan::bench]
+fn escape_text_fields(bencher: Bencher<'_, '_>) {
+    let (rows, _) = row_texts();
+    let bytes: usize = rows.iter().flatten().map(|text| text.len() + 1).sum();
+    let mut out = Vec::with_capacity(bytes);
+    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(bytes)).bench_local(|| {
+        out.clear();
+        for text in black_box(&rows).iter().flatten() {
+            text::push_field(Some(text.as_bytes()), &mut out);
+            out.push(b'\t');
+        }
+        assert_eq!(out.len(), bytes);
     });
 }

@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::catalog::read;
 use crate::connect::{Conninfo, Target};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{self, DoneTask, Holder, Job, JobId, JobState, REPAIR};
-use crate::migrate::JobPlan;
+use crate::ledger::{self, Claim, DoneBlock, DoneTask, Holder, IMPORT, Job, JobId, JobState, REPAIR};
 use crate::schema;
+use crate::{import, migrate};
 
 /// A job, and who works on it.
 #[derive(Debug, Serialize)]
@@ -81,23 +81,38 @@ pub async fn list(conninfo: &Conninfo) -> Result<Vec<JobReport>> {
 pub async fn show(conninfo: &Conninfo, id: JobId) -> Result<JobDetails> {
     let target = Target::open(conninfo, ROLE).await?;
     let job = find(&target, id).await?;
-    let time_type = JobPlan::of(&job)?.time_type;
-    let done = ledger::done_tasks(&target, id).await?;
+    let done = match job.kind == IMPORT {
+        true => done_blocks(&target, id).await?,
+        false => done_tasks(&target, &job).await?,
+    };
+    Ok(JobDetails { done, steps: ledger::steps(&target, id).await?, report: report(&target, job).await? })
+}
+
+async fn done_tasks(target: &Target, job: &Job) -> Result<Vec<TaskReport>> {
+    let time_type = migrate::JobPlan::of(job)?.time_type;
     let task = |done: &DoneTask| TaskReport {
         task: done.id,
         range: done.range.display(time_type),
         rows: done.rows,
         bytes: done.bytes,
     };
-    Ok(JobDetails {
-        done: done.iter().map(task).collect(),
-        steps: ledger::steps(&target, id).await?,
-        report: report(&target, job).await?,
-    })
+    Ok(ledger::done_tasks(target, job.id).await?.iter().map(task).collect())
 }
 
-/// Forgets a job that has nothing more to do: it is finished, or its table is gone. The ledger goes with its last job,
-/// where the role may drop it.
+async fn done_blocks(target: &Target, job: JobId) -> Result<Vec<TaskReport>> {
+    let done = ledger::done_blocks(target, job).await?;
+    let block = |(task, done): (i32, &DoneBlock)| TaskReport {
+        task,
+        range: format!("file {}, bytes {} to {}", done.stretch.file, done.stretch.from, done.stretch.until),
+        rows: done.rows,
+        bytes: done.stretch.until - done.stretch.from,
+    };
+    Ok((1..).zip(&done).map(block).collect())
+}
+
+/// Forgets a job that has nothing more to do: it is finished, or its table is gone; or an import, whose rows stay. Indexes
+/// that an import has dropped and not built yet are built first. The ledger goes with its last job, where the role may
+/// drop it.
 ///
 /// # Errors
 /// [`Kind::Refused`] for a job that could be resumed, and where there is none of this number; [`Kind::Held`] where a run
@@ -109,8 +124,11 @@ pub async fn clean(conninfo: &Conninfo, id: JobId) -> Result<Job> {
         return Err(Error::new(Kind::Held, format!("job {} is being worked on (backend {pid} of the target)", id.0))
             .hint("Stop that run first, by SIGINT to its engine."));
     }
-    // A repair has nothing that it could go on with.
-    if job.state != JobState::Finished && job.has_table && job.kind != REPAIR {
+    if job.kind == IMPORT && job.state != JobState::Finished && job.has_table {
+        build_indexes(&target, &job).await?;
+    }
+    // A repair has nothing that it could go on with, and an import nothing that would be half done.
+    if job.state != JobState::Finished && job.has_table && ![REPAIR, IMPORT].contains(&job.kind.as_str()) {
         return Err(Error::refused(format!("job {} on {} is unfinished", id.0, job.target_name)).hint(
             "Without its row in the ledger it could not be resumed. Finish it, or run its command with --restart, or drop its table first.",
         ));
@@ -118,6 +136,21 @@ pub async fn clean(conninfo: &Conninfo, id: JobId) -> Result<Job> {
     schema::durably(&target, async || ledger::delete_job(&target, id).await).await?;
     schema::drop_empty_ledger(&target).await?;
     Ok(job)
+}
+
+/// What would be lost with the job's row.
+async fn build_indexes(target: &Target, job: &Job) -> Result<()> {
+    let built = ledger::steps(target, job.id).await?;
+    let plan = import::JobPlan::of(job)?;
+    for index in plan.indexes.iter().filter(|index| !built.contains(&index.title)) {
+        let claim = Claim { job: job.id, run: job.run };
+        let build = async || {
+            ledger::insert_step(target, claim, &index.title).await?;
+            schema::run(target, index).await
+        };
+        schema::durably(target, build).await?;
+    }
+    Ok(())
 }
 
 /// Whether a job has made this table of the target, as the role resolves its name.

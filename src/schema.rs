@@ -99,7 +99,8 @@ pub async fn drop_table(target: &Target, table: &QualifiedName) -> Result<()> {
     run(target, &Statement::new(format!("drop table {table}"), format!("drop table {}", table.sql()))).await
 }
 
-async fn run(target: &Target, statement: &Statement) -> Result<()> {
+/// Runs one statement, in the caller's transaction or by itself.
+pub(crate) async fn run(target: &Target, statement: &Statement) -> Result<()> {
     target.batch(&statement.sql).await.map_err(|error| {
         let kind = error.kind();
         Error::new(kind, format!("cannot {} on the target", statement.title)).caused_by(error)

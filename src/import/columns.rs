@@ -66,8 +66,9 @@ fn check(table: &Hypertable, columns: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// How the columns' values become binary; why not, where one of them cannot.
-pub(super) fn encoders(table: &Hypertable, columns: &[String], utc: bool) -> Result<Vec<Encoder>, String> {
+/// How the columns' values become binary; why not, where one of them cannot. `utc` is whether times without a zone are
+/// UTC; nothing where not even the zones of others can be read with certainty.
+pub(super) fn encoders(table: &Hypertable, columns: &[String], utc: Option<bool>) -> Result<Vec<Encoder>, String> {
     let encoder = |name: &String| {
         let column = table.column(name);
         column.and_then(|column| encoder(table, column.type_oid, utc)).ok_or_else(|| {
@@ -78,10 +79,14 @@ pub(super) fn encoders(table: &Hypertable, columns: &[String], utc: bool) -> Res
     columns.iter().map(encoder).collect()
 }
 
-fn encoder(table: &Hypertable, oid: u32, utc: bool) -> Option<Encoder> {
+fn encoder(table: &Hypertable, oid: u32, utc: Option<bool>) -> Option<Encoder> {
     let found = table.types.iter().find(|candidate| candidate.oid == oid)?;
     match found.kind {
-        TypeKind::Base if found.name.schema == "pg_catalog" => Encoder::of(&found.name.name, utc),
+        TypeKind::Base if found.name.schema == "pg_catalog" => {
+            let encoder = Encoder::of(&found.name.name, utc.unwrap_or_default());
+            encoder
+                .filter(|encoder| utc.is_some() || !matches!(encoder, Encoder::Timestamptz { .. } | Encoder::Timestamp))
+        }
         TypeKind::Enum => Some(Encoder::Text),
         TypeKind::Domain => encoder(table, found.inner_oid?, utc),
         _ => None,
@@ -93,7 +98,7 @@ pub(super) fn dimensions(
     table: &Hypertable,
     columns: &[String],
     layout: &Layout,
-    utc: bool,
+    utc: Option<bool>,
 ) -> Option<Vec<(usize, Encoder)>> {
     let field = |column: &str| {
         let position = columns.iter().position(|name| name == column)?;

@@ -47,7 +47,6 @@ pub(super) struct Planned {
     pub(super) merge: Option<Merge>,
     pub(super) shape: Shape,
     pub(super) preamble: Preamble,
-    pub(super) header: Option<Header>,
     pub(super) identity: Identity,
     /// DDL in one transaction with the job's row.
     pub(super) before_rows: Vec<Statement>,
@@ -109,11 +108,13 @@ impl Planned {
         let merge = columns::merge(request, &table, &columns)?;
         let time_zone = target.original("TimeZone").to_string();
         let utc = UTC_ZONES.contains(&time_zone.as_str());
-        let (encoders, text_reason) = match encoders(request, &table, &columns, utc) {
+        let reads_iso = reads_iso_times(target).await?;
+        let (encoders, text_reason) = match encoders(request, &table, &columns, reads_iso.then_some(utc)) {
             Ok(encoders) => (Some(encoders), None),
             Err(reason) => (None, Some(reason)),
         };
-        let dimensions = layout.as_ref().and_then(|layout| columns::dimensions(&table, &columns, layout, utc));
+        let dimensions =
+            layout.as_ref().and_then(|layout| columns::dimensions(&table, &columns, layout, reads_iso.then_some(utc)));
         let layout = layout.filter(|_| dimensions.is_some());
         let records = Records::new(
             request.dialect.clone(),
@@ -139,7 +140,6 @@ impl Planned {
             merge,
             shape,
             preamble,
-            header,
             identity,
             before_rows: Vec::new(),
             indexes: Vec::new(),
@@ -249,10 +249,25 @@ fn shape(request: &Request) -> Shape {
 }
 
 /// Values become binary where they are UTF-8 and all columns' types allow it.
-fn encoders(request: &Request, table: &Hypertable, columns: &[String], utc: bool) -> Result<Vec<Encoder>, String> {
+fn encoders(
+    request: &Request,
+    table: &Hypertable,
+    columns: &[String],
+    utc: Option<bool>,
+) -> Result<Vec<Encoder>, String> {
     match &request.encoding {
         Some(encoding) => Err(format!("the files are in {encoding}")),
         None => columns::encoders(table, columns, utc),
+    }
+}
+
+/// Zones and abbreviations can be named so that the Z of ISO 8601 stands for something else.
+async fn reads_iso_times(target: &Target) -> Result<bool> {
+    let sql = "select '2000-01-01T00:00:00Z'::timestamptz = '2000-01-01 00:00:00+00'::timestamptz";
+    match target.rows_as_role(sql, &[]).await {
+        Ok(rows) => Ok(rows[0].get(0)),
+        Err(error) if error.sqlstate().is_some() && !error.is_retryable() => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

@@ -9,6 +9,7 @@ use hypercopy::pipeline::route::Router;
 use hypercopy::plan::{Layout, Partitioning, Range};
 
 use crate::harness::{Database, Story};
+use crate::random::Random;
 
 /// Values of the time types that lie where arithmetic goes wrong: before Christ, around the epochs, at the ends.
 const TIMES: [&str; 12] = [
@@ -468,32 +469,6 @@ fn a_hash_column_that_is_not_in_every_key_is_refused() {
     }
 }
 
-/// Random numbers that a seed repeats (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn of<T: Copy>(&mut self, list: &[T]) -> T {
-        list[self.below(list.len() as u64) as usize]
-    }
-
-    /// A number of any magnitude, of either sign.
-    fn number(&mut self) -> i64 {
-        let bits = self.below(64);
-        (self.next() as i64) >> bits
-    }
-}
-
 const OPEN: [(&str, TimeType); 6] = [
     ("timestamptz", TimeType::Timestamptz),
     ("timestamp", TimeType::Timestamp),
@@ -648,11 +623,7 @@ fn routed(database: &Database, source: &Reader, table: &str) -> Option<usize> {
 /// Replays with `HYPERCOPY_SEED=… cargo test --test stories router`.
 #[test]
 fn the_router_names_the_chunk_that_the_server_chose() {
-    let clock = || std::time::UNIX_EPOCH.elapsed().expect("the clock is past 1970").as_nanos() as u64;
-    let seed =
-        std::env::var("HYPERCOPY_SEED").ok().map_or_else(clock, |seed| seed.parse().expect("a seed is a number"));
-    eprintln!("HYPERCOPY_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::of_this_run();
     let database = Story::new("router").source;
     let source = source_session(&database);
     let mut compared = 0;

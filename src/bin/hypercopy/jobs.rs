@@ -64,7 +64,13 @@ fn show(details: &JobDetails) -> String {
     let mut field = |name: &str, value: &str| {
         let _ = writeln!(text, "  {name:<10}{value}");
     };
-    field("source", &format!("{} in database {}, cluster {}", job.source_name, job.source_database, job.source_system));
+    field(
+        "source",
+        &match job.source_system.is_empty() {
+            true => job.source_name.clone(),
+            false => format!("{} in database {}, cluster {}", job.source_name, job.source_database, job.source_system),
+        },
+    );
     field("state", details.report.standing());
     if let Some(pid) = running {
         field("running", &format!("in backend {pid} of the target"));

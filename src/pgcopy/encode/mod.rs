@@ -7,8 +7,8 @@
 //! May touch: bytes that it is handed. Does no I/O, reads no clock, allocates nothing but room in the buffer.
 //!
 //! **Invariant:** where [`Encoder::push`] answers true, the type's receive function stores of the field exactly what
-//! its input function would have stored of the text, in every session whose zone is the one it was told. It does not
-//! know columns, typmods or encodings: the server's receive functions apply them.
+//! its input function would have stored of the text, in every session that is as the caller said. It does not know
+//! columns, typmods or encodings: the server's receive functions apply them.
 
 mod boolean;
 mod float;
@@ -67,6 +67,11 @@ impl Encoder {
     ///
     /// `utc` is whether the session's TimeZone is UTC. An enum's encoder is [`Encoder::Text`], a domain's that of its
     /// base type.
+    ///
+    /// Those of the timestamps are for sessions that read ISO 8601: TimeZone (since PostgreSQL 18, if it is one like
+    /// `Z5`) and timezone_abbreviations can give the letters `T` and `Z` another meaning. Ask the session once whether
+    /// `'2000-01-01T00:00:00Z'::timestamptz` equals `'2000-01-01 00:00:00+00'`; where it does not, or fails, send these
+    /// types as text.
     pub fn of(type_name: &str, utc: bool) -> Option<Encoder> {
         Some(match type_name {
             "bool" => Encoder::Bool,

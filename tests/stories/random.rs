@@ -1,0 +1,36 @@
+//! Random numbers that a seed repeats.
+
+/// splitmix64.
+pub struct Random(u64);
+
+impl Random {
+    /// Seeded by `HYPERCOPY_SEED`, or by the clock; the seed is told, so that a run can be repeated.
+    pub fn of_this_run() -> Random {
+        let clock = || std::time::UNIX_EPOCH.elapsed().expect("the clock is past 1970").as_nanos() as u64;
+        let seed =
+            std::env::var("HYPERCOPY_SEED").ok().map_or_else(clock, |seed| seed.parse().expect("a seed is a number"));
+        eprintln!("HYPERCOPY_SEED={seed}");
+        Random(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    pub fn of<T: Copy>(&mut self, list: &[T]) -> T {
+        list[self.below(list.len() as u64) as usize]
+    }
+
+    /// A number of any magnitude, of either sign.
+    pub fn number(&mut self) -> i64 {
+        let bits = self.below(64);
+        (self.next() as i64) >> bits
+    }
+}
