@@ -83,11 +83,20 @@ pub fn display_ident(name: &str) -> String {
     }
 }
 
+/// Reads names with commas between them, each by SQL's rules: `time, "Odd name"`.
+///
+/// # Errors
+/// [`Kind::Usage`] where `text` is no such list.
+pub fn parse_columns(text: &str) -> Result<Vec<String>> {
+    split_names(text, ',', "Write NAME or NAME,NAME; double quotes keep capitals, spaces and commas as they are.")
+}
+
 fn split_identifiers(text: &str) -> Result<Vec<String>> {
-    let malformed = |why: &str| {
-        Error::new(Kind::Usage, format!("\"{text}\" is not a name: {why}"))
-            .hint("Write NAME or SCHEMA.NAME; double quotes keep capitals, spaces and dots as they are.")
-    };
+    split_names(text, '.', "Write NAME or SCHEMA.NAME; double quotes keep capitals, spaces and dots as they are.")
+}
+
+fn split_names(text: &str, separator: char, hint: &str) -> Result<Vec<String>> {
+    let malformed = |why: &str| Error::new(Kind::Usage, format!("\"{text}\" is not a name: {why}")).hint(hint);
     let mut parts = Vec::new();
     let mut rest = text.trim();
     loop {
@@ -95,7 +104,7 @@ fn split_identifiers(text: &str) -> Result<Vec<String>> {
         let (part, tail) = if let Some(quoted) = rest.strip_prefix('"') {
             delimited(quoted).ok_or_else(|| malformed("a double quote is not closed"))?
         } else {
-            let end = rest.find(['.', '"']).unwrap_or(rest.len());
+            let end = rest.find([separator, '"']).unwrap_or(rest.len());
             (rest[..end].trim().to_ascii_lowercase(), rest[end..].trim_start())
         };
         if part.is_empty() {
@@ -105,10 +114,10 @@ fn split_identifiers(text: &str) -> Result<Vec<String>> {
             return Err(malformed("a part with a space in it needs double quotes"));
         }
         parts.push(part);
-        rest = match tail.strip_prefix('.') {
+        rest = match tail.strip_prefix(separator) {
             Some(next) => next.trim_start(),
             None if tail.is_empty() => return Ok(parts),
-            None => return Err(malformed("a dot is missing between its parts")),
+            None => return Err(malformed(&format!("a \"{separator}\" is missing between its parts"))),
         };
     }
 }
@@ -156,6 +165,14 @@ mod tests {
         assert_eq!(parse("\"A\".b").unwrap(), pair("A", "b"));
         for bad in ["", "a.", ".a", "\"a", "a.b.c", "\"a\"b", "\"\"", "two words"] {
             assert_eq!(parse(bad).unwrap_err().kind(), Kind::Usage, "{bad}");
+        }
+    }
+
+    #[test]
+    fn columns_are_a_list_of_names() {
+        assert_eq!(parse_columns("Time, \"Odd, name\",v").unwrap(), ["time", "Odd, name", "v"]);
+        for bad in ["", "a,", ",a", "a,,b", "\"a", "a b"] {
+            assert_eq!(parse_columns(bad).unwrap_err().kind(), Kind::Usage, "{bad}");
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod args;
 mod demo;
+mod import;
 mod inspect;
 mod jobs;
 mod migrate;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Error> {
     match arguments.command {
         Command::Demo(demo) => demo::run(demo).await,
+        Command::Import(import) => import::run(import).await,
         Command::Inspect(inspect) => inspect::run(inspect).await,
         Command::Jobs(jobs) => jobs::run(jobs).await,
         Command::Migrate(migrate) => migrate::run(migrate).await,

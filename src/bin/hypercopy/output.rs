@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use hypercopy::error::{Context, Error, Kind, Result, sanitize};
+use hypercopy::plan::Statement;
 use hypercopy::progress::LatencySummary;
-use hypercopy::report::{Outcome, PlanReport, Report, RunReport, to_json};
+use hypercopy::report::{LatencyReport, Outcome, PlanReport, Report, RunReport, to_json};
 use serde::Serialize;
 
 use crate::args::OutputArguments;
@@ -130,13 +131,14 @@ fn plan(report: &Report, with_ddl: bool) -> String {
         format!("about {} of disk and {} of WAL", bytes(plan.target_disk_bytes), bytes(plan.target_wal_bytes)),
     );
     if with_ddl {
-        ddl(&mut text, plan);
+        ddl(&mut text, &plan.before_rows, &plan.after_rows);
     }
     text
 }
 
-fn ddl(text: &mut String, plan: &PlanReport) {
-    for (title, statements) in [("before the rows", &plan.before_rows), ("behind the rows", &plan.after_rows)] {
+/// Statements around the rows.
+pub fn ddl(text: &mut String, before_rows: &[Statement], after_rows: &[Statement]) {
+    for (title, statements) in [("before the rows", before_rows), ("behind the rows", after_rows)] {
         if !statements.is_empty() {
             let _ = writeln!(text, "\n-- {title}");
         }
@@ -224,20 +226,11 @@ fn summary(report: &Report, verbose: bool) -> String {
             ),
         );
     }
-    let phases: Vec<String> =
-        report.phases.iter().map(|phase| format!("{} {:.2} s", phase.name, phase.seconds)).collect();
-    line("phases", phases.join(" · "));
-    if let Some(latency) = &report.latency {
-        line("tasks", format!("{}, claim to commit {}", latency.task.count, quantiles(&latency.task)));
-        let blocked = [
-            ("source", latency.blocked_on_source),
-            ("channel", latency.blocked_on_channel),
-            ("target", latency.blocked_on_target),
-        ];
-        for (what, waits) in blocked {
-            line("blocked", format!("on {what} {} in all, {}", micros(waits.total_us), quantiles(&waits)));
-        }
+    phases(&mut text, report);
+    if let Some(found) = &report.latency {
+        latency(&mut text, found);
     }
+    let mut line = |name: &str, value: String| field(&mut text, name, &value);
     if let Some(verification) = &report.verification {
         line(
             "verified",
@@ -250,9 +243,29 @@ fn summary(report: &Report, verbose: bool) -> String {
     engine(&mut text, report);
     text.push_str(&not_carried(report));
     if let (true, Some(plan)) = (verbose, &report.plan) {
-        ddl(&mut text, plan);
+        ddl(&mut text, &plan.before_rows, &plan.after_rows);
     }
     text
+}
+
+/// How long each phase took.
+pub fn phases(text: &mut String, report: &RunReport) {
+    let phases: Vec<String> =
+        report.phases.iter().map(|phase| format!("{} {:.2} s", phase.name, phase.seconds)).collect();
+    field(text, "phases", &phases.join(" · "));
+}
+
+/// Where the workers' time went.
+pub fn latency(text: &mut String, latency: &LatencyReport) {
+    field(text, "tasks", &format!("{}, claim to commit {}", latency.task.count, quantiles(&latency.task)));
+    let blocked = [
+        ("source", latency.blocked_on_source),
+        ("channel", latency.blocked_on_channel),
+        ("target", latency.blocked_on_target),
+    ];
+    for (what, waits) in blocked.into_iter().filter(|(_, waits)| waits.count > 0) {
+        field(text, "blocked", &format!("on {what} {} in all, {}", micros(waits.total_us), quantiles(&waits)));
+    }
 }
 
 fn quantiles(waits: &LatencySummary) -> String {

@@ -13,7 +13,7 @@ use crate::args::{OutputArguments, ProgressArgument};
 use crate::output::{bytes, count, duration};
 
 /// Phases in which rows go by.
-const COUNTED_PHASES: [&str; 2] = ["copying", "comparing"];
+const COUNTED_PHASES: [&str; 3] = ["copying", "comparing", "importing"];
 /// How often a bar is drawn, and how often a line is printed.
 const BAR_INTERVAL: Duration = Duration::from_millis(200);
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -89,8 +89,12 @@ async fn draw(progress: Arc<Progress>, bar: ProgressBar) {
     loop {
         let now = progress.snapshot();
         progress.take_notices().iter().for_each(|notice| bar.suspend(|| print(notice)));
-        bar.set_length(now.planned.rows.max(now.rows).max(1));
-        bar.set_position(now.rows);
+        let (done, all) = match now.planned.bytes {
+            0 => (now.rows, now.planned.rows.max(now.rows)),
+            bytes => (now.bytes, bytes),
+        };
+        bar.set_length(all.max(1));
+        bar.set_position(done);
         bar.set_message(sanitize(&line(&now, rate.update(now.rows), start.elapsed())));
         tokio::time::sleep(BAR_INTERVAL).await;
     }
@@ -145,9 +149,37 @@ impl Rate {
     }
 }
 
+/// Of files the bytes are known; how many there will be of a stream, nobody knows.
+fn importing(now: &Snapshot, rows_per_second: f64, elapsed: Duration) -> String {
+    let (read, planned) = (now.bytes, now.planned.bytes);
+    let of = match planned {
+        0 => String::new(),
+        planned => format!(" of {}", bytes(planned)),
+    };
+    let per_second = read as f64 / elapsed.as_secs_f64().max(0.001);
+    let eta = match planned {
+        0 => String::new(),
+        _ if per_second <= 0.0 => ", ETA ?".to_string(),
+        planned => {
+            let left = planned.saturating_sub(read) as f64 / per_second;
+            format!(", ETA {}", duration(Duration::from_secs_f64(left)))
+        }
+    };
+    format!(
+        "{}{of} read, {} rows in, {} rows/s, {} blocks{eta}",
+        bytes(read),
+        count(now.rows),
+        count(rows_per_second as u64),
+        now.tasks
+    )
+}
+
 fn line(now: &Snapshot, rows_per_second: f64, elapsed: Duration) -> String {
     if !COUNTED_PHASES.contains(&now.phase.as_str()) {
         return format!("{} ({})", now.phase, duration(elapsed));
+    }
+    if now.phase == "importing" {
+        return importing(now, rows_per_second, elapsed);
     }
     let planned_rows = now.planned.rows.max(now.rows);
     // How many bytes a row is on its way is known from those that went.
