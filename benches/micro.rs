@@ -8,9 +8,13 @@ use std::hint::black_box;
 use bytes::{BufMut, Bytes, BytesMut};
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
+use hypercopy::csv::{Dialect, LineEnd, Parser, Splitter};
+use hypercopy::ledger::Stretch;
 use hypercopy::pgcopy::binary::{HEADER, Row, Scanner, TRAILER};
 use hypercopy::pgcopy::encode::Encoder;
-use hypercopy::pgcopy::{Canon, Checksum, HashType, MAX_RECORD_BYTES, RowHash, RowHasher, TimeType, text};
+use hypercopy::pgcopy::{Canon, Checksum, Format, HashType, MAX_RECORD_BYTES, RowHash, RowHasher, TimeType, text};
+use hypercopy::reader::csv::block::Block;
+use hypercopy::reader::csv::rows::Records;
 
 const ROWS: u64 = 10_000;
 const FLOATS: usize = 10;
@@ -284,6 +288,72 @@ fn encode(bencher: Bencher<'_, '_>, kind: &Texts) {
     });
 }
 
+/// Rows of the same shape as CSV, 216 bytes each; every field in quotes where `quote` is one.
+fn csv_file(quote: &str) -> Vec<u8> {
+    let mut random = 1u64;
+    let mut fraction = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 11) as f64 / (1u64 << 53) as f64
+    };
+    let mut row = |i: u64| {
+        let mut fields =
+            vec![format!("2025-01-01 00:00:{:02}+00", i % 60), (i % 1000).to_string(), format!("device{:02}", i % 100)];
+        fields.extend((0..FLOATS).map(|_| format!("{:.15}", fraction())));
+        format!("{quote}{}{quote}\n", fields.join(&format!("{quote},{quote}")))
+    };
+    (0..ROWS).flat_map(|i| row(i).into_bytes()).collect()
+}
+
+/// Cuts a file into blocks; answers how many records and lines they have.
+fn split(file: &[u8], piece_bytes: usize, block_bytes: usize) -> (u64, u64) {
+    let mut splitter = Splitter::new(&Dialect::default(), LineEnd::Newline);
+    for mut piece in file.chunks(piece_bytes) {
+        while let Some(len) = splitter.find_end(piece, block_bytes) {
+            piece = black_box(&piece[len..]);
+        }
+    }
+    assert!(splitter.is_between_records());
+    (splitter.records(), splitter.lines())
+}
+
+fn bench_split(bencher: Bencher<'_, '_>, file: Vec<u8>, block_bytes: usize) {
+    bencher
+        .counter(ItemsCount::new(ROWS))
+        .counter(BytesCount::new(file.len()))
+        .bench_local(|| assert_eq!(split(black_box(&file), 1 << 20, block_bytes), (ROWS, ROWS)));
+}
+
+#[divan::bench]
+fn split_csv(bencher: Bencher<'_, '_>) {
+    bench_split(bencher, csv_file(""), BATCH_BYTES);
+}
+
+#[divan::bench]
+fn split_csv_into_records(bencher: Bencher<'_, '_>) {
+    bench_split(bencher, csv_file(""), 0);
+}
+
+#[divan::bench]
+fn split_quoted_csv(bencher: Bencher<'_, '_>) {
+    bench_split(bencher, csv_file("\""), BATCH_BYTES);
+}
+
+/// Parses a file and looks at each field.
+fn bench_parse(bencher: Bencher<'_, '_>, file: Vec<u8>, value_bytes: usize) {
+    let mut parser = Parser::new(&Dialect::default(), LineEnd::Newline);
+    bencher.counter(ItemsCount::new(ROWS)).counter(BytesCount::new(file.len())).bench_local(|| {
+        let (mut rest, mut records, mut bytes) = (black_box(&file[..]), 0, 0);
+        while let Some(record) = parser.record(rest) {
+            let fields = record.fields.expect("well-formed");
+            assert_eq!(fields.len(), usize::from(COLUMNS));
+            bytes += fields.iter().map(|field| field.map_or(0, <[u8]>::len)).sum::<usize>();
+            records += 1;
+            rest = &rest[record.len..];
+        }
+        assert_eq!((records, bytes), (ROWS, value_bytes));
+    });
+}
+
 #[divan::bench]
 fn escape_text_fields(bencher: Bencher<'_, '_>) {
     let (rows, _) = row_texts();
@@ -297,4 +367,51 @@ fn escape_text_fields(bencher: Bencher<'_, '_>) {
         }
         assert_eq!(out.len(), bytes);
     });
+}
+
+#[divan::bench]
+fn parse_csv(bencher: Bencher<'_, '_>) {
+    let file = csv_file("");
+    let value_bytes = file.len() - ROWS as usize * usize::from(COLUMNS);
+    bench_parse(bencher, file, value_bytes);
+}
+
+#[divan::bench]
+fn parse_quoted_csv(bencher: Bencher<'_, '_>) {
+    let file = csv_file("\"");
+    let value_bytes = file.len() - 3 * ROWS as usize * usize::from(COLUMNS);
+    bench_parse(bencher, file, value_bytes);
+}
+
+/// The worst case for the parser: doubled quotes in each field, so that each is put together.
+#[divan::bench]
+fn parse_csv_with_doubled_quotes(bencher: Bencher<'_, '_>) {
+    let file = csv_file("\"\"\"");
+    let value_bytes = file.len() - 5 * ROWS as usize * usize::from(COLUMNS);
+    bench_parse(bencher, file, value_bytes);
+}
+
+/// What an import costs on a thread that parses: fields, binary rows, and a hash of the block.
+#[divan::bench]
+fn parse_and_encode_csv(bencher: Bencher<'_, '_>) {
+    let file = csv_file("");
+    let columns = (0..COLUMNS).map(|column| format!("column{column}")).collect();
+    let mut encoders = vec![Encoder::Timestamptz { utc: false }, Encoder::Int4, Encoder::Text];
+    encoders.resize(COLUMNS.into(), Encoder::Float8);
+    let records = Records::new(Dialect::default(), columns, Some(encoders), Vec::new(), false);
+    bencher
+        .counter(ItemsCount::new(ROWS))
+        .counter(BytesCount::new(file.len()))
+        .with_inputs(|| block(&file))
+        .bench_local_values(|block| {
+            let parsed = records.parse(block, None);
+            assert_eq!((parsed.rows.len() as u64, parsed.format), (ROWS, Format::Binary));
+            parsed
+        });
+}
+
+fn block(file: &[u8]) -> Block {
+    let stretch =
+        Stretch { file: 1, from: 0, until: file.len() as u64, line_until: ROWS + 1, hash: String::new(), records: 0 };
+    Block { number: 0, stretch, line: 1, line_end: LineEnd::Newline, bytes: file.to_vec() }
 }

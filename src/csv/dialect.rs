@@ -31,30 +31,21 @@ impl Dialect {
     /// What the server refuses, in its order; and a quote or an escape that ends lines, which the server takes, though
     /// nothing can be read with it.
     pub fn new(delimiter: &str, quote: &str, escape: Option<&str>, null: &str) -> Result<Dialect, DialectError> {
-        let dialect = Dialect {
-            delimiter: byte("COPY delimiter", delimiter)?,
-            quote: byte("COPY quote", quote)?,
-            escape: byte("COPY escape", escape.unwrap_or(quote))?,
-            null: null.into(),
-        };
-        match dialect.refusal() {
-            Some(message) => Err(DialectError { message: message.to_string(), sqlstate: INVALID_PARAMETER_VALUE }),
-            None => Ok(dialect),
-        }
-    }
-
-    fn refusal(&self) -> Option<&'static str> {
-        let null_has = |bytes: &[u8]| self.null.iter().any(|byte| bytes.contains(byte));
-        let refusals = [
-            (ends_lines(self.delimiter), "COPY delimiter cannot be newline or carriage return"),
-            (null_has(b"\r\n"), "COPY null representation cannot use newline or carriage return"),
-            (ends_lines(self.quote), "COPY quote cannot be newline or carriage return"),
-            (self.delimiter == self.quote, "COPY delimiter and quote must be different"),
-            (ends_lines(self.escape), "COPY escape cannot be newline or carriage return"),
-            (null_has(&[self.delimiter]), "COPY delimiter character must not appear in the NULL specification"),
-            (null_has(&[self.quote]), "CSV quote character must not appear in the NULL specification"),
-        ];
-        refusals.iter().find(|(is_wrong, _)| *is_wrong).map(|(_, message)| *message)
+        let delimiter = byte("COPY delimiter", delimiter)?;
+        refuse_if(ends_lines(&delimiter), "COPY delimiter cannot be newline or carriage return")?;
+        let null_has_line_end = null.bytes().any(|byte| ends_lines(&byte));
+        refuse_if(null_has_line_end, "COPY null representation cannot use newline or carriage return")?;
+        let escape = escape.unwrap_or(quote);
+        let quote = byte("COPY quote", quote)?;
+        refuse_if(delimiter == quote, "COPY delimiter and quote must be different")?;
+        let escape = byte("COPY escape", escape)?;
+        let null: Vec<u8> = null.into();
+        let appears = "must not appear in the NULL specification";
+        refuse_if(null.contains(&delimiter), &format!("COPY delimiter character {appears}"))?;
+        refuse_if(null.contains(&quote), &format!("CSV quote character {appears}"))?;
+        refuse_if(ends_lines(&quote), "COPY quote cannot be newline or carriage return")?;
+        refuse_if(ends_lines(&escape), "COPY escape cannot be newline or carriage return")?;
+        Ok(Dialect { delimiter, quote, escape, null })
     }
 
     /// The escape, where it is not simply the quote, which doubled needs no care of its own to be skipped.
@@ -63,8 +54,15 @@ impl Dialect {
     }
 }
 
-fn ends_lines(byte: u8) -> bool {
-    byte == b'\n' || byte == b'\r'
+fn ends_lines(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+fn refuse_if(is_wrong: bool, message: &str) -> Result<(), DialectError> {
+    if is_wrong {
+        return Err(DialectError { message: message.to_string(), sqlstate: INVALID_PARAMETER_VALUE });
+    }
+    Ok(())
 }
 
 /// The one byte of an option, which for the server is a C string.

@@ -64,7 +64,7 @@ impl Parser {
     /// A parser for files of this dialect whose records end so.
     pub fn new(dialect: &Dialect, line_end: LineEnd) -> Parser {
         Parser {
-            needles: Needles::new([dialect.delimiter, dialect.quote, b'\n', b'\r']),
+            needles: Needles::new([dialect.delimiter, dialect.quote, dialect.escape, b'\n', b'\r']),
             dialect: dialect.clone(),
             line_end,
             spans: Vec::new(),
@@ -120,13 +120,12 @@ impl Parser {
                 self.close(rest, open, at);
                 open = Open::at(at + 1);
             } else if rest[at] == self.dialect.quote {
-                open = self.quoted(rest, open, at);
-                specials.seek(open.stretch);
+                open = self.quoted(rest, open, at, &mut specials);
             } else if rest[at..].starts_with(self.line_end.bytes()) {
                 self.close(rest, open, at);
                 return End { text: at, len: at + self.line_end.bytes().len() };
-            } else {
-                self.refuse(if rest[at] == b'\n' { Defect::UnquotedNewline } else { Defect::UnquotedCarriageReturn });
+            } else if let Some(defect) = stray(rest[at]) {
+                self.refuse(defect);
             }
         }
         self.close(rest, open, rest.len());
@@ -173,23 +172,26 @@ impl Parser {
         start
     }
 
-    /// Reads a quoted part of the field, whose opening quote is at `at`.
-    fn quoted(&mut self, rest: &[u8], open: Open, at: usize) -> Open {
+    /// Reads a quoted part of the field, whose opening quote is at `at`; `specials` go on behind the closing one.
+    #[inline]
+    fn quoted(&mut self, rest: &[u8], open: Open, at: usize, specials: &mut Specials<'_>) -> Open {
         self.is_plain = false;
         if let (SoFar::Nothing, true) = (open.so_far, open.stretch == at)
-            && let Some(end) = self.whole(rest, at + 1)
+            && let Some(end) = self.whole(rest, specials)
         {
             return Open { stretch: end + 1, so_far: SoFar::Quoted { start: at + 1, end } };
         }
         let start = self.gather(rest, open, at);
-        Open { stretch: self.unescape(rest, at + 1), so_far: SoFar::Scratch { start } }
+        let stretch = self.unescape(rest, at + 1);
+        specials.seek(stretch);
+        Open { stretch, so_far: SoFar::Scratch { start } }
     }
 
     /// The position of the closing quote, where nothing before it needs unescaping and no quote follows it.
     #[inline]
-    fn whole(&self, rest: &[u8], start: usize) -> Option<usize> {
+    fn whole(&self, rest: &[u8], specials: &mut Specials<'_>) -> Option<usize> {
         let Dialect { quote, escape, .. } = self.dialect;
-        let at = start + memchr2(quote, escape, &rest[start..])?;
+        let at = specials.find(|at| rest[*at] == quote || rest[*at] == escape)?;
         (rest[at] == quote && rest.get(at + 1) != Some(&quote)).then_some(at)
     }
 
@@ -211,6 +213,15 @@ impl Parser {
         }
         self.refuse(Defect::UnterminatedQuote);
         rest.len()
+    }
+}
+
+/// What is wrong with a byte outside quotes that does not end the record; an escape means nothing there.
+fn stray(byte: u8) -> Option<Defect> {
+    match byte {
+        b'\n' => Some(Defect::UnquotedNewline),
+        b'\r' => Some(Defect::UnquotedCarriageReturn),
+        _ => None,
     }
 }
 

@@ -2,10 +2,10 @@
 
 /// The bytes that are looked for, each repeated eight times; ASCII.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Needles([u64; 4]);
+pub(super) struct Needles([u64; 5]);
 
 impl Needles {
-    pub(super) fn new(bytes: [u8; 4]) -> Needles {
+    pub(super) fn new(bytes: [u8; 5]) -> Needles {
         Needles(bytes.map(|byte| u64::from_ne_bytes([byte; 8])))
     }
 
@@ -17,8 +17,8 @@ impl Needles {
     fn matches(self, word: u64) -> u64 {
         let seven_bits = word & SEVEN_BITS;
         let differs = |needle: u64| (seven_bits ^ needle).wrapping_add(SEVEN_BITS);
-        let [a, b, c, d] = self.0;
-        !(differs(a) & differs(b) & differs(c) & differs(d) | word | SEVEN_BITS)
+        let [a, b, c, d, e] = self.0;
+        !(differs(a) & differs(b) & differs(c) & differs(d) & differs(e) | word | SEVEN_BITS)
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
             bytes in proptest::collection::vec(prop_oneof![Just(b','), Just(b'\n'), Just(0xAC), any::<u8>()], 0..60),
             from in 0usize..70,
         ) {
-            let wanted = [b',', b'"', b'\n', b'\r'];
+            let wanted = [b',', b'"', b'\\', b'\n', b'\r'];
             let mut specials = Specials::new(&bytes, Needles::new(wanted));
             specials.seek(from);
             let found: Vec<usize> = specials.collect();

@@ -7,6 +7,7 @@ mod append;
 mod command_line;
 mod community;
 mod concurrency;
+mod csv_dialect;
 mod definitions;
 mod dimensions;
 mod documents;
