@@ -31,6 +31,7 @@ use crate::input::{self, Input};
 use crate::ledger::{DoneBlock, Job, Stretch};
 use crate::persistence::{Attempt, Persistence};
 use crate::reader::csv::cut::{Cutter, File, Opened, shown};
+use crate::reader::csv::preamble::{Preamble, Shape};
 use crate::report::JobRun;
 use crate::supervision::Supervision;
 use crate::vigil::{Terms, Vigil};
@@ -119,11 +120,11 @@ impl<A: FnMut(&ImportReport)> Import<'_, A> {
         supervision.watch(&ground.target);
         report.target = Some(ground.report());
         progress.phase("looking at the files");
-        let mut opened = open_first(&self.inputs).await?;
-        let mut planned = Planned::make(request, &self.inputs, &ground, &mut opened).await?;
+        let (opened, preamble) = open_first(&self.inputs, planned::shape(request)).await?;
+        let mut planned = Planned::make(request, &self.inputs, &ground, &opened, preamble).await?;
         self.header = planned.preamble.header.clone();
         ground.refuse_missing_privileges(request, &planned.columns).await?;
-        let standing = Standing::find(&ground, &planned.identity, &mut opened, request.dry_run).await?;
+        let (standing, opened) = Standing::find(&ground, &planned.identity, opened, request.dry_run).await?;
         let done = match standing {
             Standing::Finished { job } => return finished_before(&job, report),
             Standing::Alike { job, done } => {
@@ -162,9 +163,14 @@ impl<A: FnMut(&ImportReport)> Import<'_, A> {
 }
 
 /// Reads the beginning of the first file; may wait for whoever writes into a pipe.
-async fn open_first(inputs: &[Arc<Input>]) -> Result<Opened> {
+async fn open_first(inputs: &[Arc<Input>], shape: Shape) -> Result<(Opened, Preamble)> {
     let first = Arc::clone(&inputs[0]);
-    blocking(move || Opened::new(&first, SAMPLE_BYTES)).await
+    let open = move || {
+        let mut opened = Opened::new(&first, SAMPLE_BYTES)?;
+        let preamble = opened.preamble(&shape)?;
+        Ok((opened, preamble))
+    };
+    blocking(open).await
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {

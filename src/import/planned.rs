@@ -30,7 +30,7 @@ use crate::writer::landing::Merge;
 /// What is read of the first file to decide: types, and how much larger rows are than their text.
 pub(super) const SAMPLE_BYTES: usize = 1 << 20;
 /// Memory for blocks on their way, as text and as rows, in bytes.
-const IN_FLIGHT_BYTES: f64 = 160.0 * 1_048_576.0;
+const IN_FLIGHT_BYTES: f64 = 128.0 * 1_048_576.0;
 const LEAST_BLOCK_BYTES: usize = 256 << 10;
 const MOST_BLOCK_BYTES: usize = 16 << 20;
 /// Zones in which a time without one is read as UTC.
@@ -79,11 +79,10 @@ impl Planned {
         request: &Request,
         inputs: &[Arc<Input>],
         ground: &Ground,
-        opened: &mut Opened,
+        opened: &Opened,
+        preamble: Preamble,
     ) -> Result<Planned> {
         let target = &ground.target;
-        let shape = shape(request);
-        let preamble = opened.preamble(&shape)?;
         let file = shown(inputs[0].name());
         let header = match (&preamble.header, request.header) {
             (Some(text), request::Header::Match) => Some(columns::header(request, file, text, preamble.line_end)?),
@@ -138,7 +137,7 @@ impl Planned {
             columns,
             records,
             merge,
-            shape,
+            shape: shape(request),
             preamble,
             identity,
             before_rows: Vec::new(),
@@ -239,7 +238,8 @@ fn expansion(records: &Records, preamble: &Preamble, sample: &[u8]) -> f64 {
     records.parse(block, None).data.len() as f64 / length
 }
 
-fn shape(request: &Request) -> Shape {
+/// How the files begin.
+pub(super) fn shape(request: &Request) -> Shape {
     Shape {
         dialect: request.dialect.clone(),
         skip_lines: request.skip_lines,
@@ -282,7 +282,7 @@ async fn asked_partitioning(request: &Request, target: &Target) -> Result<Partit
 async fn made_table(
     request: &Request,
     ground: &Ground,
-    opened: &mut Opened,
+    opened: &Opened,
     preamble: &Preamble,
     header: Option<&Header>,
 ) -> Result<(Hypertable, String)> {

@@ -1,5 +1,6 @@
 //! What the ledger knows of the same import: nothing, a part of it, or all of it.
 
+use super::blocking;
 use super::identity::Identity;
 use super::look::Ground;
 use crate::error::{Error, Result};
@@ -27,11 +28,11 @@ impl Standing {
     pub(super) async fn find(
         ground: &Ground,
         identity: &Identity,
-        opened: &mut Opened,
+        opened: Opened,
         dry_run: bool,
-    ) -> Result<Standing> {
+    ) -> Result<(Standing, Opened)> {
         let target = &ground.target;
-        let Some(existing) = &ground.existing else { return Ok(Standing::New) };
+        let Some(existing) = &ground.existing else { return Ok((Standing::New, opened)) };
         let mut unfinished = None;
         let mut finished = Vec::new();
         for job in ledger::jobs(target).await? {
@@ -48,9 +49,9 @@ impl Standing {
             }
         }
         match (unfinished, finished.pop()) {
-            (Some(job), _) => go_on(ground, job, dry_run).await,
-            (None, None) => Ok(Standing::New),
-            (None, Some(job)) if !identity.has_streams() => Ok(Standing::Finished { job: Box::new(job) }),
+            (Some(job), _) => Ok((go_on(ground, job, dry_run).await?, opened)),
+            (None, None) => Ok((Standing::New, opened)),
+            (None, Some(job)) if !identity.has_streams() => Ok((Standing::Finished { job: Box::new(job) }, opened)),
             (None, Some(job)) => {
                 finished.push(job);
                 alike(ground, finished, opened).await
@@ -75,21 +76,28 @@ async fn go_on(ground: &Ground, job: Job, dry_run: bool) -> Result<Standing> {
 }
 
 /// Whether the stream begins with the first block of one that is in.
-async fn alike(ground: &Ground, jobs: Vec<Job>, opened: &mut Opened) -> Result<Standing> {
+async fn alike(ground: &Ground, jobs: Vec<Job>, mut opened: Opened) -> Result<(Standing, Opened)> {
     for job in jobs.into_iter().rev() {
         let done = ledger::done_blocks(&ground.target, job.id).await?;
-        let is_alike = match done.first() {
-            Some(first) => opened.holds(&first.stretch)?,
-            // An empty stream is as empty as another one.
-            None => opened.holds_nothing(),
-        };
+        let first = done.first().map(|first| first.stretch.clone());
+        let is_alike;
+        (opened, is_alike) = blocking(move || {
+            let is_alike = match first {
+                Some(first) => opened.holds(&first)?,
+                // An empty stream is as empty as another one.
+                None => opened.holds_nothing(),
+            };
+            Ok((opened, is_alike))
+        })
+        .await?;
+        let job = Box::new(job);
         match (is_alike, done.is_empty()) {
             (false, _) => {}
-            (true, true) => return Ok(Standing::Finished { job: Box::new(job) }),
-            (true, false) => return Ok(Standing::Alike { job: Box::new(job), done }),
+            (true, true) => return Ok((Standing::Finished { job }, opened)),
+            (true, false) => return Ok((Standing::Alike { job, done }, opened)),
         }
     }
-    Ok(Standing::New)
+    Ok((Standing::New, opened))
 }
 
 fn asked_otherwise(job: &Job, then: &Identity, now: &Identity) -> Error {

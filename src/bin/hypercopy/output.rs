@@ -28,15 +28,15 @@ pub fn print_json(json: &str) {
     let _ = writeln!(std::io::stdout(), "{json}");
 }
 
-/// A report that cannot be written should be known before hours of work.
-pub fn refuse_unwritable(report: Option<&Path>) -> Result<()> {
-    let Some(path) = report else { return Ok(()) };
+/// A file that cannot be written should be known before hours of work.
+pub fn refuse_unwritable(what: &str, path: Option<&Path>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
     std::fs::OpenOptions::new()
         .append(true)
         .create(true)
         .open(path)
         .and_then(|mut file| file.flush())
-        .doing(Kind::Usage, || format!("cannot write the report to {}", path.display()))
+        .doing(Kind::Usage, || format!("cannot write {what} to {}", path.display()))
 }
 
 /// Writes the report wherever it was asked for; `text` is for people.

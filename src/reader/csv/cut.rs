@@ -19,6 +19,8 @@ use crate::ledger::Stretch;
 
 /// Read at once.
 const PIECE_BYTES: usize = 256 << 10;
+/// Larger blocks grow as they are read.
+const MOST_ROOM_BYTES: usize = 64 << 20;
 /// The least that is read of a file before it is decided how it begins.
 const HEAD_BYTES: usize = 64 << 10;
 /// A beginning longer than this has no record end for a reason.
@@ -232,7 +234,7 @@ impl Cut<'_> {
     /// Cuts from here on, up to a place where a record has ended before, or to the end of the file.
     fn gap(&mut self, until: Option<u64>, state: &mut State, take: &mut impl Taker) -> Result<()> {
         let mut splitter = Splitter::new(&self.shape.dialect, self.line_end);
-        let mut bytes = Vec::new();
+        let mut bytes = self.room();
         let (mut piece, mut before) = (vec![0; PIECE_BYTES], Counts::default());
         while until != Some(self.reading.at) && !state.is_over() {
             let room = until.map_or(u64::MAX, |until| until - self.reading.at).min(PIECE_BYTES as u64);
@@ -257,7 +259,8 @@ impl Cut<'_> {
                     || state.limit.is_some_and(|limit| state.records + now.since(&before).records >= limit);
                 if end.is_some() && is_enough {
                     let behind = self.reading.at - rest.len() as u64;
-                    self.hand_out(std::mem::take(&mut bytes), behind, now.since(&before), state, take);
+                    let block = std::mem::replace(&mut bytes, self.room());
+                    self.hand_out(block, behind, now.since(&before), state, take);
                     before = now;
                 }
             }
@@ -275,6 +278,11 @@ impl Cut<'_> {
             self.hand_out(bytes, self.reading.at, counts, state, take);
         }
         Ok(())
+    }
+
+    /// Room for a block, so that none of it is moved while it grows: memory that is not written to costs nothing.
+    fn room(&self) -> Vec<u8> {
+        Vec::with_capacity(self.block_bytes.min(MOST_ROOM_BYTES) + PIECE_BYTES)
     }
 
     fn hand_out(&mut self, bytes: Vec<u8>, until: u64, counts: Counts, state: &mut State, take: &mut impl Taker) {
