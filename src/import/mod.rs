@@ -30,8 +30,8 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::input::{self, Input};
 use crate::ledger::{DoneBlock, Job, Stretch};
 use crate::persistence::{Attempt, Persistence};
-use crate::reader::csv::cut::{Cutter, File, Opened, shown};
-use crate::reader::csv::preamble::{Preamble, Shape};
+use crate::reader::csv::cut::{Cutter, File, Opened};
+use crate::reader::csv::preamble::{Preamble, Shape, shown};
 use crate::report::JobRun;
 use crate::supervision::Supervision;
 use crate::vigil::{Terms, Vigil};
@@ -201,7 +201,7 @@ async fn compare(
         shape: planned.shape.clone(),
         block_bytes: planned.block_bytes,
         limit: None,
-        check: Box::new(|_, _, _, _| Ok(())),
+        check: Box::new(|_, _, _| Ok(())),
         heard: Box::new(|_| ()),
     };
     let read = move || {

@@ -21,9 +21,9 @@ use crate::look::partitioning;
 use crate::pgcopy::encode::Encoder;
 use crate::plan::{Layout, Partitioning, Statement, TargetNames, post_data, pre_data};
 use crate::reader::csv::block::Block;
-use crate::reader::csv::cut::{Opened, shown};
+use crate::reader::csv::cut::Opened;
 use crate::reader::csv::places::Places;
-use crate::reader::csv::preamble::{Preamble, Shape};
+use crate::reader::csv::preamble::{Preamble, Shape, refuse_delimiter, shown};
 use crate::reader::csv::rows::{Atlas, Records};
 use crate::writer::landing::Merge;
 
@@ -104,6 +104,7 @@ impl Planned {
             None => Some(Layout::resolve(&table, &asked, &ground.server.encoding)?),
         };
         let columns = columns::choose(request, &table, file, header.as_ref())?;
+        refuse_delimiter(&request.dialect, columns.len(), inputs[0].name(), &preamble, opened.head())?;
         let merge = columns::merge(request, &table, &columns)?;
         let time_zone = target.original("TimeZone").to_string();
         let utc = UTC_ZONES.contains(&time_zone.as_str());

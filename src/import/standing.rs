@@ -5,7 +5,8 @@ use super::identity::Identity;
 use super::look::Ground;
 use crate::error::{Error, Result};
 use crate::ledger::{self, Claim, DoneBlock, IMPORT, Job, JobState};
-use crate::reader::csv::cut::{Opened, shown};
+use crate::reader::csv::cut::Opened;
+use crate::reader::csv::preamble::shown;
 use crate::takeover;
 
 /// What a run begins with.

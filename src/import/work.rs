@@ -13,8 +13,6 @@ use super::role;
 use super::standing::Standing;
 use crate::catalog::{Chunk, read};
 use crate::connect::{Backend, Sessions, Target};
-use crate::csv::diagnose::other_delimiter;
-use crate::csv::{Fields, Parser};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::input::Input;
@@ -22,8 +20,8 @@ use crate::ledger::{self, Claim, IMPORT, JobState, NewJob, Origin, Stretch};
 use crate::pipeline::load::{self, Load, Loaded, MakeChunks, Reopen};
 use crate::plan::Statement;
 use crate::progress;
-use crate::reader::csv::cut::{Check, Cutter, Extent, File, Opened, shown};
-use crate::reader::csv::preamble::Preamble;
+use crate::reader::csv::cut::{Check, Cutter, Extent, File, Opened};
+use crate::reader::csv::preamble::{refuse_delimiter, shown};
 use crate::reader::csv::rows::Atlas;
 use crate::report::{LatencyReport, to_json};
 use crate::schema::{self, Point};
@@ -262,32 +260,20 @@ impl Work<'_> {
         }
     }
 
-    /// Each file has to begin as the first one, and to look as if it were written in the dialect.
+    /// Each file has to begin as the first one.
     fn check(&self) -> Check {
         let (planned, request) = (self.planned, self.run.request);
         let (dialect, columns) = (request.dialect.clone(), planned.columns.len());
         let first = planned.preamble.header.clone().filter(|_| request.header == Header::Match);
-        Box::new(move |number, name, preamble: &Preamble, head| {
-            let (name, bad) = (shown(name), |what: String| Error::new(Kind::Input, what));
+        Box::new(move |name, preamble, head| {
             if let (Some(first), Some(header)) = (&first, &preamble.header)
-                && number > 1
                 && first != header
             {
-                return Err(bad(format!("{name}: the header is not that of the first file"))
+                let message = format!("{}: the header is not that of the first file", shown(name));
+                return Err(Error::new(Kind::Input, message)
                     .hint("Files of one import have the same columns in the same order; import this one by itself."));
             }
-            let records = &head[preamble.until as usize..];
-            let mut parser = Parser::new(&dialect, preamble.line_end);
-            let fields =
-                parser.record(records).and_then(|record| record.fields.ok()).map_or(columns, |f| Fields::len(&f));
-            match other_delimiter(&dialect, records, columns).filter(|_| fields != columns) {
-                None => Ok(()),
-                Some(looks) => Err(bad(format!(
-                    "{name}, line {}: {fields} fields where there are {columns} columns; it {looks}",
-                    preamble.line
-                ))
-                .hint("Say so with --delimiter, or name the columns with --columns.")),
-            }
+            refuse_delimiter(&dialect, columns, name, preamble, head)
         })
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::block::Block;
-use super::preamble::{Preamble, Shape};
+use super::preamble::{Preamble, Shape, shown};
 use crate::csv::{LineEnd, Splitter};
 use crate::error::{Error, Kind, Result};
 use crate::input::{Input, Stream};
@@ -117,8 +117,8 @@ pub struct Extent {
     pub until: u64,
 }
 
-/// Looks at the beginning of a file, with its number from 1, before it is cut; may refuse it.
-pub type Check = Box<dyn Fn(i32, &str, &Preamble, &[u8]) -> Result<()> + Send>;
+/// Looks at the beginning of a file with this name before it is cut; may refuse it.
+pub type Check = Box<dyn Fn(&str, &Preamble, &[u8]) -> Result<()> + Send>;
 
 /// Hears how many bytes of all files were read, compressed as they are.
 pub type Heard = Box<dyn Fn(u64) + Send>;
@@ -164,7 +164,7 @@ impl Cutter {
                 None => Opened::new(&file.input, HEAD_BYTES)?,
             };
             let preamble = opened.preamble(&shape)?;
-            check(number, file.input.name(), &preamble, &opened.head)?;
+            check(file.input.name(), &preamble, &opened.head)?;
             let from = preamble.until;
             let mut cut = Cut {
                 input: &file.input,
@@ -328,11 +328,6 @@ impl Cut<'_> {
         Error::refused(format!("{} is not what it was when it was read before", shown(self.input.name())))
             .hint("Give the same contents to go on, or another --import-id to import these.")
     }
-}
-
-/// A file's name for people.
-pub fn shown(name: &str) -> &str {
-    if name == "-" { "stdin" } else { name }
 }
 
 /// Records and lines that have ended.
