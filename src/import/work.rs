@@ -12,7 +12,7 @@ use super::request::{Header, OnConflict, Request};
 use super::role;
 use super::standing::Standing;
 use crate::catalog::{Chunk, read};
-use crate::connect::{Backend, Sessions, Target};
+use crate::connect::{Backend, Sessions, Side, Target};
 use crate::csv::diagnose::other_delimiter;
 use crate::csv::{Fields, Parser};
 use crate::error::{Error, Kind, Result};
@@ -121,7 +121,7 @@ async fn begin(
         source: Origin { system: "", database: "", name: &planned.identity.describe_files() },
         request: &planned.identity.json()?,
         plan: &planned.job_plan()?,
-        seen: ground.latest_job,
+        is_rival: &|other| is_rival(ground, &planned.identity, other),
     };
     report.job.has_begun = true;
     let claim = schema::begin(target, &planned.before_rows, &job, backends).await?;
