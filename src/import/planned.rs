@@ -163,6 +163,9 @@ impl Planned {
             self.before_rows.push(Statement::new(format!("truncate {name}"), format!("truncate table {}", name.sql())));
         }
         if request.defer_indexes {
+            if !request.truncate {
+                refuse_rows(&ground.target, name).await?;
+            }
             let found = deferrable_indexes(&ground.target, self.table.table.oid, name).await?;
             self.before_rows.extend(found.iter().map(|index| index.drop.clone()));
             self.indexes = found.into_iter().map(|index| index.create).collect();
@@ -308,6 +311,16 @@ fn atlas(layout: &Layout, columns: &[String], dimensions: &[String], chunks: &[C
         rows: Arc::new(Places::new(layout, columns, chunks)?),
         dimensions: Arc::new(Places::new(layout, dimensions, chunks)?),
     })
+}
+
+/// Whoever reads a table that has rows needs its indexes.
+async fn refuse_rows(target: &Target, table: &QualifiedName) -> Result<()> {
+    let sql = format!("select exists (select from {})", table.sql());
+    match target.row(&sql, &[]).await?.get(0) {
+        false => Ok(()),
+        true => Err(Error::refused(format!("{table} has rows, and --defer-indexes is for an empty table"))
+            .hint("Leave the option out: the indexes are kept then while the rows come in.")),
+    }
 }
 
 /// An index that can be dropped and built again without losing anything of it.
