@@ -31,6 +31,8 @@ use crate::writer::landing::Merge;
 pub(super) const SAMPLE_BYTES: usize = 1 << 20;
 /// Memory for blocks on their way, as text and as rows, in bytes.
 const IN_FLIGHT_BYTES: f64 = 160.0 * 1_048_576.0;
+/// What a row needs beside its bytes while its block is read and put into order; of narrow rows that is the most.
+const ROW_BYTES: usize = 40;
 const LEAST_BLOCK_BYTES: usize = 256 << 10;
 const MOST_BLOCK_BYTES: usize = 16 << 20;
 /// Zones in which a time without one is read as UTC.
@@ -239,7 +241,8 @@ fn expansion(records: &Records, preamble: &Preamble, sample: &[u8]) -> f64 {
     let bytes = sample[..sample.len().min(SAMPLE_BYTES)].to_vec();
     let length = bytes.len().max(1) as f64;
     let block = Block { number: 0, stretch, line: 1, line_end: preamble.line_end, bytes };
-    records.parse(block, None).data.len() as f64 / length
+    let parsed = records.parse(block, None);
+    (parsed.data.len() + parsed.rows.len() * ROW_BYTES) as f64 / length
 }
 
 fn shape(request: &Request) -> Shape {
