@@ -262,7 +262,13 @@ impl Worker {
     async fn run(mut self, mut target: Target, queue: Arc<Queue>) -> Result<(Worker, Target)> {
         let mut patience = Patience::new(self.load.retry_for);
         loop {
-            let Some(InFlight { inner: parsed, _permit }) = queue.next().await else { return Ok((self, target)) };
+            // Nobody knows when a pipe has the next block.
+            let next = tokio::select! {
+                biased;
+                stopped = self.load.interrupt.requested() => return Err(stopped),
+                next = queue.next() => next,
+            };
+            let Some(InFlight { inner: parsed, _permit }) = next else { return Ok((self, target)) };
             if self.halt.is_behind(parsed.block.number) {
                 continue;
             }
