@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
 use crate::interrupt::Interrupt;
-use crate::ledger::{self, Claim, IMPORT, Job, JobState, NewJob, REPAIR};
+use crate::ledger::{self, Claim, NewJob};
 use crate::plan::{ClosedDimension, Layout, Statement, sql_value};
 use crate::progress::Progress;
 
@@ -74,21 +74,16 @@ pub async fn drop_empty_ledger(target: &Target) -> Result<()> {
 
 /// Another engine may have begun between our look and our lock.
 async fn refuse_another_run(target: &Target, job: &NewJob<'_>) -> Result<()> {
-    let is_rival = |other: &&Job| match (job.kind, other.kind.as_str()) {
-        // A repair has the locks of all jobs that are not finished.
-        (REPAIR, _) => false,
-        // Imports go side by side, as long as the files are not the same ones.
-        (IMPORT, IMPORT) => other.id.0 > job.seen.0 && other.request == *job.request,
-        (_, IMPORT) => false,
-        _ => other.state != JobState::Finished,
-    };
     let jobs = ledger::jobs(target).await?;
     let is_same_table = "select $1::oid = to_regclass($2::text)::oid";
-    for other in jobs.iter().filter(|other| other.has_table).filter(is_rival) {
+    for other in jobs.iter().filter(|other| other.has_table && (job.is_rival)(other)) {
         let row = target.row(is_same_table, &[&other.target_oid, &job.target.sql()]).await?;
         if row.get::<_, Option<bool>>(0) == Some(true) {
-            return Err(Error::new(Kind::Held, format!("job {} of another run is filling {}", other.id.0, job.target))
-                .hint(format!("\"hypercopy jobs show {}\" says how far it is.", other.id.0)));
+            return Err(Error::new(
+                Kind::Held,
+                format!("job {} of another run has just begun to fill {}", other.id.0, job.target),
+            )
+            .hint(format!("\"hypercopy jobs show {}\" says how far it is.", other.id.0)));
         }
     }
     Ok(())

@@ -128,7 +128,7 @@ impl<A: FnMut(&ImportReport)> Import<'_, A> {
         let done = match standing {
             Standing::Finished { job } => return finished_before(&job, report),
             Standing::Alike { job, done } => {
-                compare(self.inputs.clone(), &planned, opened, &job, done).await?;
+                compare(self.inputs.clone(), request, &planned, opened, &job, done).await?;
                 return finished_before(&job, report);
             }
             Standing::New => {
@@ -153,7 +153,9 @@ impl<A: FnMut(&ImportReport)> Import<'_, A> {
 
     /// Whatever has ended the run, what was left out until then can be looked at.
     async fn write_rejects(&self, report: &mut ImportReport) -> Result<()> {
-        let (Some(path), Some(job)) = (&self.request.rejects, report.job.id) else { return Ok(()) };
+        let (Some(path), Some(job), false) = (&self.request.rejects, report.job.id, self.request.dry_run) else {
+            return Ok(());
+        };
         let session = Target::open(&self.request.target, "import rejects").await?;
         let files: Vec<String> = self.inputs.iter().map(|input| shown(input.name()).to_string()).collect();
         rejects::write(&session, job, path, self.header.as_deref(), &files).await?;
@@ -184,6 +186,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 /// [`Kind::Refused`] where it goes on otherwise: part of it is in, and part of it is not.
 async fn compare(
     inputs: Vec<Arc<Input>>,
+    request: &Request,
     planned: &Planned,
     opened: Opened,
     job: &Job,
@@ -200,7 +203,7 @@ async fn compare(
         files: files.collect(),
         shape: planned.shape.clone(),
         block_bytes: planned.block_bytes,
-        limit: None,
+        limit: request.limit,
         check: Box::new(|_, _, _| Ok(())),
         heard: Box::new(|_| ()),
     };

@@ -30,7 +30,9 @@ use crate::writer::landing::Merge;
 /// What is read of the first file to decide: types, and how much larger rows are than their text.
 pub(super) const SAMPLE_BYTES: usize = 1 << 20;
 /// Memory for blocks on their way, as text and as rows, in bytes.
-const IN_FLIGHT_BYTES: f64 = 128.0 * 1_048_576.0;
+const IN_FLIGHT_BYTES: f64 = 160.0 * 1_048_576.0;
+/// What a row needs beside its bytes while its block is read and put into order; of narrow rows that is the most.
+const ROW_BYTES: usize = 40;
 const LEAST_BLOCK_BYTES: usize = 256 << 10;
 const MOST_BLOCK_BYTES: usize = 16 << 20;
 /// Zones in which a time without one is read as UTC.
@@ -163,6 +165,9 @@ impl Planned {
             self.before_rows.push(Statement::new(format!("truncate {name}"), format!("truncate table {}", name.sql())));
         }
         if request.defer_indexes {
+            if !request.truncate {
+                refuse_rows(&ground.target, name).await?;
+            }
             let found = deferrable_indexes(&ground.target, self.table.table.oid, name).await?;
             self.before_rows.extend(found.iter().map(|index| index.drop.clone()));
             self.indexes = found.into_iter().map(|index| index.create).collect();
@@ -236,7 +241,8 @@ fn expansion(records: &Records, preamble: &Preamble, sample: &[u8]) -> f64 {
     let bytes = sample[..sample.len().min(SAMPLE_BYTES)].to_vec();
     let length = bytes.len().max(1) as f64;
     let block = Block { number: 0, stretch, line: 1, line_end: preamble.line_end, bytes };
-    records.parse(block, None).data.len() as f64 / length
+    let parsed = records.parse(block, None);
+    (parsed.data.len() + parsed.rows.len() * ROW_BYTES) as f64 / length
 }
 
 /// How the files begin.
@@ -309,6 +315,16 @@ fn atlas(layout: &Layout, columns: &[String], dimensions: &[String], chunks: &[C
         rows: Arc::new(Places::new(layout, columns, chunks)?),
         dimensions: Arc::new(Places::new(layout, dimensions, chunks)?),
     })
+}
+
+/// Whoever reads a table that has rows needs its indexes.
+async fn refuse_rows(target: &Target, table: &QualifiedName) -> Result<()> {
+    let sql = format!("select exists (select from {})", table.sql());
+    match target.row(&sql, &[]).await?.get(0) {
+        false => Ok(()),
+        true => Err(Error::refused(format!("{table} has rows, and --defer-indexes is for an empty table"))
+            .hint("Leave the option out: the indexes are kept then while the rows come in.")),
+    }
 }
 
 /// An index that can be dropped and built again without losing anything of it.

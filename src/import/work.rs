@@ -1,6 +1,7 @@
 //! Does what was planned: begin, load, settle, build indexes.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use futures_util::future::{BoxFuture, try_join_all};
@@ -10,9 +11,9 @@ use super::planned::{JobPlan, Planned, in_flight};
 use super::report::ImportReport;
 use super::request::{Header, OnConflict, Request};
 use super::role;
-use super::standing::Standing;
+use super::standing::{Standing, is_rival};
 use crate::catalog::{Chunk, read};
-use crate::connect::{Backend, Sessions, Target};
+use crate::connect::{Backend, Sessions, Side, Target};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::input::Input;
@@ -38,6 +39,19 @@ pub(super) struct Run<'a> {
     pub(super) inputs: &'a [Arc<Input>],
     pub(super) supervision: &'a Supervision,
     pub(super) vigil: &'a Vigil,
+}
+
+impl Run<'_> {
+    /// Does what one session does by itself. A connection that stands still meanwhile, with the server waiting for us, is
+    /// an error; nobody else would notice.
+    async fn attend<T>(self, session: &Target, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let (backends, pulse) = ([(Side::Target, session.backend().pid)], AtomicU64::new(0));
+        tokio::select! {
+            biased;
+            done = work => done,
+            stalled = self.vigil.stalled(&backends, &pulse) => Err(stalled),
+        }
+    }
 }
 
 /// One run of a job.
@@ -119,10 +133,10 @@ async fn begin(
         source: Origin { system: "", database: "", name: &planned.identity.describe_files() },
         request: &planned.identity.json()?,
         plan: &planned.job_plan()?,
-        seen: ground.latest_job,
+        is_rival: &|other| is_rival(ground, &planned.identity, other),
     };
     report.job.has_begun = true;
-    let claim = schema::begin(target, &planned.before_rows, &job, backends).await?;
+    let claim = run.attend(target, schema::begin(target, &planned.before_rows, &job, backends)).await?;
     report.job.id = Some(claim.job);
     report.phase("begin", start);
     Ok((claim, planned.makes_table))
@@ -143,7 +157,7 @@ impl Work<'_> {
         report.latency = Some(LatencyReport::of(&meters));
         (report.binary_blocks, report.text_blocks, report.bytes) =
             (tally.binary_blocks, tally.text_blocks, tally.bytes);
-        self.settle(&extents).await?;
+        self.run.attend(&self.ground.target, self.settle(&extents)).await?;
         load.budget.settle()?;
         Ok(Sessions::new(targets))
     }
@@ -324,6 +338,6 @@ impl Work<'_> {
             ledger::forget_backends(target, job).await?;
             ledger::set_finished(target, self.claim, &json).await
         };
-        schema::durably(target, finish).await
+        self.run.attend(target, schema::durably(target, finish)).await
     }
 }

@@ -306,8 +306,10 @@ impl Worker {
     async fn run(mut self, mut target: Target, queue: Arc<Queue>) -> Result<(Worker, Target)> {
         let mut patience = Patience::new(self.load.retry_for);
         loop {
+            // Nobody knows when a pipe has the next block.
             let next = tokio::select! {
                 biased;
+                stopped = self.load.interrupt.requested() => return Err(stopped),
                 () = self.halt.certain() => None,
                 next = queue.next() => next,
             };

@@ -82,6 +82,7 @@ async fn attempt(
         Err(error) => return Err(error),
     };
     target.batch("set local search_path = ''").await?;
+    failpoint::hit("before-count-check");
     let outcome = loading.outcome()?;
     ledger::complete_block(target, to.claim.job, stretch, &outcome).await?;
     ledger::insert_rejects(target, to.claim.job, &loading.rejects).await?;
@@ -208,6 +209,7 @@ impl Loading<'_> {
             copy.feed(Bytes::from_static(&binary::HEADER)).await?;
         }
         feed(&mut copy, rows, self.waits).await?;
+        failpoint::hit("mid-copy");
         if format == Format::Binary {
             copy.feed(Bytes::from_static(&binary::TRAILER)).await?;
         }

@@ -340,7 +340,7 @@ pub struct ImportArguments {
     /// Workers; each holds one session and one thread that parses [default: the machine's cores, at most 8]
     #[arg(short, long, value_name = "N", help_heading = "Job")]
     pub jobs: Option<NonZeroUsize>,
-    /// Bytes of a block, the unit of work and of one transaction: 16MiB, 500kB [default: what 128 MiB of memory allow]
+    /// Bytes of a block, the unit of work and of one transaction: 16MiB, 500kB [default: what 160 MiB of memory allow]
     #[arg(long, value_name = "BYTES", help_heading = "Job", value_parser = size)]
     pub block_size: Option<usize>,
     /// Makes the same files another import, so that they can be loaded once more

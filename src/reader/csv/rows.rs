@@ -183,10 +183,11 @@ struct Read {
 impl Read {
     fn into_parsed(self, block: Block, format: Format) -> Parsed {
         let Read { data, rows, places, rejects, missing } = self;
-        let (data, rows) = match places.is_sorted() {
+        let (data, mut rows) = match places.is_sorted() {
             true => (data, rows),
             false => gather(&data, &rows, &places),
         };
+        rows.shrink_to_fit();
         Parsed { block, format, data: Bytes::from(data), rows, rejects, missing: missing.into_points() }
     }
 }
