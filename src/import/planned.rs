@@ -160,6 +160,7 @@ impl Planned {
         }
         let name = self.table.name();
         if request.truncate {
+            refuse_truncate(&ground.target, self.table.table.oid, name).await?;
             self.before_rows.push(Statement::new(format!("truncate {name}"), format!("truncate table {}", name.sql())));
         }
         if request.defer_indexes {
@@ -308,6 +309,20 @@ fn atlas(layout: &Layout, columns: &[String], dimensions: &[String], chunks: &[C
         rows: Arc::new(Places::new(layout, columns, chunks)?),
         dimensions: Arc::new(Places::new(layout, dimensions, chunks)?),
     })
+}
+
+/// What the server would say when the job begins.
+async fn refuse_truncate(target: &Target, oid: u32, table: &QualifiedName) -> Result<()> {
+    let row = target.row(include_str!("sql/truncate_obstacles.sql"), &[&oid]).await?;
+    let refused = |what: String, hint: &str| Err(Error::refused(format!("cannot truncate {table}: {what}")).hint(hint));
+    match (row.get::<_, bool>(0), row.get::<_, Option<String>>(1)) {
+        (false, _) => refused("TRUNCATE is missing".to_string(), "Grant it to the role, or import without --truncate."),
+        (true, Some(other)) => refused(
+            format!("{other} refers to it by a foreign key"),
+            "Empty both tables yourself, or drop the foreign key until the rows are in.",
+        ),
+        (true, None) => Ok(()),
+    }
 }
 
 /// An index that can be dropped and built again without losing anything of it.
