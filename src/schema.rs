@@ -401,6 +401,20 @@ fn parallel_workers(sessions: usize, builds: usize) -> String {
     )
 }
 
+/// Does work that may make chunks of a table that others write, too: whoever makes one holds a lock that others wait for,
+/// while it waits for theirs (a table referred to, a row with the same key). Such a deadlock is broken by whoever has
+/// waited for `deadlock_timeout`, and that shall not be the application: here no lock is waited for half as long. What
+/// fails for that may pass.
+pub async fn giving_way<T>(target: &Target, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let set = "select pg_catalog.set_config('lock_timeout', least(greatest(setting::int4 / 2, 1), 500)::text, false) \
+               from pg_catalog.pg_settings where name = 'deadlock_timeout'";
+    target.row(set, &[]).await?;
+    let done = work.await;
+    let reset = target.batch("set lock_timeout = 0").await;
+    // In a transaction that has failed nothing can be set, and the session is given up.
+    done.and_then(|done| reset.map(|()| done))
+}
+
 /// Collects statistics: each of these chunks by itself, several at once, and the root's own over all chunks. The root
 /// is analyzed by `plain`, a session without TimescaleDB, which would read every chunk a second time.
 pub async fn analyze(sessions: &Sessions, plain: &Target, table: &QualifiedName, chunks: &[Chunk]) -> Result<()> {

@@ -162,6 +162,7 @@ impl Planned {
         }
         let name = self.table.name();
         if request.truncate {
+            refuse_truncate(&ground.target, self.table.table.oid, name).await?;
             self.before_rows.push(Statement::new(format!("truncate {name}"), format!("truncate table {}", name.sql())));
         }
         if request.defer_indexes {
@@ -324,6 +325,20 @@ async fn refuse_rows(target: &Target, table: &QualifiedName) -> Result<()> {
         false => Ok(()),
         true => Err(Error::refused(format!("{table} has rows, and --defer-indexes is for an empty table"))
             .hint("Leave the option out: the indexes are kept then while the rows come in.")),
+    }
+}
+
+/// What the server would say when the job begins.
+async fn refuse_truncate(target: &Target, oid: u32, table: &QualifiedName) -> Result<()> {
+    let row = target.row(include_str!("sql/truncate_obstacles.sql"), &[&oid]).await?;
+    let refused = |what: String, hint: &str| Err(Error::refused(format!("cannot truncate {table}: {what}")).hint(hint));
+    match (row.get::<_, bool>(0), row.get::<_, Option<String>>(1)) {
+        (false, _) => refused("TRUNCATE is missing".to_string(), "Grant it to the role, or import without --truncate."),
+        (true, Some(other)) => refused(
+            format!("{other} refers to it by a foreign key"),
+            "Empty both tables yourself, or drop the foreign key until the rows are in.",
+        ),
+        (true, None) => Ok(()),
     }
 }
 

@@ -31,7 +31,7 @@ use crate::reader::csv::block::{Block, Parsed};
 use crate::reader::csv::cut::{Cutter, Extent};
 use crate::reader::csv::rows::{Atlas, Records};
 use crate::retry::Patience;
-use crate::schema::Point;
+use crate::schema::{self, Point};
 use crate::vigil::Vigil;
 use crate::writer::block;
 use crate::writer::budget::Budget;
@@ -360,23 +360,34 @@ impl Worker {
         }
     }
 
+    async fn attempt(&mut self, target: &Target, parsed: &Parsed) -> Result<Outcome> {
+        if !self.load.missing(&parsed.missing).is_empty() {
+            return schema::giving_way(target, self.attempt_in_turn(target, parsed)).await;
+        }
+        match parsed.is_placed {
+            true => self.load_block(target, parsed).await,
+            false => schema::giving_way(target, self.load_block(target, parsed)).await,
+        }
+    }
+
     /// Where the chunks that a block needs can only be made by its rows, it is its worker's turn until it is committed: it
     /// would only wait for another one that makes some.
-    async fn attempt(&mut self, target: &Target, parsed: &Parsed) -> Result<Outcome> {
-        let Load { landing, budget, turn, .. } = &*self.load;
-        let waits = &mut self.meters.target;
-        if self.load.missing(&parsed.missing).is_empty() {
-            return block::load(target, landing, parsed, budget, waits).await;
-        }
-        let turn = turn.lock().await;
-        self.load.make_chunks(target, &parsed.missing).await?;
-        if self.load.missing(&parsed.missing).is_empty() {
+    async fn attempt_in_turn(&mut self, target: &Target, parsed: &Parsed) -> Result<Outcome> {
+        let load = Arc::clone(&self.load);
+        let turn = load.turn.lock().await;
+        load.make_chunks(target, &parsed.missing).await?;
+        if load.missing(&parsed.missing).is_empty() {
             drop(turn);
-            return block::load(target, landing, parsed, budget, waits).await;
+            return self.load_block(target, parsed).await;
         }
-        let outcome = block::load(target, landing, parsed, budget, waits).await?;
-        self.load.make_chunks(target, &[]).await?;
+        let outcome = self.load_block(target, parsed).await?;
+        load.make_chunks(target, &[]).await?;
         Ok(outcome)
+    }
+
+    async fn load_block(&mut self, target: &Target, parsed: &Parsed) -> Result<Outcome> {
+        let Load { landing, budget, .. } = &*self.load;
+        block::load(target, landing, parsed, budget, &mut self.meters.target).await
     }
 
     /// Another session, as soon as the server has one. The one that failed is in an unknown state.
