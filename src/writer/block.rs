@@ -287,8 +287,8 @@ fn place_of(error: &Error, to: &Landing) -> Option<Place> {
 fn is_a_rows_fault(error: &Error, to: &Landing) -> bool {
     let Some(Refusal { sqlstate, .. }) = error.refusal() else { return false };
     let class = sqlstate.get(..2).unwrap_or_default();
-    let is_of_a_value =
-        || OF_A_VALUE.contains(&class) && place_of(error, to).is_some_and(|place| place.column.is_some());
+    let can_be_a_values = OF_A_VALUE.iter().any(|state| sqlstate.starts_with(state));
+    let is_of_a_value = || can_be_a_values && place_of(error, to).is_some_and(|place| place.column.is_some());
     error.kind() == Kind::Target && !error.is_retryable() && (!NO_ROWS_FAULT.contains(&class) || is_of_a_value())
 }
 
@@ -325,6 +325,7 @@ mod tests {
         // A name that is not there, in a value and in a trigger's function.
         assert!(is_fault("42P01", "COPY Odd, line 1, column v: \"x\""));
         assert!(!is_fault("42P01", "PL/pgSQL function f() line 1\nCOPY Odd, line 1: \"x\""));
+        assert!(is_fault("XX000", "COPY Odd, line 1, column v: \"a=>\""));
         for state in ["53200", "XX001", "57014"] {
             assert!(!is_fault(state, "COPY Odd, line 1, column v: \"x\""), "{state}");
         }

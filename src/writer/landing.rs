@@ -130,12 +130,15 @@ pub(super) mod tests {
     #[test]
     fn only_text_has_an_encoding() {
         let landing = landing(None);
-        let columns = "\"time\", v, \"position in file\"";
+        let columns = "\"time\", \"v\", \"position in file\"";
         assert_eq!(
             landing.copy_in(Format::Text),
-            format!("copy app.\"Odd\" ({columns}) from stdin (format text, encoding 'LATIN1')")
+            format!("copy \"app\".\"Odd\" ({columns}) from stdin (format text, encoding 'LATIN1')")
         );
-        assert_eq!(landing.copy_in(Format::Binary), format!("copy app.\"Odd\" ({columns}) from stdin (format binary)"));
+        assert_eq!(
+            landing.copy_in(Format::Binary),
+            format!("copy \"app\".\"Odd\" ({columns}) from stdin (format binary)")
+        );
     }
 
     #[test]
@@ -150,7 +153,7 @@ pub(super) mod tests {
     fn rows_whose_key_has_a_null_are_all_kept() {
         let merge = |nulls_equal| Merge { key: vec!["v".into()], overwritten: vec!["time".into()], nulls_equal };
         let landing = landing(None);
-        assert!(landing.merge(&merge(false)).contains(" or v is null order by"));
+        assert!(landing.merge(&merge(false)).contains(" or \"v\" is null order by"));
         assert!(!landing.merge(&merge(true)).contains("is null"));
         assert!(landing.merge(&merge(true)).ends_with("do update set \"time\" = excluded.\"time\""));
     }
