@@ -46,6 +46,9 @@ pub async fn begin(target: &Target, statements: &[Statement], job: &NewJob<'_>, 
             failpoint::hit("begin-before-statement");
             run(target, statement).await?;
         }
+        if job.empties {
+            ledger::forget_imports(target, job.target).await?;
+        }
         let claim = ledger::insert_job(target, job).await?;
         ledger::insert_backends(target, claim.job, backends).await?;
         ledger::lock(target, claim.job).await?;

@@ -106,13 +106,19 @@ impl Identity {
         (names(self) == names(other) || shares) && self.terms.import_id == other.terms.import_id
     }
 
-    /// The names of files that are the other's, too, and read in the same way.
+    /// The names of files that are the other's, too, and read in the same way, as far as they are read.
     pub(super) fn shared_files(&self, other: &Identity) -> Vec<&str> {
         let is_shared = |file: &&FileIdentity| file.has_contents() && other.files.contains(file);
-        match self.terms == other.terms {
+        let way = |terms: &Terms| Terms { limit: None, truncate: false, created: None, ..terms.clone() };
+        match way(&self.terms) == way(&other.terms) {
             true => self.files.iter().filter(is_shared).map(|file| file.name.as_str()).collect(),
             false => Vec::new(),
         }
+    }
+
+    /// More records than these are not read.
+    pub(super) fn limit(&self) -> Option<u64> {
+        self.terms.limit
     }
 
     /// Whether the table is emptied first.

@@ -18,6 +18,8 @@ mod work;
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio_postgres::error::SqlState;
+
 use self::look::Ground;
 pub(crate) use self::planned::JobPlan;
 use self::planned::{Planned, SAMPLE_BYTES};
@@ -126,7 +128,10 @@ impl<A: FnMut(&ImportReport)> Import<'_, A> {
         ground.refuse_missing_privileges(request, &planned.columns).await?;
         let (standing, opened) = Standing::find(&ground, &planned.identity, opened, request.dry_run).await?;
         let done = match standing {
-            Standing::Finished { job } => return finished_before(&job, report),
+            Standing::Finished { job } => {
+                refuse_gone(&ground, &job).await?;
+                return finished_before(&job, report);
+            }
             Standing::Alike { job, done } => {
                 compare(self.inputs.clone(), request, &planned, opened, &job, done).await?;
                 return finished_before(&job, report);
@@ -236,6 +241,26 @@ fn refuse_existing(request: &Request, ground: &Ground) -> Result<()> {
     }
 }
 
+/// What was imported may have been taken away since: then it is not "already imported".
+async fn refuse_gone(ground: &Ground, job: &Job) -> Result<()> {
+    let sql = format!("select exists (select from {})", ground.table.sql());
+    let has_rows = match ground.target.row(&sql, &[]).await {
+        // A role that may only write sees nothing.
+        Err(error) if error.sqlstate() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => return Ok(()),
+        row => row?.get(0),
+    };
+    if job.rows == 0 || has_rows {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "job {} has imported this into {} at {}, and the table is empty now",
+        job.id.0,
+        ground.table,
+        job.finished_at.as_deref().unwrap_or_default()
+    ))
+    .hint("To import it once more, add --import-id, or forget the job with \"hypercopy jobs clean\"."))
+}
+
 /// The report of the run that has finished the job, with the time when it did.
 fn finished_before(job: &Job, report: &mut ImportReport) -> Result<()> {
     if let Some(json) = &job.report {
@@ -258,7 +283,8 @@ impl ImportReport {
         let Some(job) = self.job.unfinished() else { return error };
         let next = match error.kind() {
             Kind::Held => return error,
-            Kind::Input => format!(
+            // A record's fault; one of the file as a whole comes with a hint of its own.
+            Kind::Input if error.hint_text().is_none() => format!(
                 "Job {id} has stored {} rows and left out {} records. Run the same command with a larger --max-rejects to \
                  leave out such records and go on; or forget the job, its rows stay, with \"hypercopy jobs clean {id}\":\n    {command}",
                 self.rows,

@@ -136,19 +136,25 @@ fn refuse_unfinished_copy(job: &Job) -> Result<()> {
     }
 }
 
-/// Part of the files is in, and part of them is not.
+/// Part of the files is in, and part of them is not. Where the table is emptied first, nothing of them will be.
 fn refuse_partly_imported(job: &Job, then: &Identity, now: &Identity) -> Result<()> {
-    match now.shared_files(then).as_slice() {
-        [] => Ok(()),
-        shared => Err(Error::refused(format!(
-            "job {} has imported {} into {} at {}, together with other files than these",
-            job.id.0,
-            shared.join(", "),
-            job.target_name,
-            job.finished_at.as_deref().unwrap_or_default()
-        ))
-        .hint("Leave out what is in already; or import all of it, a second time, with --import-id.")),
+    let shared = now.shared_files(then);
+    if shared.is_empty() || now.truncates() {
+        return Ok(());
     }
+    let how = match (then.limit(), then.limit() == now.limit()) {
+        (Some(limit), false) => format!("with --limit {limit}"),
+        (None, false) => "without --limit".to_string(),
+        (_, true) => "together with other files than these".to_string(),
+    };
+    Err(Error::refused(format!(
+        "job {} has imported {} into {} at {}, {how}",
+        job.id.0,
+        shared.join(", "),
+        job.target_name,
+        job.finished_at.as_deref().unwrap_or_default()
+    ))
+    .hint("Leave out what is in already; or import all of it, a second time, with --import-id."))
 }
 
 /// Rows that the ledger calls imported would be gone.

@@ -133,6 +133,7 @@ async fn begin(
         source: Origin { system: "", database: "", name: &planned.identity.describe_files() },
         request: &planned.identity.json()?,
         plan: &planned.job_plan()?,
+        empties: planned.identity.truncates(),
         is_rival: &|other| is_rival(ground, &planned.identity, other),
     };
     report.job.has_begun = true;

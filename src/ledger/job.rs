@@ -33,6 +33,8 @@ pub struct NewJob<'a> {
     pub request: &'a serde_json::Value,
     /// What was decided.
     pub plan: &'a serde_json::Value,
+    /// Whether it takes away all rows that the table has.
+    pub empties: bool,
     /// Whether a job on the same table is in its way.
     pub is_rival: &'a (dyn Fn(&Job) -> bool + Sync),
 }
@@ -163,6 +165,12 @@ pub async fn insert_job(target: &Target, job: &NewJob<'_>) -> Result<Claim> {
         )
         .await?;
     Ok(Claim { job: JobId(row.get(0)), run: 1 })
+}
+
+/// Forgets finished imports into a table whose rows are taken away: they are not in any more.
+pub async fn forget_imports(target: &Target, table: &QualifiedName) -> Result<()> {
+    let sql = "delete from _hypercopy.job where kind = $1 and state = 'finished' and target_oid = to_regclass($2)";
+    target.execute(sql, &[&IMPORT, &table.sql()]).await.map(drop)
 }
 
 /// Makes the caller the job's next run: from the commit on, no earlier one takes a task any more.

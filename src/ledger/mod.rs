@@ -21,7 +21,7 @@ pub use block::{
 };
 pub use job::{
     Claim, Holder, IMPORT, Job, JobId, JobState, MIGRATE, NewJob, Origin, REPAIR, await_earlier_runs, claim,
-    delete_job, holder, insert_job, jobs, lock, set_finished, set_state, unlock,
+    delete_job, forget_imports, holder, insert_job, jobs, lock, set_finished, set_state, unlock,
 };
 pub use task::{
     Counted, DoneTask, Taken, complete_task, done_tasks, insert_step, overlapping_tasks, retake_task, set_rows, steps,

@@ -452,6 +452,7 @@ async fn begin(
         request: &planned.identity.json()?,
         plan: &planned.job_plan().json()?,
         // A repair has the locks of all jobs that are not finished; imports keep to their own rows.
+        empties: false,
         is_rival: &|other| !is_repair && other.kind != IMPORT && other.state != JobState::Finished,
     };
     // Where the answer to its commit is lost, another attempt finds out.

@@ -374,7 +374,7 @@ impl Worker {
     /// would only wait for another one that makes some.
     async fn attempt_in_turn(&mut self, target: &Target, parsed: &Parsed) -> Result<Outcome> {
         let load = Arc::clone(&self.load);
-        let turn = load.turn.lock().await;
+        let turn = self.turn(&load).await;
         load.make_chunks(target, &parsed.missing).await?;
         if load.missing(&parsed.missing).is_empty() {
             drop(turn);
@@ -383,6 +383,19 @@ impl Worker {
         let outcome = self.load_block(target, parsed).await?;
         load.make_chunks(target, &[]).await?;
         Ok(outcome)
+    }
+
+    /// Waits for the turn. Whoever has it may take long, and nothing has stalled.
+    async fn turn<'l>(&self, load: &'l Load) -> tokio::sync::MutexGuard<'l, ()> {
+        let mut turn = std::pin::pin!(load.turn.lock());
+        let mut beat = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                biased;
+                turn = &mut turn => return turn,
+                _ = beat.tick() => self.pulse.fetch_add(1, Ordering::Relaxed),
+            };
+        }
     }
 
     async fn load_block(&mut self, target: &Target, parsed: &Parsed) -> Result<Outcome> {
