@@ -188,6 +188,39 @@ fn what_is_in_is_not_loaded_again() {
 }
 
 #[test]
+fn the_first_records_of_a_file_are_not_loaded_twice() {
+    let (story, file) = story("import_limit_then_all", &records(0..100));
+    imported(&story, file.path(), &["--limit", "10"]);
+    let all = import(&story, file.path(), &[]);
+    assert_eq!(all.code, 3, "{}", all.stderr);
+    assert!(all.stderr.contains("with --limit 10") && all.stderr.contains("--import-id"), "{}", all.stderr);
+    assert_eq!(story.target.value("select count(*) from metrics"), "10");
+    // Where all rows are taken away first, none of them is there twice.
+    imported(&story, file.path(), &["--truncate"]);
+    assert_complete(&story, "emptied, then all");
+}
+
+#[test]
+fn rows_that_were_taken_away_are_not_said_to_be_in() {
+    let (story, first) = story("import_taken_away", &records(0..50));
+    let second = File::with("import_taken_away_second.csv", &records(50..100));
+    imported(&story, first.path(), &[]);
+    imported(&story, second.path(), &["--truncate"]);
+    assert_eq!(story.target.value("select count(*) from _hypercopy.job"), "1", "the first one's rows are gone");
+    expect(&story, &records(50..100));
+    imported(&story, first.path(), &[]);
+    assert_complete(&story, "the first file again");
+
+    story.target.run("truncate metrics");
+    let gone = import(&story, first.path(), &[]);
+    assert_eq!(gone.code, 3, "{}", gone.stderr);
+    assert!(gone.stderr.contains("the table is empty now"), "{}", gone.stderr);
+    imported(&story, first.path(), &["--import-id", "again"]);
+    imported(&story, second.path(), &["--import-id", "again"]);
+    assert_complete(&story, "both again");
+}
+
+#[test]
 fn an_import_that_is_done_says_so() {
     let (story, file) = story("import_done", &records(0..100));
     imported(&story, file.path(), &[]);
