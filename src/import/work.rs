@@ -14,7 +14,7 @@ use super::standing::Standing;
 use crate::catalog::{Chunk, read};
 use crate::connect::{Backend, Sessions, Target};
 use crate::csv::diagnose::other_delimiter;
-use crate::csv::{Fields, Parser};
+use crate::csv::{Dialect, Fields, Parser};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::input::Input;
@@ -146,8 +146,16 @@ impl Work<'_> {
         (report.binary_blocks, report.text_blocks, report.bytes) =
             (tally.binary_blocks, tally.text_blocks, tally.bytes);
         self.settle(&extents).await?;
-        load.budget.settle()?;
+        self.settle_rejects(&load.budget).await?;
         Ok(Sessions::new(targets))
+    }
+
+    async fn settle_rejects(&self, budget: &Budget) -> Result<()> {
+        if budget.is_kept() {
+            return Ok(());
+        }
+        let rejects = ledger::rejects(&self.ground.target, self.claim.job, (0, -1)).await?;
+        Err(budget.overdrawn(rejects.first()))
     }
 
     /// Notes what all runs have done.
@@ -257,38 +265,9 @@ impl Work<'_> {
             shape: self.planned.shape.clone(),
             block_bytes: self.planned.block_bytes,
             limit: request.limit,
-            check: self.check(),
+            check: check(request, self.planned),
             heard: Box::new(move |bytes| progress.set_bytes(bytes)),
         }
-    }
-
-    /// Each file has to begin as the first one, and to look as if it were written in the dialect.
-    fn check(&self) -> Check {
-        let (planned, request) = (self.planned, self.run.request);
-        let (dialect, columns) = (request.dialect.clone(), planned.columns.len());
-        let first = planned.preamble.header.clone().filter(|_| request.header == Header::Match);
-        Box::new(move |number, name, preamble: &Preamble, head| {
-            let (name, bad) = (shown(name), |what: String| Error::new(Kind::Input, what));
-            if let (Some(first), Some(header)) = (&first, &preamble.header)
-                && number > 1
-                && first != header
-            {
-                return Err(bad(format!("{name}: the header is not that of the first file"))
-                    .hint("Files of one import have the same columns in the same order; import this one by itself."));
-            }
-            let records = &head[preamble.until as usize..];
-            let mut parser = Parser::new(&dialect, preamble.line_end);
-            let fields =
-                parser.record(records).and_then(|record| record.fields.ok()).map_or(columns, |f| Fields::len(&f));
-            match other_delimiter(&dialect, records, columns).filter(|_| fields != columns) {
-                None => Ok(()),
-                Some(looks) => Err(bad(format!(
-                    "{name}, line {}: {fields} fields where there are {columns} columns; it {looks}",
-                    preamble.line
-                ))
-                .hint("Say so with --delimiter, or name the columns with --columns.")),
-            }
-        })
     }
 
     /// One commit that waits for the disk makes all earlier ones durable; then what the ledger has must be the files.
@@ -340,4 +319,43 @@ impl Work<'_> {
         };
         schema::durably(target, finish).await
     }
+}
+
+/// Each file has to begin as the first one, and to look as if it were written in the dialect.
+pub(super) fn check(request: &Request, planned: &Planned) -> Check {
+    let (dialect, columns) = (request.dialect.clone(), planned.columns.len());
+    let first = (request.header == Header::Match).then(|| planned.preamble.header.clone());
+    Box::new(move |number, name, preamble: &Preamble, head| {
+        if let (Some(first), Some(header), true) = (&first, &preamble.header, number > 1) {
+            refuse_other_header(shown(name), first.as_deref(), header)?;
+        }
+        refuse_other_delimiter(shown(name), &dialect, preamble, &head[preamble.until as usize..], columns)
+    })
+}
+
+fn refuse_other_header(name: &str, first: Option<&[u8]>, header: &[u8]) -> Result<()> {
+    let bad = |what: &str| Error::new(Kind::Input, format!("{name}: {what}"));
+    match first {
+        Some(first) if first == header => Ok(()),
+        Some(_) => Err(bad("the header is not that of the first file")
+            .hint("Files of one import have the same columns in the same order; import this one by itself.")),
+        None => Err(bad("the first file has no header that this one could be like")
+            .hint("The first file is empty, and its header names the columns of all: leave it out.")),
+    }
+}
+
+fn refuse_other_delimiter(
+    name: &str,
+    dialect: &Dialect,
+    preamble: &Preamble,
+    records: &[u8],
+    columns: usize,
+) -> Result<()> {
+    let mut parser = Parser::new(dialect, preamble.line_end);
+    let fields = parser.record(records).and_then(|record| record.fields.ok()).map_or(columns, |f| Fields::len(&f));
+    let other = (fields != columns).then(|| other_delimiter(dialect, records, columns)).flatten();
+    let Some(looks) = other else { return Ok(()) };
+    let message =
+        format!("{name}, line {}: {fields} fields where there are {columns} columns; it {looks}", preamble.line);
+    Err(Error::new(Kind::Input, message).hint("Say so with --delimiter, or name the columns with --columns."))
 }

@@ -15,6 +15,7 @@ use crate::work::{Terms, supervised};
 pub async fn run(arguments: Box<ImportArguments>) -> Result<()> {
     let (request, options) = (arguments.request()?, &arguments.output);
     output::refuse_unwritable(options.report.as_deref())?;
+    output::refuse_without_directory(arguments.rejects.as_deref())?;
     let mut report = ImportReport::default();
     let ends = [(Side::Target, &request.target)];
     let terms = Terms { ends: &ends, role: "import end", grace: arguments.grace };

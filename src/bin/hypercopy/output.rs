@@ -39,6 +39,17 @@ pub fn refuse_unwritable(report: Option<&Path>) -> Result<()> {
         .doing(Kind::Usage, || format!("cannot write the report to {}", path.display()))
 }
 
+/// A file that is written at the end, and only whole.
+pub fn refuse_without_directory(file: Option<&Path>) -> Result<()> {
+    let Some(path) = file else { return Ok(()) };
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match directory.is_dir() && !path.is_dir() {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Usage, format!("cannot write to {}", path.display()))
+            .hint("Name a file in a directory that is there.")),
+    }
+}
+
 /// Writes the report wherever it was asked for; `text` is for people.
 pub fn report(report: &impl Serialize, text: Option<String>, options: &OutputArguments) -> Result<()> {
     if let Some(path) = &options.report {
