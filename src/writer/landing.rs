@@ -149,12 +149,15 @@ mod tests {
     #[test]
     fn only_text_has_an_encoding() {
         let landing = landing(None);
-        let columns = "\"time\", v, \"position in file\"";
+        let columns = "\"time\", \"v\", \"position in file\"";
         assert_eq!(
             landing.copy_in(Format::Text),
-            format!("copy app.\"Odd\" ({columns}) from stdin (format text, encoding 'LATIN1')")
+            format!("copy \"app\".\"Odd\" ({columns}) from stdin (format text, encoding 'LATIN1')")
         );
-        assert_eq!(landing.copy_in(Format::Binary), format!("copy app.\"Odd\" ({columns}) from stdin (format binary)"));
+        assert_eq!(
+            landing.copy_in(Format::Binary),
+            format!("copy \"app\".\"Odd\" ({columns}) from stdin (format binary)")
+        );
     }
 
     #[test]
@@ -174,7 +177,7 @@ mod tests {
             nulls_equal,
         };
         let landing = landing(None);
-        assert!(landing.merge(&merge(false)).contains(" or v is null order by"));
+        assert!(landing.merge(&merge(false)).contains(" or \"v\" is null order by"));
         assert!(!landing.merge(&merge(true)).contains("is null"));
         assert!(landing.merge(&merge(true)).ends_with("do update set \"time\" = excluded.\"time\""));
     }

@@ -617,13 +617,14 @@ impl Import {
     }
 }
 
-/// A message without the number of the chunk in it, which depends on the order in which they were made.
+/// A message without numbers of chunks and of their constraints, which depend on the order in which they were made.
 fn without_chunk(message: &str) -> String {
-    match message.split_once("_hyper_") {
-        Some((before, behind)) => {
-            let behind = behind.trim_start_matches(|c: char| c.is_ascii_digit() || c == '_');
-            format!("{before}{behind}")
+    let is_digit = |c: char| c.is_ascii_digit();
+    let name = |word: &str| match word.trim_start_matches('"') {
+        name if name.starts_with("_hyper_") || (name.contains('_') && name.starts_with(is_digit)) => {
+            name.replace(is_digit, "")
         }
-        None => message.to_string(),
-    }
+        _ => word.to_string(),
+    };
+    message.split(' ').map(name).collect::<Vec<_>>().join(" ")
 }
