@@ -5,10 +5,10 @@
 
 use tokio_postgres::error::SqlState;
 
-use crate::catalog::{Chunk, Hypertable, HypertableRow, Server, Table, read};
-use crate::connect::{Conninfo, Reader, Session, Side};
+use crate::catalog::{Chunk, Hypertable, HypertableRow, Server, Table, TargetPlace, read};
+use crate::connect::{Conninfo, Reader, Session, Side, Target};
 use crate::error::{Error, Result};
-use crate::ident::{display_ident, quote_literal};
+use crate::ident::{QualifiedName, display_ident, quote_literal};
 use crate::pgcopy::TimeType;
 use crate::plan::{HashRequest, IntervalRequest, Partitioning, Range, primary_dimension, type_name};
 use crate::reader::snapshot::{Subject, explain_lock};
@@ -180,6 +180,55 @@ async fn interval_microseconds(session: &Session, text: &str) -> Result<i64> {
             .hint("TimescaleDB would store 30 days for each: say '30 days' if that is meant."));
     }
     Ok(row.get("microseconds"))
+}
+
+/// Connects to a target that can be written.
+///
+/// # Errors
+/// [`Kind::Refused`](crate::error::Kind::Refused) for one without TimescaleDB, and for a standby.
+pub(crate) async fn open_target(conninfo: &Conninfo, role: &str) -> Result<(Target, Server)> {
+    let target = Target::open(conninfo, role).await?;
+    let server = read::server(&target).await?;
+    refuse_without_timescaledb(&target, &server)?;
+    if server.in_recovery {
+        return Err(Error::refused(format!("the target at {} is a standby and cannot be written", target.endpoint()))
+            .hint("Name its primary as the target.")
+            // Where a run has lost its target, this one may be about to take its place.
+            .retryable());
+    }
+    Ok((target, server))
+}
+
+/// Refuses where the role may not write the ledger.
+pub(crate) fn refuse_ledger(server: &Server, place: &TargetPlace) -> Result<()> {
+    if place.may_keep_ledger {
+        return Ok(());
+    }
+    let role = display_ident(&server.role);
+    Err(Error::refused(format!("role {role} may not write the ledger in schema _hypercopy of the target")).hint(format!(
+        "Grant {role} CREATE on the database where that schema is missing, else USAGE on it and SELECT, INSERT, UPDATE \
+         and DELETE on its tables."
+    )))
+}
+
+/// Refuses where the role may not create what ends with its session; `what` needs it.
+pub(crate) fn refuse_temporary(server: &Server, place: &TargetPlace, what: &str) -> Result<()> {
+    if place.may_create_temporary {
+        return Ok(());
+    }
+    let role = display_ident(&server.role);
+    Err(Error::refused(format!("role {role} may not create temporary objects on the target, which {what} needs"))
+        .hint(format!("Grant TEMPORARY on the database to {role}.")))
+}
+
+/// Refuses where the role may not create a table in the schema of `table`, which is there.
+pub(crate) fn refuse_schema(server: &Server, place: &TargetPlace, table: &QualifiedName) -> Result<()> {
+    if place.may_create_in_schema {
+        return Ok(());
+    }
+    let (role, schema) = (display_ident(&server.role), display_ident(&table.schema));
+    Err(Error::refused(format!("role {role} may not create tables in schema {schema} of the target"))
+        .hint(format!("Run \"grant usage, create on schema {schema} to {role}\" there as its owner.")))
 }
 
 pub(crate) fn refuse_without_timescaledb(session: &Session, server: &Server) -> Result<()> {

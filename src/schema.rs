@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
 use crate::interrupt::Interrupt;
-use crate::ledger::{self, Claim, IMPORT, Job, JobState, NewJob, REPAIR};
+use crate::ledger::{self, Claim, NewJob};
 use crate::plan::{ClosedDimension, Layout, Statement, sql_value};
 use crate::progress::Progress;
 
@@ -74,21 +74,16 @@ pub async fn drop_empty_ledger(target: &Target) -> Result<()> {
 
 /// Another engine may have begun between our look and our lock.
 async fn refuse_another_run(target: &Target, job: &NewJob<'_>) -> Result<()> {
-    let is_rival = |other: &&Job| match (job.kind, other.kind.as_str()) {
-        // A repair has the locks of all jobs that are not finished.
-        (REPAIR, _) => false,
-        // Imports go side by side, as long as the files are not the same ones.
-        (IMPORT, IMPORT) => other.id.0 > job.seen.0 && other.request == *job.request,
-        (_, IMPORT) => false,
-        _ => other.state != JobState::Finished,
-    };
     let jobs = ledger::jobs(target).await?;
     let is_same_table = "select $1::oid = to_regclass($2::text)::oid";
-    for other in jobs.iter().filter(|other| other.has_table).filter(is_rival) {
+    for other in jobs.iter().filter(|other| other.has_table && (job.is_rival)(other)) {
         let row = target.row(is_same_table, &[&other.target_oid, &job.target.sql()]).await?;
         if row.get::<_, Option<bool>>(0) == Some(true) {
-            return Err(Error::new(Kind::Held, format!("job {} of another run is filling {}", other.id.0, job.target))
-                .hint(format!("\"hypercopy jobs show {}\" says how far it is.", other.id.0)));
+            return Err(Error::new(
+                Kind::Held,
+                format!("job {} of another run has just begun to fill {}", other.id.0, job.target),
+            )
+            .hint(format!("\"hypercopy jobs show {}\" says how far it is.", other.id.0)));
         }
     }
     Ok(())
@@ -404,6 +399,20 @@ fn parallel_workers(sessions: usize, builds: usize) -> String {
         "select pg_catalog.set_config('max_parallel_maintenance_workers', \
          least(pg_catalog.current_setting('max_parallel_maintenance_workers')::int4, {share})::text, true)"
     )
+}
+
+/// Does work that may make chunks of a table that others write, too: whoever makes one holds a lock that others wait for,
+/// while it waits for theirs (a table referred to, a row with the same key). Such a deadlock is broken by whoever has
+/// waited for `deadlock_timeout`, and that shall not be the application: here no lock is waited for half as long. What
+/// fails for that may pass.
+pub async fn giving_way<T>(target: &Target, work: impl Future<Output = Result<T>>) -> Result<T> {
+    let set = "select pg_catalog.set_config('lock_timeout', least(greatest(setting::int4 / 2, 1), 500)::text, false) \
+               from pg_catalog.pg_settings where name = 'deadlock_timeout'";
+    target.row(set, &[]).await?;
+    let done = work.await;
+    let reset = target.batch("set lock_timeout = 0").await;
+    // In a transaction that has failed nothing can be set, and the session is given up.
+    done.and_then(|done| reset.map(|()| done))
 }
 
 /// Collects statistics: each of these chunks by itself, several at once, and the root's own over all chunks. The root

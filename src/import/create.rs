@@ -34,15 +34,19 @@ pub(super) async fn hypertable(
     let inference = infer(request, sample);
     let names = names.unwrap_or_else(|| (0..inference.column_count()).map(column_name).collect());
     refuse_names(&names, create)?;
-    let mut columns = Vec::new();
+    let (mut columns, mut time_type) = (Vec::new(), String::new());
     for (number, name) in names.iter().enumerate() {
         let given = create.types.iter().find(|(column, _)| column == name).map(|(_, given)| given.as_str());
         let type_name = given.unwrap_or_else(|| inference.type_name(number));
-        columns.push(column(target, name, type_name, *name == create.time_column).await?);
+        let found = find_type(target, name, type_name).await?;
+        let is_time = *name == create.time_column;
+        columns.push(column(name, &found, is_time));
+        if is_time {
+            time_type = found.plain;
+        }
     }
     let oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
-    let time = columns.iter().find(|column| column.name == create.time_column);
-    let dimension = dimension(create, time.map_or("", |column| &column.type_name))?;
+    let dimension = dimension(create, &time_type)?;
     Ok(Hypertable {
         table: new_table(table),
         row: HypertableRow { id: 0, internal: false, columnstore: false, distributed: false, materialization: false },
@@ -88,22 +92,12 @@ fn refuse_names(names: &[String], create: &Create) -> Result<()> {
     }
 }
 
-async fn column(target: &Target, name: &str, type_name: &str, not_null: bool) -> Result<Column> {
-    let sql = "select type.oid::oid, format_type(type.oid, case when type.modifier is null then null else -1 end), \
-               (select typlen from pg_catalog.pg_type where pg_type.oid = type.oid)::int4 \
-               from (select to_regtype($1)::oid as oid, null::int4 as modifier) type where type.oid is not null";
-    let rows = target.rows_as_role(sql, &[&type_name]).await?;
-    let unknown = || {
-        Error::refused(format!("there is no type \"{type_name}\" for column {}", display_ident(name)))
-            .hint("Write --type COLUMN=TYPE as in create table.")
-    };
-    let row = rows.first().ok_or_else(unknown)?;
-    Ok(Column {
+fn column(name: &str, found: &Found, not_null: bool) -> Column {
+    Column {
         name: name.to_string(),
-        type_oid: row.get(0),
-        // With its modifiers, which the lookup drops.
-        type_name: if type_name.contains('(') { type_name.to_string() } else { row.get(1) },
-        type_length: row.get(2),
+        type_oid: found.oid,
+        type_name: found.name.clone(),
+        type_length: found.length,
         not_null,
         identity: None,
         generated: None,
@@ -111,7 +105,42 @@ async fn column(target: &Target, name: &str, type_name: &str, not_null: bool) ->
         collation: None,
         storage: None,
         compression: None,
-    })
+    }
+}
+
+/// A type that a table can have.
+struct Found {
+    oid: u32,
+    /// By its full name, without modifiers.
+    plain: String,
+    /// As it is written in any session, with its modifiers.
+    name: String,
+    length: i32,
+}
+
+/// Looks a column's type up where the role would, and names it so that no `search_path` is needed.
+async fn find_type(target: &Target, column: &str, written: &str) -> Result<Found> {
+    let unknown = || {
+        Error::refused(format!("there is no type {written} for column {}", display_ident(column)))
+            .hint("Write --type COLUMN=TYPE as in create table; the type is looked up in the role's search_path.")
+    };
+    let found = match target.rows_as_role("select to_regtype($1)::oid", &[&written]).await {
+        Ok(rows) => rows[0].get::<_, Option<u32>>(0),
+        Err(error) if error.sqlstate().is_some() && !error.is_retryable() => return Err(unknown().caused_by(error)),
+        Err(error) => return Err(error),
+    };
+    let oid = found.ok_or_else(unknown)?;
+    let sql = "select format_type(oid, null), typlen::int4, typnamespace = 'pg_catalog'::regnamespace \
+               from pg_catalog.pg_type where oid = $1";
+    let row = target.row(sql, &[&oid]).await?;
+    let (plain, is_builtin): (String, bool) = (row.get(0), row.get(2));
+    let name = match (written.find('('), written.rfind(')')) {
+        // Found everywhere, and its modifiers may stand among its words.
+        _ if is_builtin => written.to_string(),
+        (Some(from), Some(until)) => format!("{plain}{}", &written[from..=until]),
+        _ => plain.clone(),
+    };
+    Ok(Found { oid, plain, name, length: row.get(1) })
 }
 
 fn dimension(create: &Create, type_name: &str) -> Result<Dimension> {

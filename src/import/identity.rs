@@ -22,6 +22,13 @@ struct FileIdentity {
     contents: Option<Fingerprint>,
 }
 
+impl FileIdentity {
+    /// Whether there is something in it that tells it from others.
+    fn has_contents(&self) -> bool {
+        self.contents.as_ref().is_some_and(|contents| contents.size_bytes > 0)
+    }
+}
+
 /// Everything but the files.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Terms {
@@ -91,16 +98,34 @@ impl Identity {
         self.terms == other.terms && contents(self) == contents(other)
     }
 
-    /// Files of the same names, for the same import.
-    pub(super) fn has_same_names(&self, other: &Identity) -> bool {
+    /// Files of the same names, or some of the same files, for the same import.
+    pub(super) fn is_akin(&self, other: &Identity) -> bool {
         let names =
             |identity: &Identity| -> Vec<String> { identity.files.iter().map(|file| file.name.clone()).collect() };
-        names(self) == names(other) && self.terms.import_id == other.terms.import_id
+        let shares = self.files.iter().any(|file| file.has_contents() && other.files.contains(file));
+        (names(self) == names(other) || shares) && self.terms.import_id == other.terms.import_id
+    }
+
+    /// The names of files that are the other's, too, and read in the same way.
+    pub(super) fn shared_files(&self, other: &Identity) -> Vec<&str> {
+        let is_shared = |file: &&FileIdentity| file.has_contents() && other.files.contains(file);
+        match self.terms == other.terms {
+            true => self.files.iter().filter(is_shared).map(|file| file.name.as_str()).collect(),
+            false => Vec::new(),
+        }
+    }
+
+    /// Whether the table is emptied first.
+    pub(super) fn truncates(&self) -> bool {
+        self.terms.truncate
     }
 
     /// In what `now` differs, in words.
     pub(super) fn differences(&self, now: &Identity) -> Vec<String> {
         let mut found = Vec::new();
+        if self.files.len() != now.files.len() {
+            found.push(format!("{} files then, {} now", self.files.len(), now.files.len()));
+        }
         for (then, now) in self.files.iter().zip(&now.files).filter(|(then, now)| then.contents != now.contents) {
             let size = |file: &FileIdentity| file.contents.as_ref().map_or(0, |contents| contents.size_bytes);
             found.push(match size(then) == size(now) {

@@ -7,7 +7,7 @@ use crate::connect::Target;
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::{self, JobId};
-use crate::look::{find_hypertable, find_table, refuse_without_timescaledb};
+use crate::look::{find_hypertable, find_table, open_target, refuse_ledger, refuse_schema, refuse_temporary};
 use crate::report::EndReport;
 
 /// What is known of the target before anything is read.
@@ -24,17 +24,7 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) async fn look(request: &Request) -> Result<Ground> {
-        let target = Target::open(&request.target, &role("import", &request.table)).await?;
-        let server = read::server(&target).await?;
-        refuse_without_timescaledb(&target, &server)?;
-        if server.in_recovery {
-            return Err(Error::refused(format!(
-                "the target at {} is a standby and cannot be written",
-                target.endpoint()
-            ))
-            .hint("Name its primary as the target.")
-            .retryable());
-        }
+        let (target, server) = open_target(&request.target, &role("import", &request.table)).await?;
         let existing = match (read::resolve(&target, &request.table).await, &request.create) {
             (Ok(None), Some(_)) => None,
             _ => Some(find(&target, &server, request).await?),
@@ -88,32 +78,18 @@ impl Ground {
 
     /// What the job needs beside the table.
     fn refuse_tools(&self, request: &Request) -> Result<()> {
-        let role = &self.server.role;
-        if !self.place.may_keep_ledger {
-            return Err(Error::refused(format!(
-                "role {role} may not write the ledger in schema _hypercopy of the target"
-            ))
-            .hint(format!(
-                "Grant {role} CREATE on the database where that schema is missing, else USAGE on it and SELECT, INSERT, \
-                 UPDATE and DELETE on its tables.",
-                role = display_ident(role)
-            )));
+        refuse_ledger(&self.server, &self.place)?;
+        if request.on_conflict != OnConflict::Error || self.existing.is_none() {
+            refuse_temporary(&self.server, &self.place, "this import")?;
         }
-        let needs_temporary = request.on_conflict != OnConflict::Error || self.existing.is_none();
-        if needs_temporary && !self.place.may_create_temporary {
-            return Err(Error::refused(format!(
-                "role {role} may not create temporary objects on the target, which this import needs"
-            ))
-            .hint(format!("Grant TEMPORARY on the database to {}.", display_ident(role))));
+        if self.existing.is_some() {
+            return Ok(());
         }
-        if self.existing.is_none() && !self.place.may_create_in_schema {
-            return Err(Error::refused(format!(
-                "role {role} may not create tables in schema {} of the target, or it is not there",
-                display_ident(&self.table.schema)
-            ))
-            .hint("Create the schema, or grant the role USAGE and CREATE on it."));
+        if !self.place.schema_exists {
+            return Err(Error::refused(format!("there is no schema {}", display_ident(&self.table.schema)))
+                .hint("Create it first."));
         }
-        Ok(())
+        refuse_schema(&self.server, &self.place, &self.table)
     }
 }
 

@@ -30,7 +30,8 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::input::{self, Input};
 use crate::ledger::{DoneBlock, Job, Stretch};
 use crate::persistence::{Attempt, Persistence};
-use crate::reader::csv::cut::{Cutter, File, Opened, shown};
+use crate::reader::csv::cut::{Cutter, File, Opened};
+use crate::reader::csv::preamble::{Preamble, Shape, shown};
 use crate::report::JobRun;
 use crate::supervision::Supervision;
 use crate::vigil::{Terms, Vigil};
@@ -120,16 +121,15 @@ impl<A: FnMut(&ImportReport)> Import<'_, A> {
         supervision.watch(&ground.target);
         report.target = Some(ground.report());
         progress.phase("looking at the files");
-        let mut opened = open_first(&self.inputs).await?;
-        let mut planned = Planned::make(request, &self.inputs, &ground, &mut opened).await?;
+        let (opened, preamble) = open_first(&self.inputs, planned::shape(request)).await?;
+        let mut planned = Planned::make(request, &self.inputs, &ground, &opened, preamble).await?;
         self.preamble = planned.preamble.text();
-        work::check(request, &planned)(1, self.inputs[0].name(), &planned.preamble, opened.head())?;
         ground.refuse_missing_privileges(request, &planned.columns).await?;
-        let standing = Standing::find(&ground, &planned.identity, &mut opened, request.dry_run).await?;
+        let (standing, opened) = Standing::find(&ground, &planned.identity, opened, request.dry_run).await?;
         let done = match standing {
             Standing::Finished { job } => return finished_before(&job, report),
             Standing::Alike { job, done } => {
-                compare(self.inputs.clone(), &planned, opened, &job, done).await?;
+                compare(self.inputs.clone(), request, &planned, opened, &job, done).await?;
                 return finished_before(&job, report);
             }
             Standing::New => {
@@ -166,7 +166,9 @@ impl<A: FnMut(&ImportReport)> Import<'_, A> {
 
     /// Whatever has ended the run, what was left out until then can be looked at.
     async fn write_rejects(&self, report: &mut ImportReport) -> Result<()> {
-        let (Some(path), Some(job)) = (&self.request.rejects, report.job.id) else { return Ok(()) };
+        let (Some(path), Some(job), false) = (&self.request.rejects, report.job.id, self.request.dry_run) else {
+            return Ok(());
+        };
         let session = Target::open(&self.request.target, "import rejects").await?;
         let files: Vec<String> = self.inputs.iter().map(|input| shown(input.name()).to_string()).collect();
         rejects::write(&session, job, path, &self.preamble, &files).await?;
@@ -176,9 +178,14 @@ impl<A: FnMut(&ImportReport)> Import<'_, A> {
 }
 
 /// Reads the beginning of the first file; may wait for whoever writes into a pipe.
-async fn open_first(inputs: &[Arc<Input>]) -> Result<Opened> {
+async fn open_first(inputs: &[Arc<Input>], shape: Shape) -> Result<(Opened, Preamble)> {
     let first = Arc::clone(&inputs[0]);
-    blocking(move || Opened::new(&first, SAMPLE_BYTES)).await
+    let open = move || {
+        let mut opened = Opened::new(&first, SAMPLE_BYTES)?;
+        let preamble = opened.preamble(&shape)?;
+        Ok((opened, preamble))
+    };
+    blocking(open).await
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
@@ -192,6 +199,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 /// [`Kind::Refused`] where it goes on otherwise: part of it is in, and part of it is not.
 async fn compare(
     inputs: Vec<Arc<Input>>,
+    request: &Request,
     planned: &Planned,
     opened: Opened,
     job: &Job,
@@ -208,8 +216,8 @@ async fn compare(
         files: files.collect(),
         shape: planned.shape.clone(),
         block_bytes: planned.block_bytes,
-        limit: None,
-        check: Box::new(|_, _, _, _| Ok(())),
+        limit: request.limit,
+        check: Box::new(|_, _, _| Ok(())),
         heard: Box::new(|_| ()),
     };
     let read = move || {

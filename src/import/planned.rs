@@ -21,9 +21,9 @@ use crate::look::partitioning;
 use crate::pgcopy::encode::Encoder;
 use crate::plan::{Layout, Partitioning, Statement, TargetNames, post_data, pre_data};
 use crate::reader::csv::block::Block;
-use crate::reader::csv::cut::{Opened, shown};
+use crate::reader::csv::cut::Opened;
 use crate::reader::csv::places::Places;
-use crate::reader::csv::preamble::{Preamble, Shape};
+use crate::reader::csv::preamble::{Preamble, Shape, refuse_delimiter, shown};
 use crate::reader::csv::rows::{Atlas, Records};
 use crate::writer::landing::Merge;
 
@@ -31,6 +31,8 @@ use crate::writer::landing::Merge;
 pub(super) const SAMPLE_BYTES: usize = 1 << 20;
 /// Memory for blocks on their way, as text and as rows, in bytes.
 const IN_FLIGHT_BYTES: f64 = 160.0 * 1_048_576.0;
+/// What a row needs beside its bytes while its block is read and put into order; of narrow rows that is the most.
+const ROW_BYTES: usize = 40;
 const LEAST_BLOCK_BYTES: usize = 256 << 10;
 const MOST_BLOCK_BYTES: usize = 16 << 20;
 /// Zones in which a time without one is read as UTC.
@@ -79,11 +81,10 @@ impl Planned {
         request: &Request,
         inputs: &[Arc<Input>],
         ground: &Ground,
-        opened: &mut Opened,
+        opened: &Opened,
+        preamble: Preamble,
     ) -> Result<Planned> {
         let target = &ground.target;
-        let shape = shape(request);
-        let preamble = opened.preamble(&shape)?;
         let file = shown(inputs[0].name());
         let header = match (&preamble.header, request.header) {
             (Some(text), request::Header::Match) => {
@@ -108,6 +109,7 @@ impl Planned {
             None => Some(Layout::resolve(&table, &asked, &ground.server.encoding)?),
         };
         let columns = columns::choose(request, &table, file, header.as_ref())?;
+        refuse_delimiter(&request.dialect, columns.len(), inputs[0].name(), &preamble, opened.head())?;
         let merge = columns::merge(request, &table, &columns)?;
         let time_zone = target.original("TimeZone").to_string();
         let utc = UTC_ZONES.contains(&time_zone.as_str());
@@ -141,7 +143,7 @@ impl Planned {
             columns,
             records,
             merge,
-            shape,
+            shape: shape(request),
             preamble,
             identity,
             before_rows: Vec::new(),
@@ -163,9 +165,13 @@ impl Planned {
         }
         let name = self.table.name();
         if request.truncate {
+            refuse_truncate(&ground.target, self.table.table.oid, name).await?;
             self.before_rows.push(Statement::new(format!("truncate {name}"), format!("truncate table {}", name.sql())));
         }
         if request.defer_indexes {
+            if !request.truncate {
+                refuse_rows(&ground.target, name).await?;
+            }
             let found = deferrable_indexes(&ground.target, self.table.table.oid, name).await?;
             self.before_rows.extend(found.iter().map(|index| index.drop.clone()));
             self.indexes = found.into_iter().map(|index| index.create).collect();
@@ -239,10 +245,12 @@ fn expansion(records: &Records, preamble: &Preamble, sample: &[u8]) -> f64 {
     let bytes = sample[..sample.len().min(SAMPLE_BYTES)].to_vec();
     let length = bytes.len().max(1) as f64;
     let block = Block { number: 0, stretch, line: 1, line_end: preamble.line_end, bytes };
-    records.parse(block, None).data.len() as f64 / length
+    let parsed = records.parse(block, None);
+    (parsed.data.len() + parsed.rows.len() * ROW_BYTES) as f64 / length
 }
 
-fn shape(request: &Request) -> Shape {
+/// How the files begin.
+pub(super) fn shape(request: &Request) -> Shape {
     Shape {
         dialect: request.dialect.clone(),
         skip_lines: request.skip_lines,
@@ -299,7 +307,7 @@ async fn asked_partitioning(request: &Request, target: &Target) -> Result<Partit
 async fn made_table(
     request: &Request,
     ground: &Ground,
-    opened: &mut Opened,
+    opened: &Opened,
     preamble: &Preamble,
     header: Option<&Header>,
 ) -> Result<(Hypertable, String)> {
@@ -325,6 +333,30 @@ fn atlas(layout: &Layout, columns: &[String], dimensions: &[String], chunks: &[C
         rows: Arc::new(Places::new(layout, columns, chunks)?),
         dimensions: Arc::new(Places::new(layout, dimensions, chunks)?),
     })
+}
+
+/// Whoever reads a table that has rows needs its indexes.
+async fn refuse_rows(target: &Target, table: &QualifiedName) -> Result<()> {
+    let sql = format!("select exists (select from {})", table.sql());
+    match target.row(&sql, &[]).await?.get(0) {
+        false => Ok(()),
+        true => Err(Error::refused(format!("{table} has rows, and --defer-indexes is for an empty table"))
+            .hint("Leave the option out: the indexes are kept then while the rows come in.")),
+    }
+}
+
+/// What the server would say when the job begins.
+async fn refuse_truncate(target: &Target, oid: u32, table: &QualifiedName) -> Result<()> {
+    let row = target.row(include_str!("sql/truncate_obstacles.sql"), &[&oid]).await?;
+    let refused = |what: String, hint: &str| Err(Error::refused(format!("cannot truncate {table}: {what}")).hint(hint));
+    match (row.get::<_, bool>(0), row.get::<_, Option<String>>(1)) {
+        (false, _) => refused("TRUNCATE is missing".to_string(), "Grant it to the role, or import without --truncate."),
+        (true, Some(other)) => refused(
+            format!("{other} refers to it by a foreign key"),
+            "Empty both tables yourself, or drop the foreign key until the rows are in.",
+        ),
+        (true, None) => Ok(()),
+    }
 }
 
 /// An index that can be dropped and built again without losing anything of it.

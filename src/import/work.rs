@@ -1,6 +1,7 @@
 //! Does what was planned: begin, load, settle, build indexes.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use futures_util::future::{BoxFuture, try_join_all};
@@ -10,11 +11,9 @@ use super::planned::{JobPlan, Planned, in_flight};
 use super::report::ImportReport;
 use super::request::{Header, OnConflict, Request};
 use super::role;
-use super::standing::Standing;
+use super::standing::{Standing, is_rival};
 use crate::catalog::{Chunk, read};
-use crate::connect::{Backend, Sessions, Target};
-use crate::csv::diagnose::other_delimiter;
-use crate::csv::{Dialect, Fields, Parser};
+use crate::connect::{Backend, Sessions, Side, Target};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::input::Input;
@@ -22,8 +21,8 @@ use crate::ledger::{self, Claim, IMPORT, JobState, NewJob, Origin, Stretch};
 use crate::pipeline::load::{self, Load, Loaded, MakeChunks, Reopen};
 use crate::plan::Statement;
 use crate::progress;
-use crate::reader::csv::cut::{Check, Cutter, Extent, File, Opened, shown};
-use crate::reader::csv::preamble::Preamble;
+use crate::reader::csv::cut::{Check, Cutter, Extent, File, Opened};
+use crate::reader::csv::preamble::{refuse_delimiter, shown};
 use crate::reader::csv::rows::Atlas;
 use crate::report::{LatencyReport, to_json};
 use crate::schema::{self, Point};
@@ -40,6 +39,19 @@ pub(super) struct Run<'a> {
     pub(super) inputs: &'a [Arc<Input>],
     pub(super) supervision: &'a Supervision,
     pub(super) vigil: &'a Vigil,
+}
+
+impl Run<'_> {
+    /// Does what one session does by itself. A connection that stands still meanwhile, with the server waiting for us, is
+    /// an error; nobody else would notice.
+    async fn attend<T>(self, session: &Target, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let (backends, pulse) = ([(Side::Target, session.backend().pid)], AtomicU64::new(0));
+        tokio::select! {
+            biased;
+            done = work => done,
+            stalled = self.vigil.stalled(&backends, &pulse) => Err(stalled),
+        }
+    }
 }
 
 /// One run of a job.
@@ -121,10 +133,10 @@ async fn begin(
         source: Origin { system: "", database: "", name: &planned.identity.describe_files() },
         request: &planned.identity.json()?,
         plan: &planned.job_plan()?,
-        seen: ground.latest_job,
+        is_rival: &|other| is_rival(ground, &planned.identity, other),
     };
     report.job.has_begun = true;
-    let claim = schema::begin(target, &planned.before_rows, &job, backends).await?;
+    let claim = run.attend(target, schema::begin(target, &planned.before_rows, &job, backends)).await?;
     report.job.id = Some(claim.job);
     report.phase("begin", start);
     Ok((claim, planned.makes_table))
@@ -145,7 +157,7 @@ impl Work<'_> {
         report.latency = Some(LatencyReport::of(&meters));
         (report.binary_blocks, report.text_blocks, report.bytes) =
             (tally.binary_blocks, tally.text_blocks, tally.bytes);
-        self.settle(&extents).await?;
+        self.run.attend(&self.ground.target, self.settle(&extents)).await?;
         self.settle_rejects(&load.budget).await?;
         Ok(Sessions::new(targets))
     }
@@ -317,19 +329,19 @@ impl Work<'_> {
             ledger::forget_backends(target, job).await?;
             ledger::set_finished(target, self.claim, &json).await
         };
-        schema::durably(target, finish).await
+        self.run.attend(target, schema::durably(target, finish)).await
     }
 }
 
 /// Each file has to begin as the first one, and to look as if it were written in the dialect.
-pub(super) fn check(request: &Request, planned: &Planned) -> Check {
+fn check(request: &Request, planned: &Planned) -> Check {
     let (dialect, columns) = (request.dialect.clone(), planned.columns.len());
     let first = (request.header == Header::Match).then(|| planned.preamble.header.clone());
-    Box::new(move |number, name, preamble: &Preamble, head| {
-        if let (Some(first), Some(header), true) = (&first, &preamble.header, number > 1) {
+    Box::new(move |name, preamble, head| {
+        if let (Some(first), Some(header)) = (&first, &preamble.header) {
             refuse_other_header(shown(name), first.as_deref(), header)?;
         }
-        refuse_other_delimiter(shown(name), &dialect, preamble, &head[preamble.until as usize..], columns)
+        refuse_delimiter(&dialect, columns, name, preamble, head)
     })
 }
 
@@ -342,20 +354,4 @@ fn refuse_other_header(name: &str, first: Option<&[u8]>, header: &[u8]) -> Resul
         None => Err(bad("the first file has no header that this one could be like")
             .hint("The first file is empty, and its header names the columns of all: leave it out.")),
     }
-}
-
-fn refuse_other_delimiter(
-    name: &str,
-    dialect: &Dialect,
-    preamble: &Preamble,
-    records: &[u8],
-    columns: usize,
-) -> Result<()> {
-    let mut parser = Parser::new(dialect, preamble.line_end);
-    let fields = parser.record(records).and_then(|record| record.fields.ok()).map_or(columns, |f| Fields::len(&f));
-    let other = (fields != columns).then(|| other_delimiter(dialect, records, columns)).flatten();
-    let Some(looks) = other else { return Ok(()) };
-    let message =
-        format!("{name}, line {}: {fields} fields where there are {columns} columns; it {looks}", preamble.line);
-    Err(Error::new(Kind::Input, message).hint("Say so with --delimiter, or name the columns with --columns."))
 }

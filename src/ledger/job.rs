@@ -33,8 +33,8 @@ pub struct NewJob<'a> {
     pub request: &'a serde_json::Value,
     /// What was decided.
     pub plan: &'a serde_json::Value,
-    /// The latest job that was seen; an import of the same files under a higher number is a rival.
-    pub seen: JobId,
+    /// Whether a job on the same table is in its way.
+    pub is_rival: &'a (dyn Fn(&Job) -> bool + Sync),
 }
 
 /// Where a job's rows come from.

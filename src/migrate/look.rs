@@ -7,7 +7,7 @@ use crate::catalog::{Server, TargetPlace, read};
 use crate::connect::{Side, Target};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
-use crate::look::{Found, refuse_without_timescaledb};
+use crate::look::{Found, open_target, refuse_ledger, refuse_schema, refuse_temporary};
 use crate::plan::Range;
 use crate::reader::snapshot::Subject;
 use crate::report::EndReport;
@@ -29,18 +29,7 @@ impl Sides {
             Some(text) => QualifiedName::parse(text, &name.schema)?,
             None => name.clone(),
         };
-        let target = Target::open(&request.target, &role(&target_table)).await?;
-        let target_server = read::server(&target).await?;
-        refuse_without_timescaledb(&target, &target_server)?;
-        if target_server.in_recovery {
-            return Err(Error::refused(format!(
-                "the target at {} is a standby and cannot be written",
-                target.endpoint()
-            ))
-            .hint("Name its primary as the target.")
-            // Where a run has lost its target, this one may be about to take its place.
-            .retryable());
-        }
+        let (target, target_server) = open_target(&request.target, &role(&target_table)).await?;
         let place = read::target_place(&target, &target_table, &source.table.owner).await?;
         let sides = Sides { source, target, target_server, target_table, place };
         sides.refuse_same_table()?;
@@ -72,40 +61,16 @@ impl Sides {
             ))
             .hint("Create it there, or grant CREATE on the database to the role."));
         }
-        if self.place.schema_exists && !self.place.may_create_in_schema {
-            return Err(Error::refused(format!(
-                "role {role} may not create tables in schema {} of the target",
-                display_ident(&table.schema)
-            ))
-            .hint(format!(
-                "Run \"grant usage, create on schema {} to {}\" there as its owner.",
-                display_ident(&table.schema),
-                display_ident(role)
-            )));
+        if self.place.schema_exists {
+            refuse_schema(&self.target_server, &self.place, table)?;
         }
         self.refuse_tools()
     }
 
     /// What the job needs on the target beside the table.
     fn refuse_tools(&self) -> Result<()> {
-        let role = &self.target_server.role;
-        if !self.place.may_keep_ledger {
-            return Err(Error::refused(format!(
-                "role {role} may not write the ledger in schema _hypercopy of the target"
-            ))
-            .hint(format!(
-                "Grant {role} CREATE on the database where that schema is missing, else USAGE on it and SELECT, INSERT, \
-                     UPDATE and DELETE on its tables.",
-                role = display_ident(role)
-            )));
-        }
-        if !self.place.may_create_temporary {
-            return Err(Error::refused(format!(
-                "role {role} may not create temporary objects on the target, which making chunks needs"
-            ))
-            .hint(format!("Grant TEMPORARY on the database to {}.", display_ident(role))));
-        }
-        Ok(())
+        refuse_ledger(&self.target_server, &self.place)?;
+        refuse_temporary(&self.target_server, &self.place, "making chunks")
     }
 
     pub(super) fn subject<'a>(&'a self, request: &'a Request, bounds: Range, undivided: &'a [Range]) -> Subject<'a> {

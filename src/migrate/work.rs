@@ -17,7 +17,7 @@ use crate::connect::{Backend, Sessions, Target};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::QualifiedName;
-use crate::ledger::{self, Claim, Counted, DoneTask, Job, JobId, JobState, MIGRATE, NewJob, Origin, REPAIR};
+use crate::ledger::{self, Claim, Counted, DoneTask, IMPORT, Job, JobState, MIGRATE, NewJob, Origin, REPAIR};
 use crate::pipeline::{self, Copy, Ended, Pair, Queues, Work as Errand};
 use crate::plan::{Entry, Statement, Task, column_list, sequence_values};
 use crate::progress::{self, Meters};
@@ -439,8 +439,9 @@ async fn begin(
         refuse_occupied_range(sides, planned).await?;
     }
     supervision.progress.phase(if planned.appends { "beginning" } else { "creating the table" });
+    let is_repair = planned.repaired.is_some();
     let job = NewJob {
-        kind: if planned.repaired.is_some() { REPAIR } else { MIGRATE },
+        kind: if is_repair { REPAIR } else { MIGRATE },
         target: &planned.names.table,
         made_table: !planned.appends,
         source: Origin {
@@ -450,7 +451,8 @@ async fn begin(
         },
         request: &planned.identity.json()?,
         plan: &planned.job_plan().json()?,
-        seen: JobId(0),
+        // A repair has the locks of all jobs that are not finished; imports keep to their own rows.
+        is_rival: &|other| !is_repair && other.kind != IMPORT && other.state != JobState::Finished,
     };
     // Where the answer to its commit is lost, another attempt finds out.
     report.job.has_begun = true;

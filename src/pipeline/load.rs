@@ -10,14 +10,14 @@
 //! **Invariant:** no SQL is written here, and no block is lost without an error; whoever calls compares what the ledger
 //! has with the files' [`Extent`]s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::{LEAST_CONNECT_TIME, Stop};
@@ -31,7 +31,7 @@ use crate::reader::csv::block::{Block, Parsed};
 use crate::reader::csv::cut::{Cutter, Extent};
 use crate::reader::csv::rows::{Atlas, Records};
 use crate::retry::Patience;
-use crate::schema::Point;
+use crate::schema::{self, Point};
 use crate::vigil::Vigil;
 use crate::writer::block;
 use crate::writer::budget::Budget;
@@ -153,30 +153,74 @@ pub async fn run(load: Arc<Load>, cutter: Cutter, targets: Vec<Target>) -> Resul
 /// Where the input turned out to be bad: nothing is begun from there on.
 #[derive(Default)]
 struct Halt {
-    errors: Mutex<BTreeMap<u64, Error>>,
-    /// One more than the number of blocks that are wanted; 0 is all of them.
-    at: AtomicU64,
+    ended: Mutex<EndedBlocks>,
+    /// Blocks before this one are wanted, once it is not 0; it is one more than the number of the first bad one.
+    bad: AtomicU64,
+    /// Told when there is a bad block, and all before it are in.
+    is_certain: Notify,
+}
+
+/// What has become of blocks that were loaded.
+#[derive(Default)]
+struct EndedBlocks {
+    /// All before this one are in.
+    first_open: u64,
+    /// And these.
+    beyond: BTreeSet<u64>,
+    errors: BTreeMap<u64, Error>,
 }
 
 impl Halt {
-    fn add(&self, block: u64, error: Error) {
-        let mut errors = self.errors();
-        errors.insert(block, error);
-        let first = errors.keys().next().map_or(0, |first| first + 1);
-        self.at.store(first, Ordering::Relaxed);
+    fn add_done(&self, block: u64) {
+        let mut ended = self.ended();
+        ended.beyond.insert(block);
+        while ended.beyond.first() == Some(&ended.first_open) {
+            ended.beyond.pop_first();
+            ended.first_open += 1;
+        }
+        self.tell(&ended);
+    }
+
+    fn add_bad(&self, block: u64, error: Error) {
+        let mut ended = self.ended();
+        ended.errors.insert(block, error);
+        let first = ended.errors.keys().next().map_or(0, |first| first + 1);
+        self.bad.store(first, Ordering::Relaxed);
+        self.tell(&ended);
+    }
+
+    /// Whoever waits for more blocks need not: what they come from may keep silent for hours.
+    fn tell(&self, ended: &EndedBlocks) {
+        if ended.is_certain() {
+            self.is_certain.notify_waiters();
+        }
     }
 
     fn is_behind(&self, block: u64) -> bool {
-        let at = self.at.load(Ordering::Relaxed);
-        at > 0 && block >= at - 1
+        let bad = self.bad.load(Ordering::Relaxed);
+        bad > 0 && block >= bad - 1
+    }
+
+    /// Waits until the first bad record is known.
+    async fn certain(&self) {
+        let told = self.is_certain.notified();
+        if !self.ended().is_certain() {
+            told.await;
+        }
     }
 
     fn verdict(&self) -> Result<()> {
-        self.errors().pop_first().map_or(Ok(()), |(_, error)| Err(error))
+        self.ended().errors.pop_first().map_or(Ok(()), |(_, error)| Err(error))
     }
 
-    fn errors(&self) -> MutexGuard<'_, BTreeMap<u64, Error>> {
-        self.errors.lock().expect("no holder of the errors panics")
+    fn ended(&self) -> MutexGuard<'_, EndedBlocks> {
+        self.ended.lock().expect("no holder of the list panics")
+    }
+}
+
+impl EndedBlocks {
+    fn is_certain(&self) -> bool {
+        self.errors.keys().next().is_some_and(|first| *first <= self.first_open)
     }
 }
 
@@ -262,7 +306,14 @@ impl Worker {
     async fn run(mut self, mut target: Target, queue: Arc<Queue>) -> Result<(Worker, Target)> {
         let mut patience = Patience::new(self.load.retry_for);
         loop {
-            let Some(InFlight { inner: parsed, _permit }) = queue.next().await else { return Ok((self, target)) };
+            // Nobody knows when a pipe has the next block.
+            let next = tokio::select! {
+                biased;
+                stopped = self.load.interrupt.requested() => return Err(stopped),
+                () = self.halt.certain() => None,
+                next = queue.next() => next,
+            };
+            let Some(InFlight { inner: parsed, _permit }) = next else { return Ok((self, target)) };
             if self.halt.is_behind(parsed.block.number) {
                 continue;
             }
@@ -272,11 +323,12 @@ impl Worker {
                 match self.watched_attempt(&target, &parsed).await {
                     Ok(outcome) => {
                         self.note(&parsed, &outcome, start);
+                        self.halt.add_done(parsed.block.number);
                         patience.restore();
                         break;
                     }
                     Err(error) if error.kind() == Kind::Input => {
-                        self.halt.add(parsed.block.number, error);
+                        self.halt.add_bad(parsed.block.number, error);
                         break;
                     }
                     Err(error) => target = self.recover(target, error, &mut patience).await?,
@@ -308,23 +360,34 @@ impl Worker {
         }
     }
 
+    async fn attempt(&mut self, target: &Target, parsed: &Parsed) -> Result<Outcome> {
+        if !self.load.missing(&parsed.missing).is_empty() {
+            return schema::giving_way(target, self.attempt_in_turn(target, parsed)).await;
+        }
+        match parsed.is_placed {
+            true => self.load_block(target, parsed).await,
+            false => schema::giving_way(target, self.load_block(target, parsed)).await,
+        }
+    }
+
     /// Where the chunks that a block needs can only be made by its rows, it is its worker's turn until it is committed: it
     /// would only wait for another one that makes some.
-    async fn attempt(&mut self, target: &Target, parsed: &Parsed) -> Result<Outcome> {
-        let Load { landing, budget, turn, .. } = &*self.load;
-        let waits = &mut self.meters.target;
-        if self.load.missing(&parsed.missing).is_empty() {
-            return block::load(target, landing, parsed, budget, waits).await;
-        }
-        let turn = turn.lock().await;
-        self.load.make_chunks(target, &parsed.missing).await?;
-        if self.load.missing(&parsed.missing).is_empty() {
+    async fn attempt_in_turn(&mut self, target: &Target, parsed: &Parsed) -> Result<Outcome> {
+        let load = Arc::clone(&self.load);
+        let turn = load.turn.lock().await;
+        load.make_chunks(target, &parsed.missing).await?;
+        if load.missing(&parsed.missing).is_empty() {
             drop(turn);
-            return block::load(target, landing, parsed, budget, waits).await;
+            return self.load_block(target, parsed).await;
         }
-        let outcome = block::load(target, landing, parsed, budget, waits).await?;
-        self.load.make_chunks(target, &[]).await?;
+        let outcome = self.load_block(target, parsed).await?;
+        load.make_chunks(target, &[]).await?;
         Ok(outcome)
+    }
+
+    async fn load_block(&mut self, target: &Target, parsed: &Parsed) -> Result<Outcome> {
+        let Load { landing, budget, .. } = &*self.load;
+        block::load(target, landing, parsed, budget, &mut self.meters.target).await
     }
 
     /// Another session, as soon as the server has one. The one that failed is in an unknown state.
@@ -365,5 +428,35 @@ impl Tally {
         self.text_blocks += other.text_blocks;
         self.outcome += other.outcome;
         self.bytes += other.bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bad(line: u64) -> Error {
+        Error::new(Kind::Input, format!("line {line}"))
+    }
+
+    #[tokio::test]
+    async fn the_first_bad_block_is_certain_when_all_before_it_are_in() {
+        let halt = Halt::default();
+        halt.add_bad(3, bad(3));
+        halt.add_done(0);
+        halt.add_done(2);
+        assert!(!halt.ended().is_certain() && halt.is_behind(3) && !halt.is_behind(1));
+        halt.add_bad(1, bad(1));
+        halt.certain().await;
+        assert!(halt.is_behind(1));
+        assert_eq!(halt.verdict().unwrap_err().message(), "line 1");
+    }
+
+    #[test]
+    fn without_a_bad_block_all_are_wanted() {
+        let halt = Halt::default();
+        halt.add_done(0);
+        assert!(!halt.is_behind(u64::MAX) && !halt.ended().is_certain());
+        assert!(halt.verdict().is_ok());
     }
 }

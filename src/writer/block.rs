@@ -38,7 +38,7 @@ pub async fn load(
 ) -> Result<Outcome> {
     if budget.has_room(parsed.rejects.len() as u64) {
         match attempt(target, to, parsed, budget, waits, false).await {
-            Err(error) if is_a_rows_fault(&error) => target.batch("rollback").await?,
+            Err(error) if is_a_rows_fault(&error, to) => target.batch("rollback").await?,
             ended => return ended,
         }
     }
@@ -84,6 +84,7 @@ async fn attempt(
         Err(error) => return Err(error),
     };
     target.batch("set local search_path = ''").await?;
+    failpoint::hit("before-count-check");
     let outcome = loading.outcome()?;
     ledger::complete_block(target, to.claim.job, stretch, &outcome).await?;
     ledger::insert_rejects(target, to.claim.job, &loading.rejects).await?;
@@ -167,7 +168,7 @@ impl Loading<'_> {
                     self.stored += stored;
                     continue;
                 }
-                Err(error) if is_a_rows_fault(&error) => error,
+                Err(error) if is_a_rows_fault(&error, self.to) => error,
                 Err(error) => return Err(error),
             };
             self.target.batch("rollback to savepoint hypercopy_part").await?;
@@ -176,7 +177,7 @@ impl Loading<'_> {
                     let reject = self.refused(order[part.from], &error);
                     self.reject(reject, budget)?;
                 }
-                rows => parts.extend(part.divide(self.place(&error), rows)),
+                rows => parts.extend(part.divide(place_of(&error, self.to), rows)),
             }
         }
         Ok(())
@@ -212,7 +213,9 @@ impl Loading<'_> {
         let said = error.refusal();
         let column = said.and_then(|said| said.column.map(str::to_string));
         let why = Why {
-            column: column.or(self.place(error).and_then(|place| place.column)).or_else(|| self.garbled(row, error)),
+            column: column
+                .or(place_of(error, self.to).and_then(|place| place.column))
+                .or_else(|| self.garbled(row, error)),
             reason: said.map(|said| said.message.to_string()).unwrap_or_default(),
             sqlstate: said.map(|said| said.sqlstate.to_string()).unwrap_or_default(),
         };
@@ -227,11 +230,6 @@ impl Loading<'_> {
         self.to.columns.get(field).cloned()
     }
 
-    /// Where in the data of its COPY the server has met an error.
-    fn place(&self, error: &Error) -> Option<Place> {
-        place::of(error.refusal()?.context?, self.to.copied_relation(), &self.to.columns)
-    }
-
     /// Sends so many rows, and answers how many of them were stored.
     async fn copy(&mut self, format: Format, count: usize, rows: impl Iterator<Item = Bytes>) -> Result<u64> {
         let target = self.target;
@@ -240,6 +238,7 @@ impl Loading<'_> {
             copy.feed(Bytes::from_static(&binary::HEADER)).await?;
         }
         feed(&mut copy, rows, self.waits).await?;
+        failpoint::hit("mid-copy");
         if format == Format::Binary {
             copy.feed(Bytes::from_static(&binary::TRAILER)).await?;
         }
@@ -318,40 +317,59 @@ fn slices(data: &Bytes) -> impl Iterator<Item = Bytes> {
 
 const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
 
+/// Where in the data of its COPY the server has met an error.
+fn place_of(error: &Error, to: &Landing) -> Option<Place> {
+    place::of(error.refusal()?.context?, to.copied_relation(), &to.columns)
+}
+
 /// Whether a server's error is about what a row holds, so that the others may do without it. A trigger can raise whatever
-/// it likes; so it is told by what it is not.
-fn is_a_rows_fault(error: &Error) -> bool {
+/// it likes; so it is told by what it is not. Where the server names a column it was reading a value, which may be the
+/// name of a table or of a role that is not there.
+fn is_a_rows_fault(error: &Error, to: &Landing) -> bool {
     let Some(Refusal { sqlstate, .. }) = error.refusal() else { return false };
-    error.kind() == Kind::Target
-        && !error.is_retryable()
-        && !sqlstate.get(..2).is_some_and(|class| NO_ROWS_FAULT.contains(&class))
+    let class = sqlstate.get(..2).unwrap_or_default();
+    let can_be_a_values = OF_A_VALUE.iter().any(|state| sqlstate.starts_with(state));
+    let is_of_a_value = || can_be_a_values && place_of(error, to).is_some_and(|place| place.column.is_some());
+    error.kind() == Kind::Target && !error.is_retryable() && (!NO_ROWS_FAULT.contains(&class) || is_of_a_value())
 }
 
 /// Classes of SQLSTATE (PostgreSQL's manual, appendix A) that are about the session, the statement or the server.
-const NO_ROWS_FAULT: [&str; 34] = [
-    "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "20", "24", "25", "26", "28", "2B", "2D",
-    "2F", "34", "38", "39", "3B", "3D", "3F", "40", "42", "53", "57", "58", "F0", "HV", "XX",
+const NO_ROWS_FAULT: [&str; 33] = [
+    "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "24", "25", "26", "28", "2B", "2D", "2F",
+    "34", "38", "39", "3B", "3D", "3F", "40", "42", "53", "57", "58", "F0", "HV", "XX",
 ];
+/// Those of them that input functions raise as well: names, the syntax of what is a language of its own (tsquery,
+/// jsonpath, xml), and what an extension (hstore) had no code for.
+const OF_A_VALUE: [&str; 5] = ["0A", "3D", "3F", "42", "XX000"];
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::ServerError;
+    use crate::writer::landing::tests::landing;
 
-    fn refused(sqlstate: &str) -> Error {
-        let body = format!("C{sqlstate}\0Msomething\0\0");
+    fn refused(sqlstate: &str, context: &str) -> Error {
+        let body = format!("C{sqlstate}\0Msomething\0W{context}\0\0");
         Error::new(Kind::Target, "copying").caused_by(ServerError::parse(body.as_bytes()))
     }
 
     #[test]
     fn what_is_a_rows_fault_is_told_from_what_is_the_servers() {
-        for state in ["22P02", "23505", "23514", "P0001", "44000", "54000", "ABCDE"] {
-            assert!(is_a_rows_fault(&refused(state)), "{state}");
+        let is_fault = |state, context| is_a_rows_fault(&refused(state, context), &landing(None));
+        for state in ["22P02", "23505", "23514", "P0001", "20000", "44000", "54000", "ABCDE"] {
+            assert!(is_fault(state, "COPY Odd, line 1"), "{state}");
         }
         for state in ["53100", "57P01", "40P01", "42501", "0A000", "58030", "08006"] {
-            assert!(!is_a_rows_fault(&refused(state)), "{state}");
+            assert!(!is_fault(state, "COPY Odd, line 1"), "{state}");
         }
-        assert!(!is_a_rows_fault(&Error::new(Kind::Target, "connection lost")));
+        assert!(!is_a_rows_fault(&Error::new(Kind::Target, "connection lost"), &landing(None)));
+        // A name that is not there, in a value and in a trigger's function.
+        assert!(is_fault("42P01", "COPY Odd, line 1, column v: \"x\""));
+        assert!(!is_fault("42P01", "PL/pgSQL function f() line 1\nCOPY Odd, line 1: \"x\""));
+        assert!(is_fault("XX000", "COPY Odd, line 1, column v: \"a=>\""));
+        for state in ["53200", "XX001", "57014"] {
+            assert!(!is_fault(state, "COPY Odd, line 1, column v: \"x\""), "{state}");
+        }
     }
 
     #[test]

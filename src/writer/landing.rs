@@ -130,11 +130,11 @@ const STAGE_NAME: &str = "hypercopy_stage";
 pub const EMPTY_STAGE: &str = "truncate pg_temp.hypercopy_stage";
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::ledger::JobId;
 
-    fn landing(merge: Option<Merge>) -> Landing {
+    pub(in crate::writer) fn landing(merge: Option<Merge>) -> Landing {
         Landing {
             claim: Claim { job: JobId(1), run: 1 },
             table: QualifiedName::new("app", "Odd"),

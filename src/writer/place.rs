@@ -15,7 +15,10 @@ pub struct Place {
 /// Reads `COPY relation, line 3, column v: …`, which may stand below other lines.
 pub fn of(context: &str, relation: &str, columns: &[String]) -> Option<Place> {
     let prefix = format!("COPY {relation}, ");
-    let rest = context.lines().find_map(|line| line.strip_prefix(&prefix))?;
+    // The relation's name may have lines of its own.
+    let is_at_line_start = |at: &usize| *at == 0 || context.as_bytes()[at - 1] == b'\n';
+    let start = context.match_indices(&prefix).map(|(at, _)| at).find(is_at_line_start)?;
+    let rest = &context[start + prefix.len()..];
     let from = rest.find(|c: char| c.is_ascii_digit())?;
     let digits = rest[from..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - from);
     let line: usize = rest[from..from + digits].parse().ok()?;
@@ -26,7 +29,7 @@ pub fn of(context: &str, relation: &str, columns: &[String]) -> Option<Place> {
 fn column(rest: &str, columns: &[String]) -> Option<String> {
     let (_, named) = rest.strip_prefix(", ")?.split_once(' ')?;
     let is_it = |column: &&String| {
-        named.strip_prefix(column.as_str()).is_some_and(|behind| behind.is_empty() || behind.starts_with(':'))
+        named.strip_prefix(column.as_str()).is_some_and(|behind| behind.is_empty() || behind.starts_with([':', '\n']))
     };
     columns.iter().filter(is_it).max_by_key(|column| column.len()).cloned()
 }
@@ -46,6 +49,12 @@ mod tests {
         assert_eq!(place("COPY metrics, 5, Zeile 12, Spalte v: x: »a«"), Some((11, Some("v: x".into()))));
         assert_eq!(place("PL/pgSQL function f() line 3\nCOPY metrics, 5, line 1: \"a\tb\""), Some((0, None)));
         assert_eq!(place("COPY metrics, 5, line 4, column odd 7, name"), Some((3, Some("odd 7, name".into()))));
+    }
+
+    #[test]
+    fn names_may_have_several_lines() {
+        let place = of("f() line 1\nCOPY a\nb, line 3, column c\nd: \"1\"", "a\nb", &["c\nd".to_string()]);
+        assert_eq!(place, Some(Place { row: 2, column: Some("c\nd".into()) }));
     }
 
     #[test]

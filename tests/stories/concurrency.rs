@@ -358,6 +358,27 @@ fn a_signal_lets_open_tasks_end_and_a_second_one_does_not() {
     story.migrate("metrics", &["-j", "1"]);
 }
 
+/// The worker that hears of the wish first does not take the others' work with it.
+#[test]
+fn a_signal_lets_the_open_tasks_of_all_workers_end() {
+    let story = gated("graceful_all");
+    let gate = Hold::gate(&story.target);
+    let child = story.spawn(&["migrate", "metrics", "-j", "2", "--grace", "1h"]);
+    let id = child.id();
+    wait_until_held(&story.target, 2);
+    let mut errors = Lines::of(child);
+    let killed = std::process::Command::new("kill").args(["-TERM", &id.to_string()]).status();
+    assert!(killed.is_ok_and(|status| status.success()));
+    errors.wait_for("stopping: open transactions get 1 h 00 min to end");
+    gate.open();
+    let run = errors.end();
+    assert_eq!(run.code, 143, "{}", run.stderr);
+    let done = "select count(*) from _hypercopy.task where completed_at is not null";
+    assert_eq!(story.target.value(done), "2", "both tasks have ended");
+    story.target.assert_nothing_left();
+    story.migrate("metrics", &["-j", "2"]);
+}
+
 /// A lock on the source is waited for ten seconds and not longer, also before the snapshot: writers queue behind us.
 #[test]
 fn a_source_that_stays_locked_is_given_up() {

@@ -8,7 +8,7 @@ fn read(path: &str) -> String {
 
 #[test]
 fn the_readme_shows_the_help_of_its_commands() {
-    for command in ["migrate", "verify"] {
+    for command in ["migrate", "verify", "import"] {
         let help = Command::new(env!("CARGO_BIN_EXE_hypercopy")).args([command, "-h"]).env_remove("COLUMNS").output();
         let help = String::from_utf8(help.expect("the program starts").stdout).expect("help is text");
         // Trailing blanks do not survive an editor.

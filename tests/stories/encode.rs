@@ -20,13 +20,13 @@ use crate::random::Random;
 const GENERATED: usize = 300;
 
 /// A column's type, and how its values are spelled.
-struct Kind {
+pub struct Kind {
     /// The type as SQL names it.
-    column: &'static str,
+    pub column: &'static str,
     /// Its base type, by `pg_type.typname`.
     base: &'static str,
     /// Spellings that the encoder has to take and the server to store.
-    ordinary: &'static [&'static str],
+    pub ordinary: &'static [&'static str],
 }
 
 const BOOLS: &[&str] = &["t", "f", "true", "false", "1", "0", "TRUE", "False", "yes", "no", "on", "off", "Y", "n"];
@@ -85,7 +85,7 @@ const UUIDS: &[&str] = &[
 
 /// Spellings that no type is asked to take; every type is asked about all of them.
 #[rustfmt::skip]
-const ODD: &[&str] = &[
+pub const ODD: &[&str] = &[
     "", " ", "NaN", "nan", "-NaN", "inf", "infinity", "-infinity", "Infinity", "+Infinity", "1e400", "-1e400",
     "1e-400", "1e39", "1e-46", "7e-46", "0.000e-400", "1e", "1e+", "e5", ".", "-", "+", "-.", "+.5", "--1", "+-1",
     "0x10", "0X1F", "0b11", "0o17", "0x1p3", "1_000", "1__0", "1_000.5", "1,000", "1.2.3", "1 ", " 1", "\t1", "1\n",
@@ -116,7 +116,7 @@ const ODD: &[&str] = &[
     "A0eebc99-9C0B-4EF8-bb6d-6bb9bd380a1g", "{A0EEBC999C0B4EF8BB6D6BB9BD380A11}",
 ];
 
-const TYPES: &str = "
+pub const TYPES: &str = "
     create type mood as enum ('sad', 'ok', 'happy');
     create domain positive as integer check (value > 0);
     create domain short as varchar(3) check (value <> 'bad');
@@ -124,7 +124,7 @@ const TYPES: &str = "
     create domain glad as mood check (value <> 'sad');
     create domain recent as timestamptz(3) check (value > '2000-01-01 00:00:00+00')";
 
-const KINDS: [Kind; 24] = [
+pub const KINDS: [Kind; 24] = [
     Kind { column: "boolean", base: "bool", ordinary: BOOLS },
     Kind { column: "smallint", base: "int2", ordinary: INTS },
     Kind { column: "integer", base: "int4", ordinary: INTS },

@@ -3,17 +3,13 @@
 //!
 //! As in `concurrency`, nothing sleeps: a run is held by a lock or a message that the story owns.
 
-use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use hypercopy::cluster::{Cluster, Installation, Release, Settings};
 
-use crate::harness::{Database, Hold, Role, Run, Server, Story, end, wait_until, wait_until_held};
+use crate::harness::{Database, Hold, Role, Run, Running, Server, Story, wait_until, wait_until_held};
 use crate::proxy::{COMMIT, Fault, Proxy, Trigger, Way};
 
 /// Eight chunks and 23 MB in four tasks, with duplicates, NULLs, NaN, −0, and no primary key.
@@ -43,66 +39,12 @@ fn gated(story: Story) -> Story {
     story
 }
 
-fn cluster(name: &str, parameters: &[(&str, &str)]) -> Cluster {
+/// A cluster of a story's own.
+pub fn cluster(name: &str, parameters: &[(&str, &str)]) -> Cluster {
     let installation = Installation::debian(Release::Trixie).expect("trixie can be had").expect("it has TimescaleDB");
     let settings = Settings::new(name).fsync(false);
     let settings = parameters.iter().fold(settings, |settings, (name, value)| settings.parameter(*name, *value));
     Cluster::start(&installation, settings).expect("the cluster starts")
-}
-
-/// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(45);
-
-/// A run that can be heard while it goes on.
-struct Running {
-    child: Child,
-    start: Instant,
-    said: Arc<Mutex<String>>,
-    listener: JoinHandle<()>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Running {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
-        let said = Arc::new(Mutex::new(String::new()));
-        let heard = Arc::clone(&said);
-        let listener = std::thread::spawn(move || {
-            stderr.lines().map_while(Result::ok).for_each(|line| *heard.lock().unwrap() += &(line + "\n"));
-        });
-        Running { child, start: Instant::now(), said, listener }
-    }
-
-    #[track_caller]
-    fn wait_until_said(&mut self, text: &str) {
-        wait_until(text, || {
-            let said = self.said.lock().unwrap().clone();
-            assert!(said.contains(text) || !self.has_ended(), "\"{text}\" was never said: {said}");
-            said.contains(text)
-        });
-    }
-
-    fn has_ended(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|status| status.is_some())
-    }
-
-    #[track_caller]
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "{signal}");
-    }
-
-    #[track_caller]
-    fn end(mut self) -> Run {
-        wait_until("the end of the run", || {
-            let has_ended = self.has_ended();
-            assert!(has_ended || self.start.elapsed() < PATIENCE, "it does not end: {}", self.said.lock().unwrap());
-            has_ended
-        });
-        let ended = end(self.child);
-        self.listener.join().expect("the listener does not panic");
-        Run { stderr: self.said.lock().unwrap().clone(), ..ended }
-    }
 }
 
 /// Starts a run and answers it when its last task waits at the gate and all others are done.
@@ -118,7 +60,7 @@ fn at_the_gate(story: &Story, command: Command) -> Running {
          and application_name like 'hypercopy%copy in%' and wait_event = 'advisory'";
     let are_done = format!("select count(*) = 3 from ({DONE}) done");
     wait_until("all tasks but the last to be done", || {
-        assert!(!running.has_ended(), "the run has ended early: {}", running.said.lock().unwrap());
+        assert!(!running.has_ended(), "the run has ended early: {}", running.said());
         story.target.value(is_held) == "t" && story.target.value(&are_done) == "t"
     });
     running
@@ -179,7 +121,7 @@ fn assert_given_up(run: &Run) {
 // ---- servers
 
 /// What is committed stays in the server's memory for ten seconds.
-const FORGETFUL: [(&str, &str); 6] = [
+pub const FORGETFUL: [(&str, &str); 6] = [
     ("wal_writer_delay", "10s"),
     ("wal_writer_flush_after", "1GB"),
     ("wal_buffers", "64MB"),
@@ -967,11 +909,11 @@ fn serialization_failures_on_the_target_are_tried_again() {
 // ---- secrets
 
 /// Two parts, so that one is found where the other was cut off.
-const CANARY: &str = "kanarien@vogel/7";
+pub const CANARY: &str = "kanarien@vogel/7";
 const ENCODED_CANARY: &str = "kanarien%40vogel%2F7";
 
 #[track_caller]
-fn assert_no_canary(text: &str) {
+pub fn assert_no_canary(text: &str) {
     for part in ["kanarien", "vogel"] {
         assert!(!text.contains(part), "the password is shown: {text}");
     }

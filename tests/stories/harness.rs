@@ -1,11 +1,14 @@
 //! Clusters, databases and the program under test.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::pin::pin;
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::SinkExt;
 use hypercopy::cluster::{Cluster, Installation, Release, Settings};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -146,6 +149,18 @@ impl Database {
     #[track_caller]
     pub fn run(&self, sql: &str) {
         self.query(sql);
+    }
+
+    /// Sends this to a `copy … from stdin`, as psql does.
+    #[track_caller]
+    pub fn copy(&self, statement: &str, contents: &str) {
+        let (session, bytes) = (self.session(), bytes::Bytes::copy_from_slice(contents.as_bytes()));
+        let copied = self.wait(async {
+            let mut sink = pin!(session.copy_in(statement).await?);
+            sink.send(bytes).await?;
+            sink.finish().await
+        });
+        copied.unwrap_or_else(|error| panic!("{error:?}\nin: {statement}"));
     }
 
     /// The one value that a query answers.
@@ -324,6 +339,73 @@ pub fn end(child: Child) -> Run {
     }
 }
 
+/// A run that can be heard while it goes on.
+pub struct Running {
+    child: Child,
+    start: Instant,
+    said: Arc<Mutex<String>>,
+    listener: std::thread::JoinHandle<()>,
+}
+
+impl Running {
+    /// Starts it.
+    pub fn start(mut command: Command) -> Running {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let said = Arc::new(Mutex::new(String::new()));
+        let heard = Arc::clone(&said);
+        let listener = std::thread::spawn(move || {
+            stderr.lines().map_while(Result::ok).for_each(|line| *heard.lock().unwrap() += &(line + "\n"));
+        });
+        Running { child, start: Instant::now(), said, listener }
+    }
+
+    /// Waits until this stands on its stderr.
+    #[track_caller]
+    pub fn wait_until_said(&mut self, text: &str) {
+        wait_until(text, || {
+            let said = self.said();
+            assert!(said.contains(text) || !self.has_ended(), "\"{text}\" was never said: {said}");
+            said.contains(text)
+        });
+    }
+
+    /// What it has said on stderr.
+    pub fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    /// Its stdin, where that is piped.
+    pub fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("stdin is piped")
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    /// Sends a signal, as `kill` names it.
+    #[track_caller]
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "{signal}");
+    }
+
+    /// Waits for its end, which must come.
+    #[track_caller]
+    pub fn end(mut self) -> Run {
+        wait_until("the end of the run", || {
+            let has_ended = self.has_ended();
+            assert!(has_ended || self.start.elapsed() < PATIENCE, "it does not end: {}", self.said.lock().unwrap());
+            has_ended
+        });
+        let ended = end(self.child);
+        self.listener.join().expect("the listener does not panic");
+        Run { stderr: self.said.lock().unwrap().clone(), ..ended }
+    }
+}
+
 /// Two databases and the program between them.
 pub struct Story {
     /// Where the rows are.
@@ -451,6 +533,18 @@ impl File {
     /// A name for it; nothing is there yet.
     pub fn new(name: &str) -> File {
         File(std::env::temp_dir().join(format!("hypercopy-stories-{}-{name}.json", std::process::id())))
+    }
+
+    /// A file of this name with these contents.
+    pub fn with(name: &str, contents: impl AsRef<[u8]>) -> File {
+        let file = File(std::env::temp_dir().join(format!("hypercopy-stories-{}-{name}", std::process::id())));
+        file.write(contents);
+        file
+    }
+
+    /// Puts these contents in the place of those that it has.
+    pub fn write(&self, contents: impl AsRef<[u8]>) {
+        std::fs::write(&self.0, contents).expect("the file can be written");
     }
 
     /// Where it is.

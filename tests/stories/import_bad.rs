@@ -243,7 +243,7 @@ fn a_wrong_delimiter_is_told_before_anything_is_done() {
     import.target.run("insert into metrics values (7, 'kept')");
     for (file, looks) in [(&b"1;a\n2;b\n"[..], "';'"), (b"1\ta\n2\tb\n", "tab"), (b"1|a\n2|b\n", "'|'")] {
         let said = ended(&import, file, &["--truncate"]);
-        let expected = format!("odd.csv, line 1: 1 fields where there are 2 columns; it looks delimited by {looks}");
+        let expected = format!("odd.csv, line 1: 1 field where there are 2 columns; it looks delimited by {looks}");
         assert_said(said, 6, &[&expected, "--delimiter"]);
     }
     assert_eq!(import.target.multiset("metrics"), rows(&import, "(7, 'kept')"), "nothing was emptied");
@@ -251,7 +251,7 @@ fn a_wrong_delimiter_is_told_before_anything_is_done() {
     let second = import.folder.write("second.csv", "2;b\n");
     let first = import.folder.write("first.csv", "1,a\n");
     let ended = import.in_all_ways(&[&first, &second], &[]);
-    assert!(ended.code == 6 && ended.message.starts_with("hypercopy: second.csv, line 1: 1 fields"), "{ended:?}");
+    assert!(ended.code == 6 && ended.message.starts_with("hypercopy: second.csv, line 1: 1 field "), "{ended:?}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Records that are left out: named, counted, written so that they can be corrected, whatever refuses them.
 
-use crate::harness::{Import, Run};
+use crate::harness::{Import, Run, WAYS};
 
 const METRICS: &str = "
     create table devices (id int primary key);
@@ -42,7 +42,8 @@ fn whatever_refuses_a_row_names_it_wherever_it_stands_in_its_block() {
             let file: String = lines.collect();
             let name = import.folder.write("faults.csv", &file);
             let ended = match place {
-                5 => import.in_all_ways(&[&name], &["--max-rejects", "1"]),
+                // Of two equal keys in blocks that are loaded at once either may be the first.
+                5 if state != "23505" => import.in_all_ways(&[&name], &["--max-rejects", "1"]),
                 _ => import.anew(&[&name], &["--max-rejects", "1", "-j", "2", "--block-size", "1MiB"]),
             };
             assert_eq!(ended.code, 0, "{fault}: {}", ended.message);
@@ -54,6 +55,18 @@ fn whatever_refuses_a_row_names_it_wherever_it_stands_in_its_block() {
             assert!(column.is_none() || named.as_deref() == column, "{fault}: {named:?}");
             assert_eq!(import.target.value("select count(*) from metrics"), "10");
         }
+    }
+}
+
+#[test]
+fn one_of_two_equal_keys_is_rejected_however_many_load() {
+    let import = Import::new("import_equal_keys", METRICS);
+    let name = import.folder.write("equal.csv", format!("{0}{1}{0}", good(1), good(2)));
+    for way in WAYS {
+        let ended = import.anew(&[&name], &[&["--max-rejects", "1"], &way[..]].concat());
+        assert_eq!((ended.code, ended.rejects.len()), (0, 1), "{}", ended.message);
+        assert!([1, 3].contains(&ended.rejects[0].0) && ended.rejects[0].3 == "23505", "{:?}", ended.rejects);
+        assert_eq!(import.target.value("select count(*) from metrics"), "2");
     }
 }
 

@@ -14,8 +14,8 @@ use crate::work::{Terms, supervised};
 
 pub async fn run(arguments: Box<ImportArguments>) -> Result<()> {
     let (request, options) = (arguments.request()?, &arguments.output);
-    output::refuse_unwritable(options.report.as_deref())?;
-    output::refuse_without_directory(arguments.rejects.as_deref())?;
+    output::refuse_unwritable("the report", options.report.as_deref())?;
+    output::refuse_unwritable("rejects", arguments.rejects.as_deref().filter(|_| !arguments.dry_run))?;
     let mut report = ImportReport::default();
     let ends = [(Side::Target, &request.target)];
     let terms = Terms { ends: &ends, role: "import end", grace: arguments.grace };

@@ -13,7 +13,7 @@ use crate::work::{Terms, supervised};
 
 pub async fn run(arguments: Box<MigrateArguments>) -> Result<()> {
     let request = arguments.request()?;
-    output::refuse_unwritable(arguments.output.report.as_deref())?;
+    output::refuse_unwritable("the report", arguments.output.report.as_deref())?;
     execute(request, arguments.grace, &arguments.output).await
 }
 

@@ -28,26 +28,15 @@ pub fn print_json(json: &str) {
     let _ = writeln!(std::io::stdout(), "{json}");
 }
 
-/// A report that cannot be written should be known before hours of work.
-pub fn refuse_unwritable(report: Option<&Path>) -> Result<()> {
-    let Some(path) = report else { return Ok(()) };
+/// A file that cannot be written should be known before hours of work.
+pub fn refuse_unwritable(what: &str, path: Option<&Path>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
     std::fs::OpenOptions::new()
         .append(true)
         .create(true)
         .open(path)
         .and_then(|mut file| file.flush())
-        .doing(Kind::Usage, || format!("cannot write the report to {}", path.display()))
-}
-
-/// A file that is written at the end, and only whole.
-pub fn refuse_without_directory(file: Option<&Path>) -> Result<()> {
-    let Some(path) = file else { return Ok(()) };
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match directory.is_dir() && !path.is_dir() {
-        true => Ok(()),
-        false => Err(Error::new(Kind::Usage, format!("cannot write to {}", path.display()))
-            .hint("Name a file in a directory that is there.")),
-    }
+        .doing(Kind::Usage, || format!("cannot write {what} to {}", path.display()))
 }
 
 /// Writes the report wherever it was asked for; `text` is for people.

@@ -17,7 +17,7 @@ use crate::{migrate, output, signals, watch};
 
 pub async fn run(arguments: Box<VerifyArguments>) -> Result<()> {
     let (request, options) = (arguments.request()?, &arguments.output);
-    output::refuse_unwritable(options.report.as_deref())?;
+    output::refuse_unwritable("the report", options.report.as_deref())?;
     let mut report = VerifyReport::default();
     let ended = match compare(&request, options, &mut report).await {
         Ok(comparison) if arguments.repair && !comparison.differences.is_empty() => {

@@ -1,9 +1,11 @@
 -- Indexes of a table that keep nothing unique and can be built anew as they are; with their comments. $1: the table's oid.
 select
     class.relname::text as name,
-    pg_get_indexdef(class.oid) || coalesce(
-        format('; comment on index %I.%I is %L', namespace.nspname, class.relname,
-            obj_description(class.oid, 'pg_class')), '') as definition
+    pg_get_indexdef(class.oid) || coalesce((
+        select format('; comment on index %I.%I is %L', namespace.nspname, class.relname, comment)
+        from obj_description(class.oid, 'pg_class') comment
+        where comment is not null
+    ), '') as definition
 from pg_catalog.pg_index index
 join pg_catalog.pg_class class on class.oid = index.indexrelid
 join pg_catalog.pg_namespace namespace on namespace.oid = class.relnamespace

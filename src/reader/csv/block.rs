@@ -87,6 +87,8 @@ pub struct Parsed {
     pub rejects: Vec<Reject>,
     /// Places for which no chunk was known.
     pub missing: Vec<Point>,
+    /// Whether each row's place was known: the chunk that it goes to, or that there is none.
+    pub is_placed: bool,
 }
 
 /// One row of a [`Parsed`].

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::block::Block;
-use super::preamble::{Preamble, Shape};
+use super::preamble::{Preamble, Shape, shown};
 use crate::csv::{LineEnd, Splitter};
 use crate::error::{Error, Kind, Result};
 use crate::input::{Input, Stream};
@@ -19,6 +19,8 @@ use crate::ledger::Stretch;
 
 /// Read at once.
 const PIECE_BYTES: usize = 256 << 10;
+/// Larger blocks grow as they are read.
+const MOST_ROOM_BYTES: usize = 64 << 20;
 /// The least that is read of a file before it is decided how it begins.
 const HEAD_BYTES: usize = 64 << 10;
 /// A record longer than this has no end for a reason, and no server would take it.
@@ -115,8 +117,8 @@ pub struct Extent {
     pub until: u64,
 }
 
-/// Looks at the beginning of a file, with its number from 1, before it is cut; may refuse it.
-pub type Check = Box<dyn Fn(i32, &str, &Preamble, &[u8]) -> Result<()> + Send>;
+/// Looks at the beginning of a file with this name before it is cut; may refuse it.
+pub type Check = Box<dyn Fn(&str, &Preamble, &[u8]) -> Result<()> + Send>;
 
 /// Hears how many bytes of all files were read, compressed as they are.
 pub type Heard = Box<dyn Fn(u64) + Send>;
@@ -162,7 +164,7 @@ impl Cutter {
                 None => Opened::new(&file.input, HEAD_BYTES)?,
             };
             let preamble = opened.preamble(&shape)?;
-            check(number, file.input.name(), &preamble, &opened.head)?;
+            check(file.input.name(), &preamble, &opened.head)?;
             let from = preamble.until;
             let mut cut = Cut {
                 input: &file.input,
@@ -232,7 +234,7 @@ impl Cut<'_> {
     /// Cuts from here on, up to a place where a record has ended before, or to the end of the file.
     fn gap(&mut self, until: Option<u64>, state: &mut State, take: &mut impl Taker) -> Result<()> {
         let mut splitter = Splitter::new(&self.shape.dialect, self.line_end);
-        let mut bytes = Vec::new();
+        let mut bytes = self.room();
         let (mut piece, mut before) = (vec![0; PIECE_BYTES], Counts::default());
         while until != Some(self.reading.at) && !state.is_over() {
             let room = until.map_or(u64::MAX, |until| until - self.reading.at).min(PIECE_BYTES as u64);
@@ -257,7 +259,8 @@ impl Cut<'_> {
                     || state.limit.is_some_and(|limit| state.records + now.since(&before).records >= limit);
                 if end.is_some() && is_enough {
                     let behind = self.reading.at - rest.len() as u64;
-                    self.hand_out(std::mem::take(&mut bytes), behind, now.since(&before), state, take);
+                    let block = std::mem::replace(&mut bytes, self.room());
+                    self.hand_out(block, behind, now.since(&before), state, take);
                     before = now;
                 }
             }
@@ -278,6 +281,11 @@ impl Cut<'_> {
             self.hand_out(bytes, self.reading.at, counts, state, take);
         }
         Ok(())
+    }
+
+    /// Room for a block, so that none of it is moved while it grows: memory that is not written to costs nothing.
+    fn room(&self) -> Vec<u8> {
+        Vec::with_capacity(self.block_bytes.min(MOST_ROOM_BYTES) + PIECE_BYTES)
     }
 
     fn hand_out(&mut self, bytes: Vec<u8>, until: u64, counts: Counts, state: &mut State, take: &mut impl Taker) {
@@ -330,11 +338,6 @@ impl Cut<'_> {
         Error::refused(format!("{} is not what it was when it was read before", shown(self.input.name())))
             .hint("Give the same contents to go on, or another --import-id to import these.")
     }
-}
-
-/// A file's name for people.
-pub fn shown(name: &str) -> &str {
-    if name == "-" { "stdin" } else { name }
 }
 
 /// Records and lines that have ended.

@@ -36,6 +36,13 @@ enum Kind {
     Nowhere,
 }
 
+impl Place {
+    /// Whether nothing can be said about it.
+    pub fn is_nowhere(&self) -> bool {
+        self.kind == Kind::Nowhere
+    }
+}
+
 impl Places {
     /// The places of rows that have these columns; `None` where they lack a dimension's.
     pub fn new(layout: &Layout, columns: &[String], chunks: &[Chunk]) -> Option<Places> {

@@ -2,7 +2,9 @@
 //!
 //! **Invariant:** pure; decided once for a file, from its first bytes.
 
+use crate::csv::diagnose::other_delimiter;
 use crate::csv::{Dialect, LineEnd, Parser};
+use crate::error::{Error, Kind, Result};
 
 /// How a file begins.
 #[derive(Clone, Debug)]
@@ -80,6 +82,27 @@ impl Preamble {
 fn without_line_end(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Refuses a file whose records look as if something else stood between their fields. `head` is its beginning.
+///
+/// # Errors
+/// [`Kind::Input`], saying what it looks like.
+pub fn refuse_delimiter(dialect: &Dialect, columns: usize, name: &str, preamble: &Preamble, head: &[u8]) -> Result<()> {
+    let records = &head[preamble.until as usize..];
+    let mut parser = Parser::new(dialect, preamble.line_end);
+    let fields = parser.record(records).and_then(|record| record.fields.ok()).map(|fields| fields.len());
+    let Some(fields) = fields.filter(|fields| *fields != columns) else { return Ok(()) };
+    let Some(looks) = other_delimiter(dialect, records, columns) else { return Ok(()) };
+    let unit = if fields == 1 { "field" } else { "fields" };
+    let place = format!("{}, line {}", shown(name), preamble.line);
+    Err(Error::new(Kind::Input, format!("{place}: {fields} {unit} where there are {columns} columns; it {looks}"))
+        .hint("Say so with --delimiter, or name the columns with --columns."))
+}
+
+/// A file's name for people.
+pub fn shown(name: &str) -> &str {
+    if name == "-" { "stdin" } else { name }
 }
 
 /// The length of the first line with its end, whichever that is. `None` where more has to be seen.

@@ -184,11 +184,13 @@ struct Read {
 impl Read {
     fn into_parsed(self, block: Block, format: Format) -> Parsed {
         let Read { data, rows, places, rejects, missing } = self;
-        let (data, rows) = match places.is_sorted() {
+        let is_placed = places.len() == rows.len() && !places.iter().any(|place| place.is_nowhere());
+        let (data, mut rows) = match places.is_sorted() {
             true => (data, rows),
             false => gather(&data, &rows, &places),
         };
-        Parsed { block, format, data: Bytes::from(data), rows, rejects, missing: missing.into_points() }
+        rows.shrink_to_fit();
+        Parsed { block, format, data: Bytes::from(data), rows, rejects, missing: missing.into_points(), is_placed }
     }
 }
 
