@@ -4,6 +4,7 @@
 
 use super::request::{OnConflict, Request};
 use crate::catalog::{ConstraintKind, Hypertable, TypeKind};
+use crate::csv::diagnose::other_delimiter;
 use crate::csv::header::Header;
 use crate::csv::{LineEnd, Parser};
 use crate::error::{Error, Kind, Result};
@@ -38,11 +39,19 @@ pub(super) fn choose(
     match (&request.columns, header) {
         (Some(columns), _) => check(table, columns).map(|()| columns.clone()),
         (None, Some(header)) => header.columns(&request.maps, &all).map_err(|error| {
-            Error::new(Kind::Input, format!("{file}: the header does not fit {}: {error}", table.name()))
+            let looks = looks(request, header, all.len());
+            Error::new(Kind::Input, format!("{file}: the header does not fit {}: {error}{looks}", table.name()))
                 .hint(error.hint())
         }),
         (None, None) => Ok(all),
     }
+}
+
+/// What a header of a single name may be, where it has the delimiter of others.
+fn looks(request: &Request, header: &Header, columns: usize) -> String {
+    let [only] = header.names() else { return String::new() };
+    let looks = other_delimiter(&request.dialect, only.as_bytes(), columns);
+    looks.map(|looks| format!("; it {looks}")).unwrap_or_default()
 }
 
 fn check(table: &Hypertable, columns: &[String]) -> Result<()> {
@@ -107,6 +116,9 @@ pub(super) fn dimensions(
     layout.columns().map(field).collect()
 }
 
+/// What a table of PostgreSQL can have.
+const MAX_COLUMNS: usize = 1600;
+
 /// A key that keeps rows apart.
 struct Key {
     name: String,
@@ -136,6 +148,10 @@ pub(super) fn merge(request: &Request, table: &Hypertable, columns: &[String]) -
         return Err(Error::refused(format!("key {} is deferrable, and PostgreSQL takes it for no conflict", key.name))
             .hint("Name another --conflict-key."));
     }
+    if columns.len() >= MAX_COLUMNS {
+        return Err(Error::refused(format!("{} columns leave no room for a row's place in the file", columns.len()))
+            .hint("Rows wait in a table of their own before they meet others: name fewer --columns."));
+    }
     let is_overwritten = |column: &&String| {
         let identity = table.column(column).and_then(|column| column.identity.as_deref());
         !key.columns.contains(column) && identity != Some("a")
@@ -143,6 +159,15 @@ pub(super) fn merge(request: &Request, table: &Hypertable, columns: &[String]) -
     Ok(Some(Merge {
         overwritten: match request.on_conflict {
             OnConflict::Update => columns.iter().filter(is_overwritten).cloned().collect(),
+            OnConflict::Error | OnConflict::Skip => Vec::new(),
+        },
+        kept: match request.on_conflict {
+            OnConflict::Update => columns
+                .iter()
+                .filter(|column| !key.columns.contains(column))
+                .filter(|column| !is_overwritten(column))
+                .cloned()
+                .collect(),
             OnConflict::Error | OnConflict::Skip => Vec::new(),
         },
         nulls_equal: key.definition.contains("NULLS NOT DISTINCT"),
@@ -167,6 +192,8 @@ fn key(request: &Request, table: &Hypertable) -> Result<Key> {
         return Ok(keys.remove(primary));
     }
     match keys.len() {
+        0 => Err(Error::refused("no unique key tells which rows are equal")
+            .hint(format!("{have} Create a unique index, or import without --on-conflict."))),
         1 => Ok(keys.remove(0)),
         _ => Err(Error::refused("which key makes two rows equal is not clear")
             .hint(format!("{have} Name one with --conflict-key."))),

@@ -37,6 +37,7 @@ impl Ground {
         let latest_job = ledger::jobs(&target).await?.iter().map(|job| job.id.0).max().unwrap_or_default();
         let ground = Ground { target, server, table, place, existing, latest_job: JobId(latest_job) };
         ground.refuse_tools(request)?;
+        ground.refuse_unknown_encoding(request).await?;
         Ok(ground)
     }
 
@@ -61,6 +62,18 @@ impl Ground {
             names.join(", ")
         ))
         .hint(format!("Grant {right} on {} to {}.", self.table, display_ident(&self.server.role))))
+    }
+
+    /// An encoding that the server does not know is no fault of any record.
+    async fn refuse_unknown_encoding(&self, request: &Request) -> Result<()> {
+        let Some(name) = &request.encoding else { return Ok(()) };
+        let row = self.target.row("select pg_catalog.pg_char_to_encoding($1::text::name) >= 0", &[name]).await?;
+        match row.get(0) {
+            true => Ok(()),
+            false => Err(Error::refused(format!("the server knows no encoding \"{name}\"")).hint(
+                "Give PostgreSQL's name of it (LATIN1, WIN1252, EUC_JP), or convert the files to UTF-8 with iconv.",
+            )),
+        }
     }
 
     /// What the job needs beside the table.

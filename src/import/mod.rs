@@ -58,7 +58,8 @@ pub async fn import(
     let inputs: Vec<Arc<Input>> = input::find(&request.files)?.into_iter().map(Arc::new).collect();
     let ends = [(Side::Target, &request.target)];
     let persistence = Persistence { supervision, ends: &ends, retry_for: request.retry_for, role: "import end" };
-    let mut import = Import { request, inputs, announce, is_announced: false, header: None };
+    let mut import = Import { request, inputs, announce, is_announced: false, preamble: Vec::new() };
+    import.refuse_own_rejects()?;
     let ended = persistence.run(&mut import, report).await;
     let written = import.write_rejects(report).await;
     ended.and(written)
@@ -70,8 +71,8 @@ struct Import<'a, A> {
     inputs: Vec<Arc<Input>>,
     announce: A,
     is_announced: bool,
-    /// The first file's, as it stands there.
-    header: Option<Vec<u8>>,
+    /// What stands before the records of the first file.
+    preamble: Vec<u8>,
 }
 
 impl<A: FnMut(&ImportReport)> Attempt for Import<'_, A> {
@@ -124,7 +125,7 @@ impl<A: FnMut(&ImportReport)> Import<'_, A> {
         progress.phase("looking at the files");
         let (opened, preamble) = open_first(&self.inputs, planned::shape(request)).await?;
         let mut planned = Planned::make(request, &self.inputs, &ground, &opened, preamble).await?;
-        self.header = planned.preamble.header.clone();
+        self.preamble = planned.preamble.text();
         ground.refuse_missing_privileges(request, &planned.columns).await?;
         let (standing, opened) = Standing::find(&ground, &planned.identity, opened, request.dry_run).await?;
         let done = match standing {
@@ -156,6 +157,18 @@ impl<A: FnMut(&ImportReport)> Import<'_, A> {
         work::work(run, &ground, &planned, standing, opened, report).await
     }
 
+    /// What is left out would be written over what was read.
+    fn refuse_own_rejects(&self) -> Result<()> {
+        let Some(path) = &self.request.rejects else { return Ok(()) };
+        let written = [path.clone(), rejects::reasons_path(path)];
+        let own = |path: &&std::path::PathBuf| self.inputs.iter().any(|input| input.is_at(path));
+        match written.iter().find(own) {
+            None => Ok(()),
+            Some(path) => Err(Error::refused(format!("the rejects would be written over {}", path.display()))
+                .hint("It is imported itself: name another file with --rejects.")),
+        }
+    }
+
     /// Whatever has ended the run, what was left out until then can be looked at.
     async fn write_rejects(&self, report: &mut ImportReport) -> Result<()> {
         let (Some(path), Some(job), false) = (&self.request.rejects, report.job.id, self.request.dry_run) else {
@@ -163,7 +176,7 @@ impl<A: FnMut(&ImportReport)> Import<'_, A> {
         };
         let session = Target::open(&self.request.target, "import rejects").await?;
         let files: Vec<String> = self.inputs.iter().map(|input| shown(input.name()).to_string()).collect();
-        rejects::write(&session, job, path, self.header.as_deref(), &files).await?;
+        rejects::write(&session, job, path, &self.preamble, &files).await?;
         report.rejects_file = Some(path.display().to_string());
         Ok(())
     }
@@ -283,10 +296,9 @@ impl ImportReport {
         let Some(job) = self.job.unfinished() else { return error };
         let next = match error.kind() {
             Kind::Held => return error,
-            // A record's fault; one of the file as a whole comes with a hint of its own.
-            Kind::Input if error.hint_text().is_none() => format!(
-                "Job {id} has stored {} rows and left out {} records. Run the same command with a larger --max-rejects to \
-                 leave out such records and go on; or forget the job, its rows stay, with \"hypercopy jobs clean {id}\":\n    {command}",
+            Kind::Input => format!(
+                "Job {id} has stored {} rows and left out {} records. The same command goes on from there; \"hypercopy jobs \
+                 clean {id}\" forgets the job, whose rows stay:\n    {command}",
                 self.rows,
                 self.rejected,
                 id = job.0

@@ -87,7 +87,10 @@ impl Planned {
         let target = &ground.target;
         let file = shown(inputs[0].name());
         let header = match (&preamble.header, request.header) {
-            (Some(text), request::Header::Match) => Some(columns::header(request, file, text, preamble.line_end)?),
+            (Some(text), request::Header::Match) => {
+                let text = decoded(target, request, file, text).await?;
+                Some(columns::header(request, file, &text, preamble.line_end)?)
+            }
             _ => None,
         };
         let made = match &request.create {
@@ -266,6 +269,20 @@ fn encoders(
     match &request.encoding {
         Some(encoding) => Err(format!("the files are in {encoding}")),
         None => columns::encoders(table, columns, utc),
+    }
+}
+
+/// The text of a header in UTF-8.
+async fn decoded(target: &Target, request: &Request, file: &str, text: &[u8]) -> Result<Vec<u8>> {
+    let Some(encoding) = &request.encoding else { return Ok(text.to_vec()) };
+    let sql = "select pg_catalog.convert_from($1::bytea, $2::text::name)";
+    match target.row(sql, &[&text, encoding]).await {
+        Ok(row) => Ok(row.get::<_, String>(0).into_bytes()),
+        Err(error) if error.sqlstate().is_some() && !error.is_retryable() => Err(error
+            .with_kind(Kind::Input)
+            .renamed(format!("{file}: the header cannot be read as {encoding}"))
+            .hint("Name the files' encoding with --encoding.")),
+        Err(error) => Err(error),
     }
 }
 

@@ -28,15 +28,9 @@ pub(super) fn reasons_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Writes all records that a job has left out to `path`, under their header where there is one, and one JSON object for
-/// each to `path.json`. Both are complete or as they were before.
-pub(super) async fn write(
-    session: &Session,
-    job: JobId,
-    path: &Path,
-    header: Option<&[u8]>,
-    files: &[String],
-) -> Result<()> {
+/// Writes all records that a job has left out to `path`, behind what stands before the records of the files, so that they can be
+/// imported in the same way, and one JSON object for each to `path.json`. Both are complete or as they were before.
+pub(super) async fn write(session: &Session, job: JobId, path: &Path, preamble: &[u8], files: &[String]) -> Result<()> {
     let reasons_path = reasons_path(path);
     let (mut records, mut reasons) = (Draft::create(path)?, Draft::create(&reasons_path)?);
     let mut after = (0, -1);
@@ -44,7 +38,7 @@ pub(super) async fn write(
         let rejects = ledger::rejects(session, job, after).await?;
         let Some(last) = rejects.last() else { break };
         if after == (0, -1) {
-            header.map_or(Ok(()), |header| records.line(header))?;
+            records.write(preamble)?;
         }
         after = (last.file, last.byte as i64);
         for reject in &rejects {
@@ -84,8 +78,12 @@ impl Draft {
     }
 
     fn line(&mut self, text: &[u8]) -> Result<()> {
-        let written = self.writer.write_all(text).and_then(|()| self.writer.write_all(b"\n"));
-        written.doing(Kind::Internal, || format!("cannot write to {}", self.path.display()))
+        self.write(text)?;
+        self.write(b"\n")
+    }
+
+    fn write(&mut self, text: &[u8]) -> Result<()> {
+        self.writer.write_all(text).doing(Kind::Internal, || format!("cannot write to {}", self.path.display()))
     }
 
     fn publish(mut self, path: &Path) -> Result<()> {

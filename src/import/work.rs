@@ -159,8 +159,16 @@ impl Work<'_> {
         (report.binary_blocks, report.text_blocks, report.bytes) =
             (tally.binary_blocks, tally.text_blocks, tally.bytes);
         self.run.attend(&self.ground.target, self.settle(&extents)).await?;
-        load.budget.settle()?;
+        self.settle_rejects(&load.budget).await?;
         Ok(Sessions::new(targets))
+    }
+
+    async fn settle_rejects(&self, budget: &Budget) -> Result<()> {
+        if budget.is_kept() {
+            return Ok(());
+        }
+        let rejects = ledger::rejects(&self.ground.target, self.claim.job, (0, -1)).await?;
+        Err(budget.overdrawn(rejects.first()))
     }
 
     /// Notes what all runs have done.
@@ -270,26 +278,9 @@ impl Work<'_> {
             shape: self.planned.shape.clone(),
             block_bytes: self.planned.block_bytes,
             limit: request.limit,
-            check: self.check(),
+            check: check(request, self.planned),
             heard: Box::new(move |bytes| progress.set_bytes(bytes)),
         }
-    }
-
-    /// Each file has to begin as the first one.
-    fn check(&self) -> Check {
-        let (planned, request) = (self.planned, self.run.request);
-        let (dialect, columns) = (request.dialect.clone(), planned.columns.len());
-        let first = planned.preamble.header.clone().filter(|_| request.header == Header::Match);
-        Box::new(move |name, preamble, head| {
-            if let (Some(first), Some(header)) = (&first, &preamble.header)
-                && first != header
-            {
-                let message = format!("{}: the header is not that of the first file", shown(name));
-                return Err(Error::new(Kind::Input, message)
-                    .hint("Files of one import have the same columns in the same order; import this one by itself."));
-            }
-            refuse_delimiter(&dialect, columns, name, preamble, head)
-        })
     }
 
     /// One commit that waits for the disk makes all earlier ones durable; then what the ledger has must be the files.
@@ -340,5 +331,28 @@ impl Work<'_> {
             ledger::set_finished(target, self.claim, &json).await
         };
         self.run.attend(target, schema::durably(target, finish)).await
+    }
+}
+
+/// Each file has to begin as the first one, and to look as if it were written in the dialect.
+fn check(request: &Request, planned: &Planned) -> Check {
+    let (dialect, columns) = (request.dialect.clone(), planned.columns.len());
+    let first = (request.header == Header::Match).then(|| planned.preamble.header.clone());
+    Box::new(move |name, preamble, head| {
+        if let (Some(first), Some(header)) = (&first, &preamble.header) {
+            refuse_other_header(shown(name), first.as_deref(), header)?;
+        }
+        refuse_delimiter(&dialect, columns, name, preamble, head)
+    })
+}
+
+fn refuse_other_header(name: &str, first: Option<&[u8]>, header: &[u8]) -> Result<()> {
+    let bad = |what: &str| Error::new(Kind::Input, format!("{name}: {what}"));
+    match first {
+        Some(first) if first == header => Ok(()),
+        Some(_) => Err(bad("the header is not that of the first file")
+            .hint("Files of one import have the same columns in the same order; import this one by itself.")),
+        None => Err(bad("the first file has no header that this one could be like")
+            .hint("The first file is empty, and its header names the columns of all: leave it out.")),
     }
 }

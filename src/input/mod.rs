@@ -26,7 +26,7 @@ pub use stream::Stream;
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
@@ -114,6 +114,12 @@ impl Input {
                 Stream::new(self.name.clone(), codec, raw, None, 0)
             }
         }
+    }
+
+    /// Whether it is the file at this path.
+    pub fn is_at(&self, path: &Path) -> bool {
+        let found = path.metadata().ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        found.is_some() && found == self.identity()
     }
 
     /// What the file is to the system, whatever its name; `None` for a stdin that says nothing of itself.

@@ -2,8 +2,9 @@
 //!
 //! All rows are loaded at once, in the order that is best for the server. Where the server refuses one of them, or a
 //! record was no row to begin with and not all of them may be left out, the block is loaded anew, in the order of the
-//! file and in parts: a part that is refused is halved, at the row that the server names where it names one, until the
-//! refused rows stand alone.
+//! file and in parts: a part that is refused is divided, at the row that the server names where it names one, until the
+//! refused rows stand alone. A lone row goes as text: what is said of it is what `\copy` would say, wherever blocks were
+//! cut and whatever stands beside it in its own.
 //!
 //! **Invariant:** of a block either all of its good rows are stored and all others stand in the ledger, or nothing is.
 
@@ -18,7 +19,7 @@ use crate::failpoint;
 use crate::ledger::{self, Outcome, Reject, Taken};
 use crate::pgcopy::{Format, binary};
 use crate::progress::Latency;
-use crate::reader::csv::block::{Parsed, Why};
+use crate::reader::csv::block::{Lines, Parsed, Why};
 
 /// Handed to the socket at once.
 const PIECE_BYTES: usize = 256 << 10;
@@ -64,7 +65,8 @@ async fn attempt(
     }
     failpoint::hit("after-claim");
     target.become_role().await?;
-    let mut loading = Loading { target, to, parsed, waits, stored: 0, rejects: Vec::new() };
+    let lines = Lines::of(&parsed.block, &to.dialect);
+    let mut loading = Loading { target, to, parsed, waits, stored: 0, rejects: Vec::new(), lines };
     let loaded = match carefully {
         true => loading.all_carefully(budget).await,
         false => loading.all().await,
@@ -115,6 +117,7 @@ struct Loading<'a> {
     waits: &'a mut Latency,
     stored: u64,
     rejects: Vec<Reject>,
+    lines: Lines,
 }
 
 /// A stretch of rows in the order of the file that is still to be loaded.
@@ -129,7 +132,8 @@ impl Loading<'_> {
     /// All rows at once.
     async fn all(&mut self) -> Result<()> {
         self.rejects = self.parsed.rejects.clone();
-        self.stored = self.copy(self.parsed.rows.len(), slices(&self.parsed.data)).await?;
+        let parsed = self.parsed;
+        self.stored = self.copy(parsed.format, parsed.rows.len(), slices(&parsed.data)).await?;
         Ok(())
     }
 
@@ -138,6 +142,7 @@ impl Loading<'_> {
         let parsed = self.parsed;
         let mut order: Vec<usize> = (0..parsed.rows.len()).collect();
         order.sort_unstable_by_key(|row| parsed.rows[*row].record);
+        self.target.batch("savepoint hypercopy_part").await?;
         // Records that are no rows stand between the others: what comes before one has to be known before it counts.
         let mut from = 0;
         for reject in &parsed.rejects {
@@ -147,7 +152,8 @@ impl Loading<'_> {
             self.reject(reject.clone(), budget)?;
             from = until;
         }
-        self.part(&order, Part { from, until: order.len(), asks_server: true }, budget).await
+        self.part(&order, Part { from, until: order.len(), asks_server: true }, budget).await?;
+        self.target.batch("release savepoint hypercopy_part").await
     }
 
     async fn part(&mut self, order: &[usize], part: Part, budget: &Budget) -> Result<()> {
@@ -156,27 +162,45 @@ impl Loading<'_> {
             if part.from == part.until {
                 continue;
             }
-            self.target.batch("savepoint hypercopy_part").await?;
-            let rows = order[part.from..part.until].iter().map(|row| self.parsed.row(*row));
-            let error = match self.copy(part.until - part.from, rows).await {
+            let error = match self.copy_part(&order[part.from..part.until]).await {
                 Ok(stored) => {
-                    if self.to.merge.is_some() {
-                        self.target.batch(EMPTY_STAGE).await?;
-                    }
-                    self.target.batch("release savepoint hypercopy_part").await?;
+                    self.keep_part().await?;
                     self.stored += stored;
                     continue;
                 }
                 Err(error) if is_a_rows_fault(&error, self.to) => error,
                 Err(error) => return Err(error),
             };
-            self.target.batch("rollback to savepoint hypercopy_part; release savepoint hypercopy_part").await?;
+            self.target.batch("rollback to savepoint hypercopy_part").await?;
             match part.until - part.from {
-                1 => self.reject(self.refused(order[part.from], &error), budget)?,
+                1 => {
+                    let reject = self.refused(order[part.from], &error);
+                    self.reject(reject, budget)?;
+                }
                 rows => parts.extend(part.divide(place_of(&error, self.to), rows)),
             }
         }
         Ok(())
+    }
+
+    async fn copy_part(&mut self, rows: &[usize]) -> Result<u64> {
+        let parsed = self.parsed;
+        match rows {
+            [only] => {
+                let row = parsed.text_row(*only, &self.to.dialect, self.to.merge.is_some());
+                self.copy(Format::Text, 1, std::iter::once(row)).await
+            }
+            _ => self.copy(parsed.format, rows.len(), rows.iter().map(|row| parsed.row(*row))).await,
+        }
+    }
+
+    /// What has been loaded stays, whatever becomes of the next part.
+    async fn keep_part(&self) -> Result<()> {
+        let next = "release savepoint hypercopy_part; savepoint hypercopy_part";
+        match self.to.merge {
+            None => self.target.batch(next).await,
+            Some(_) => self.target.batch(&format!("{EMPTY_STAGE}; {next}")).await,
+        }
     }
 
     fn reject(&mut self, reject: Reject, budget: &Budget) -> Result<()> {
@@ -184,21 +208,31 @@ impl Loading<'_> {
         budget.check(&self.rejects)
     }
 
-    /// The record behind a row that the server has refused.
-    fn refused(&self, row: usize, error: &Error) -> Reject {
+    /// The record behind a row that the server has refused; rows are asked about in the order of the file.
+    fn refused(&mut self, row: usize, error: &Error) -> Reject {
         let said = error.refusal();
         let column = said.and_then(|said| said.column.map(str::to_string));
         let why = Why {
-            column: column.or(place_of(error, self.to).and_then(|place| place.column)),
+            column: column
+                .or(place_of(error, self.to).and_then(|place| place.column))
+                .or_else(|| self.garbled(row, error)),
             reason: said.map(|said| said.message.to_string()).unwrap_or_default(),
             sqlstate: said.map(|said| said.sqlstate.to_string()).unwrap_or_default(),
         };
-        self.parsed.block.reject(&self.to.dialect, self.parsed.rows[row].record, why)
+        let (block, at) = (&self.parsed.block, self.parsed.rows[row].record);
+        block.reject(&self.to.dialect, at, self.lines.line(block, at), why)
+    }
+
+    /// The column whose bytes are no characters: the server looks at them before it knows of columns.
+    fn garbled(&self, row: usize, error: &Error) -> Option<String> {
+        let is_asked = error.refusal()?.sqlstate == CHARACTER_NOT_IN_REPERTOIRE && self.to.encoding.is_none();
+        let field = is_asked.then(|| self.parsed.garbled_field(row, &self.to.dialect))??;
+        self.to.columns.get(field).cloned()
     }
 
     /// Sends so many rows, and answers how many of them were stored.
-    async fn copy(&mut self, count: usize, rows: impl Iterator<Item = Bytes>) -> Result<u64> {
-        let (target, format) = (self.target, self.parsed.format);
+    async fn copy(&mut self, format: Format, count: usize, rows: impl Iterator<Item = Bytes>) -> Result<u64> {
+        let target = self.target;
         let mut copy = target.copy_in(&self.to.copy_in(format)).await?;
         if format == Format::Binary {
             copy.feed(Bytes::from_static(&binary::HEADER)).await?;
@@ -238,13 +272,18 @@ impl Loading<'_> {
 }
 
 impl Part {
-    /// Two or three parts, in the order in which they are popped from a stack.
+    /// Parts in the order in which they are popped from a stack. What lies behind a row that is named is halved: sent whole
+    /// after each of many bad rows it would cost the square of the block.
     fn divide(&self, place: Option<Place>, rows: usize) -> Vec<Part> {
         let named =
             place.filter(|_| self.asks_server).map(|place| self.from + place.row).filter(|row| *row < self.until);
         let part = |from, until, asks_server| Part { from, until, asks_server };
         match named {
-            Some(row) => vec![part(row + 1, self.until, true), part(row, row + 1, true), part(self.from, row, false)],
+            Some(row) => {
+                let middle = row + 1 + (self.until - row - 1) / 2;
+                let behind = [part(middle, self.until, true), part(row + 1, middle, true)];
+                behind.into_iter().chain([part(row, row + 1, true), part(self.from, row, false)]).collect()
+            }
             None => {
                 let middle = self.from + rows / 2;
                 vec![part(middle, self.until, true), part(self.from, middle, true)]
@@ -275,6 +314,8 @@ async fn feed(copy: &mut CopyIn, rows: impl Iterator<Item = Bytes>, waits: &mut 
 fn slices(data: &Bytes) -> impl Iterator<Item = Bytes> {
     (0..data.len()).step_by(PIECE_BYTES).map(|from| data.slice(from..data.len().min(from + PIECE_BYTES)))
 }
+
+const CHARACTER_NOT_IN_REPERTOIRE: &str = "22021";
 
 /// Where in the data of its COPY the server has met an error.
 fn place_of(error: &Error, to: &Landing) -> Option<Place> {
@@ -339,7 +380,7 @@ mod tests {
             part.divide(place, rows).iter().rev().map(|part| (part.from, part.until)).collect()
         };
         let part = |asks_server| Part { from: 10, until: 20, asks_server };
-        assert_eq!(ranges(part(true), Some(3)), [(10, 13), (13, 14), (14, 20)]);
+        assert_eq!(ranges(part(true), Some(3)), [(10, 13), (13, 14), (14, 17), (17, 20)]);
         assert_eq!(ranges(part(false), Some(3)), [(10, 15), (15, 20)]);
         assert_eq!(ranges(part(true), Some(10)), [(10, 15), (15, 20)]);
         assert_eq!(ranges(part(true), None), [(10, 15), (15, 20)]);

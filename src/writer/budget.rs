@@ -19,6 +19,8 @@ pub enum Limit {
 /// A share of few records says little: it is asked for when so many were read, and at the end.
 const LEAST_RECORDS: u64 = 10_000;
 
+const MORE_ROOM: &str = "Run the same command with a larger --max-rejects to leave out such records and go on.";
+
 /// What is left of the limit; shared by all workers.
 #[derive(Debug)]
 pub struct Budget {
@@ -83,38 +85,35 @@ impl Budget {
         spent.rejected += outcome.rejected;
     }
 
-    /// That the whole job is inside the limit.
-    ///
-    /// # Errors
-    /// [`Kind::Input`] for a share that is exceeded.
-    pub fn settle(&self) -> Result<()> {
-        let spent = *self.spent();
-        match self.limit.allows(spent, true) {
-            true => Ok(()),
-            false => Err(Error::new(
-                Kind::Input,
-                format!(
-                    "{} of {} records were rejected, more than {}",
-                    spent.rejected,
-                    spent.records,
-                    self.limit.name()
-                ),
-            )),
-        }
+    /// Whether the whole job, at its end, is inside the limit.
+    pub fn is_kept(&self) -> bool {
+        self.limit.allows(*self.spent(), true)
+    }
+
+    /// The error for a job that at its end is not inside the limit; `first` is the first record that it has left out.
+    pub fn overdrawn(&self, first: Option<&Reject>) -> Error {
+        let Spent { rejected, records } = *self.spent();
+        let first = first.map(|first| format!(", the first one {}", self.describe(first))).unwrap_or_default();
+        let limit = self.limit.name();
+        Error::new(Kind::Input, format!("{rejected} of {records} records were rejected, more than {limit}{first}"))
+            .hint(MORE_ROOM)
     }
 
     fn exceeded(&self, last: &Reject) -> Error {
-        let file = self.files.get(last.file as usize - 1).map_or("", String::as_str);
-        let column = last.column.as_ref().map(|column| format!(", column \"{column}\"")).unwrap_or_default();
-        let place = format!("{file}, line {} (byte {}){column}", last.line, last.byte);
-        let message = format!("{place}: {} (SQLSTATE {})", last.reason, last.sqlstate);
-        Error::new(
-            Kind::Input,
-            match self.limit {
-                Limit::Records(0) => message,
-                limit => format!("more than {} were rejected, the last one {message}", limit.name()),
-            },
-        )
+        let last = self.describe(last);
+        let message = match self.limit {
+            Limit::Records(0) => last,
+            limit => format!("more than {} were rejected, the last one {last}", limit.name()),
+        };
+        Error::new(Kind::Input, message).hint(MORE_ROOM)
+    }
+
+    /// Where a record stands, and why it was left out.
+    fn describe(&self, reject: &Reject) -> String {
+        let file = self.files.get(reject.file as usize - 1).map_or("", String::as_str);
+        let column = reject.column.as_ref().map(|column| format!(", column \"{column}\"")).unwrap_or_default();
+        let Reject { line, byte, reason, sqlstate, .. } = reject;
+        format!("{file}, line {line} (byte {byte}){column}: {reason} (SQLSTATE {sqlstate})")
     }
 
     fn spent(&self) -> MutexGuard<'_, Spent> {
@@ -205,8 +204,14 @@ mod tests {
     fn a_share_is_asked_for_when_there_are_enough_records() {
         let budget = Budget::new(Limit::Percent(1.0), vec!["a.csv".into()], 0, 0);
         budget.spend(&[reject(1), reject(2)], 100).unwrap().keep();
-        assert!(budget.settle().is_err());
+        assert!(!budget.is_kept());
+        let error = budget.overdrawn(Some(&reject(1)));
+        assert_eq!(
+            error.message(),
+            "2 of 100 records were rejected, more than 1 % of the records, the first one a.csv, line 1 (byte 10), \
+             column \"v\": bad (SQLSTATE 22P02)"
+        );
         budget.spend(&[], 9_900).unwrap().keep();
-        assert!(budget.settle().is_ok() && budget.has_room(98) && !budget.has_room(99));
+        assert!(budget.is_kept() && budget.has_room(98) && !budget.has_room(99));
     }
 }

@@ -32,6 +32,8 @@ pub struct Merge {
     pub key: Vec<String>,
     /// Columns that the new row overwrites; none where the first one wins.
     pub overwritten: Vec<String>,
+    /// Columns that stay as the first row had them, because the server lets nobody change them.
+    pub kept: Vec<String>,
     /// Whether nulls of the key are equal to each other.
     pub nulls_equal: bool,
 }
@@ -75,23 +77,40 @@ impl Landing {
         let columns = quote_columns(self.columns.iter().map(String::as_str));
         let key = quote_columns(merge.key.iter().map(String::as_str));
         let (table, position) = (self.table.sql(), quote_ident(&self.position()));
-        let insert = format!("insert into {table} ({columns}) overriding system value select {columns} from");
+        let insert = format!("insert into {table} ({columns}) overriding system value select");
         if merge.overwritten.is_empty() {
-            return format!("{insert} {STAGE} order by {position} on conflict ({key}) do nothing");
+            return format!("{insert} {columns} from {STAGE} order by {position} on conflict ({key}) do nothing");
         }
         let has_null: Vec<String> = match merge.nulls_equal {
             true => Vec::new(),
-            false => merge.key.iter().map(|column| format!(" or {} is null", quote_ident(column))).collect(),
+            false => merge.key.iter().map(|column| format!("{} is null", quote_ident(column))).collect(),
         };
+        let or_null: String = has_null.iter().map(|is_null| format!(" or {is_null}")).collect();
         let set: Vec<String> = merge.overwritten.iter().map(|column| quote_ident(column)).collect();
         let set: Vec<String> = set.iter().map(|column| format!("{column} = excluded.{column}")).collect();
         let last = quote_ident(&format!("{} last", self.position()));
+        let staged: Vec<String> =
+            self.columns.iter().map(|column| self.staged(column, merge, &key, &has_null)).collect();
         format!(
-            "{insert} (select *, pg_catalog.max({position}) over (partition by {key}) as {last} from {STAGE}) staged \
-             where {position} operator(pg_catalog.=) {last}{} order by {position} on conflict ({key}) do update set {}",
-            has_null.concat(),
+            "{insert} {columns} from (select {}, {position}, pg_catalog.max({position}) over (partition by {key}) as {last} \
+             from {STAGE}) staged where {position} operator(pg_catalog.=) {last}{or_null} order by {position} \
+             on conflict ({key}) do update set {}",
+            staged.join(", "),
             set.join(", ")
         )
+    }
+
+    /// A column of the waiting rows: as it is, or as the first row of its key has it.
+    fn staged(&self, column: &String, merge: &Merge, key: &str, has_null: &[String]) -> String {
+        let (name, position) = (quote_ident(column), quote_ident(&self.position()));
+        if !merge.kept.contains(column) {
+            return name;
+        }
+        let first = format!("pg_catalog.first_value({name}) over (partition by {key} order by {position})");
+        match has_null.is_empty() {
+            true => format!("{first} as {name}"),
+            false => format!("case when {} then {name} else {first} end as {name}", has_null.join(" or ")),
+        }
     }
 
     /// A column's name that none of the others has.
@@ -143,7 +162,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_place_of_a_row_has_a_name_of_its_own() {
-        let merge = Merge { key: vec!["time".into()], overwritten: Vec::new(), nulls_equal: false };
+        let merge = Merge { key: vec!["time".into()], overwritten: Vec::new(), kept: Vec::new(), nulls_equal: false };
         let landing = landing(Some(merge.clone()));
         assert!(landing.copy_in(Format::Text).contains("\"position in file\", \"position in file_\")"));
         assert!(landing.merge(&merge).ends_with("order by \"position in file_\" on conflict (\"time\") do nothing"));
@@ -151,7 +170,12 @@ pub(super) mod tests {
 
     #[test]
     fn rows_whose_key_has_a_null_are_all_kept() {
-        let merge = |nulls_equal| Merge { key: vec!["v".into()], overwritten: vec!["time".into()], nulls_equal };
+        let merge = |nulls_equal| Merge {
+            key: vec!["v".into()],
+            overwritten: vec!["time".into()],
+            kept: Vec::new(),
+            nulls_equal,
+        };
         let landing = landing(None);
         assert!(landing.merge(&merge(false)).contains(" or \"v\" is null order by"));
         assert!(!landing.merge(&merge(true)).contains("is null"));

@@ -487,8 +487,9 @@ fn encoding(name: &str, dialect: &Dialect) -> Result<Option<String>> {
             Err(Error::new(Kind::Usage, format!("files in {name} cannot be cut into blocks"))
                 .hint(format!("Convert them into a pipe: iconv -f {name} -t UTF-8 FILE | hypercopy import … -")))
         }
-        _ if dialect.delimiter.is_ascii() => Ok(Some(name.to_string())),
-        _ => Err(Error::new(Kind::Usage, "the delimiter must be an ASCII character")),
+        _ if dialect.null.is_ascii() => Ok(Some(name.to_string())),
+        _ => Err(Error::new(Kind::Usage, format!("--null has to be ASCII where the files are in {name}"))
+            .hint(format!("Convert them into a pipe: iconv -f {name} -t UTF-8 FILE | hypercopy import … -"))),
     }
 }
 
@@ -497,6 +498,7 @@ fn limit(text: &str) -> Result<Limit, String> {
     match text.strip_suffix('%') {
         None => text.trim().parse().map(Limit::Records).map_err(|_| wrong()),
         Some(share) => match share.trim().parse() {
+            Ok(0.0) => Ok(Limit::Records(0)),
             Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(Limit::Percent(percent)),
             _ => Err(wrong()),
         },

@@ -23,8 +23,8 @@ const PIECE_BYTES: usize = 256 << 10;
 const MOST_ROOM_BYTES: usize = 64 << 20;
 /// The least that is read of a file before it is decided how it begins.
 const HEAD_BYTES: usize = 64 << 10;
-/// A beginning longer than this has no record end for a reason.
-const MAX_HEAD_BYTES: usize = 1 << 30;
+/// A record longer than this has no end for a reason, and no server would take it.
+const MAX_RECORD_BYTES: usize = 1 << 30;
 
 /// A file that was opened, and its first bytes.
 pub struct Opened {
@@ -61,7 +61,7 @@ impl Opened {
             if let Some(preamble) = shape.preamble(&self.head, self.is_whole) {
                 return Ok(preamble);
             }
-            if self.head.len() > MAX_HEAD_BYTES {
+            if self.head.len() > MAX_RECORD_BYTES {
                 return Err(Error::new(Kind::Input, "the first record has more than 1 GiB and no end")
                     .hint("Check --quote and --escape: a quote that is not closed takes everything behind it."));
             }
@@ -265,6 +265,9 @@ impl Cut<'_> {
                 }
             }
             self.reading.unread(rest.len());
+            if bytes.len() > self.block_bytes.saturating_add(MAX_RECORD_BYTES) {
+                return Err(self.endless());
+            }
         }
         if state.is_over() {
             return Ok(());
@@ -322,6 +325,13 @@ impl Cut<'_> {
             true => Ok(()),
             false => Err(self.changed()),
         }
+    }
+
+    fn endless(&self) -> Error {
+        let place = format!("{}, from line {} on", shown(self.input.name()), self.line);
+        Error::new(Kind::Input, format!("{place}: there is a record with more than 1 GiB and no end")).hint(
+            "No server takes it. Check --quote and --escape: a quote that is not closed takes everything behind it.",
+        )
     }
 
     fn changed(&self) -> Error {

@@ -28,6 +28,8 @@ pub struct Preamble {
     pub line: u64,
     /// How records end.
     pub line_end: LineEnd,
+    /// The lines that were skipped, without their ends.
+    pub skipped: Vec<Vec<u8>>,
     /// The header as it stands in the file, without its line end, where there is one.
     pub header: Option<Vec<u8>>,
     /// Whether a byte order mark was skipped.
@@ -45,13 +47,15 @@ impl Shape {
         }
         let has_mark = self.is_utf8 && head.starts_with(MARK);
         let mut at = if has_mark { MARK.len() } else { 0 };
-        let mut line = 1;
+        let (mut line, mut skipped) = (1, Vec::new());
         for _ in 0..self.skip_lines {
-            at += line_length(&head[at..], is_whole)?;
+            let length = line_length(&head[at..], is_whole)?;
+            skipped.push(without_line_end(&head[at..at + length]).to_vec());
+            at += length;
             line += 1;
         }
         let line_end = LineEnd::of(&self.dialect, &head[at..], is_whole)?;
-        let mut preamble = Preamble { until: at as u64, line, line_end, header: None, has_mark };
+        let mut preamble = Preamble { until: at as u64, line, line_end, skipped, header: None, has_mark };
         if self.has_header {
             let mut parser = Parser::new(&self.dialect, line_end);
             if let Some(record) = parser.record(&head[at..]) {
@@ -65,6 +69,19 @@ impl Shape {
         }
         Some(preamble)
     }
+}
+
+impl Preamble {
+    /// Lines and header again, for other records that are to be read in the same way.
+    pub fn text(&self) -> Vec<u8> {
+        let lines = self.skipped.iter().chain(&self.header);
+        lines.flat_map(|line| line.iter().chain(b"\n")).copied().collect()
+    }
+}
+
+fn without_line_end(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Refuses a file whose records look as if something else stood between their fields. `head` is its beginning.
@@ -115,6 +132,7 @@ mod tests {
         let preamble = shape(2, true).preamble(file, true).unwrap();
         assert_eq!(preamble.header, Some(b"time,\"odd\nname\"".to_vec()));
         assert_eq!((preamble.until, preamble.line, preamble.has_mark), (file.len() as u64 - 4, 5, true));
+        assert_eq!(preamble.text(), b"# \"note\nmore\ntime,\"odd\nname\"\n");
     }
 
     #[test]

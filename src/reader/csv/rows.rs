@@ -85,7 +85,7 @@ impl Records {
                     match format {
                         Format::Binary if !self.push_binary(&fields, at, &mut read.data) => return None,
                         Format::Binary => {}
-                        Format::Text => self.push_text(&fields, at, &mut read.data),
+                        Format::Text => push_text(&fields, self.with_position.then_some(at), &mut read.data),
                     }
                     read.rows.push(RowEnd { end: read.data.len(), record: at });
                     if let Some(atlas) = atlas {
@@ -140,20 +140,6 @@ impl Records {
         true
     }
 
-    fn push_text(&self, fields: &Fields<'_>, at: usize, data: &mut Vec<u8>) {
-        for (number, field) in fields.iter().enumerate() {
-            if number > 0 {
-                data.push(b'\t');
-            }
-            text::push_field(field, data);
-        }
-        if self.with_position {
-            data.push(b'\t');
-            data.extend_from_slice(at.to_string().as_bytes());
-        }
-        data.push(b'\n');
-    }
-
     /// A row of the dimensions alone; what has no certain form is a null in it.
     fn dimensions<'s>(&self, fields: &Fields<'_>, scratch: &'s mut Vec<u8>) -> &'s [u8] {
         scratch.clear();
@@ -166,6 +152,21 @@ impl Records {
         }
         scratch
     }
+}
+
+/// Appends a row of COPY's text format, with its place in the block where it needs one.
+pub(super) fn push_text(fields: &Fields<'_>, position: Option<usize>, data: &mut Vec<u8>) {
+    for (number, field) in fields.iter().enumerate() {
+        if number > 0 {
+            data.push(b'\t');
+        }
+        text::push_field(field, data);
+    }
+    if let Some(at) = position {
+        data.push(b'\t');
+        data.extend_from_slice(at.to_string().as_bytes());
+    }
+    data.push(b'\n');
 }
 
 const BAD_COPY_FILE_FORMAT: &str = "22P04";
