@@ -203,7 +203,7 @@ fn the_first_records_of_a_file_are_not_loaded_twice() {
 #[test]
 fn rows_that_were_taken_away_are_not_said_to_be_in() {
     let (story, first) = story("import_taken_away", &records(0..50));
-    let second = File::with("import_taken_away_second.csv", &records(50..100));
+    let second = File::with("import_taken_away_second.csv", records(50..100));
     imported(&story, first.path(), &[]);
     imported(&story, second.path(), &["--truncate"]);
     assert_eq!(story.target.value("select count(*) from _hypercopy.job"), "1", "the first one's rows are gone");
