@@ -16,7 +16,7 @@ use crate::failpoint;
 use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
 use crate::interrupt::Interrupt;
 use crate::ledger::{self, Claim, NewJob};
-use crate::plan::{ClosedDimension, Layout, Statement, sql_value};
+use crate::plan::{ClosedDimension, Layout, Point, Statement, sql_value};
 use crate::progress::Progress;
 
 /// The advisory lock under which jobs begin one after the other; the number is the bytes of "hypercop".
@@ -104,9 +104,6 @@ pub(crate) async fn run(target: &Target, statement: &Statement) -> Result<()> {
         Error::new(kind, format!("cannot {} on the target", statement.title)).caused_by(error)
     })
 }
-
-/// A value per dimension that a chunk shall be made for: the primary one, then the further open ones.
-pub type Point = Vec<i64>;
 
 /// Locks that a transaction takes for each chunk it makes (heap, toast and its index, key, trigger), and for each that
 /// was there before (the trigger goes onto all of them, and off again); counted on 2.19.3 and 2.31.

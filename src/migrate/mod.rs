@@ -10,7 +10,6 @@ mod objects;
 mod planned;
 mod refusals;
 mod request;
-mod rows;
 mod standing;
 mod work;
 

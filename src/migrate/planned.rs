@@ -5,7 +5,6 @@ use super::look::Sides;
 use super::objects::*;
 use super::refusals::{refuse_minus_infinity, refuse_virtual_columns};
 use super::request::{Asked, Request};
-use super::rows::{Ground, Rows, boundaries};
 use super::standing::{Standing, existing_table, refuse_another_request};
 use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, read};
 use crate::error::{Error, Result};
@@ -13,13 +12,14 @@ use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
 use crate::look::Bounds;
 use crate::plan::{
-    Entry, Layout, Partitioning, Range, Statement, TargetNames, Task, Wire, binary_obstacle, missing_types, post_data,
-    pre_data,
+    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, binary_obstacle, missing_types,
+    post_data, pre_data,
 };
+use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::{Shares, Snapshot};
 use crate::reader::survey::refuse_too_many;
 use crate::report::PlanReport;
-use crate::schema::{Point, refuse_too_many_locks, set_owner};
+use crate::schema::{refuse_too_many_locks, set_owner};
 
 /// Everything that was decided.
 pub(super) struct Planned {

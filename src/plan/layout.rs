@@ -40,6 +40,9 @@ pub struct Partitioning {
     pub hash: Option<HashRequest>,
 }
 
+/// A value per open dimension that a chunk shall be made for: the primary one, then the further ones.
+pub type Point = Vec<i64>;
+
 /// The dimensions of the new hypertable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layout {
@@ -94,7 +97,7 @@ impl Layout {
     }
 
     /// The points, a value for each open dimension, whose chunks are not all among `chunks`.
-    pub fn missing_points(&self, points: &[Vec<i64>], chunks: &[Chunk]) -> Vec<Vec<i64>> {
+    pub fn missing_points(&self, points: &[Point], chunks: &[Chunk]) -> Vec<Point> {
         let is_home = |chunk: &Chunk, point: &[i64]| {
             let slices = chunk.slices.iter().flatten();
             slices.zip(point).all(|(slice, value)| slice.contains(*value))

@@ -14,7 +14,7 @@ mod wire;
 pub use ddl::{Statement, TargetNames, post_data, pre_data, sequence_values};
 pub(crate) use ddl::{column_list, integer_now_function};
 pub use dimension::{ClosedDimension, OpenDimension};
-pub use layout::{HashRequest, IntervalRequest, Layout, Partitioning, describe_dimension, primary_dimension};
+pub use layout::{HashRequest, IntervalRequest, Layout, Partitioning, Point, describe_dimension, primary_dimension};
 pub use range::Range;
 pub(crate) use range::{sql_value, type_name};
 pub use task::{Cell, Entry, Read, SourceChunk, Task, cut_tasks};

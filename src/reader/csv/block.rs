@@ -6,7 +6,7 @@ use super::rows::push_text;
 use crate::csv::{Dialect, LineEnd, Parser, Splitter};
 use crate::ledger::{Reject, Stretch};
 use crate::pgcopy::Format;
-use crate::schema::Point;
+use crate::plan::Point;
 
 /// Whole records of one file.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use crate::catalog::Chunk;
 use crate::pgcopy::binary::Row;
 use crate::pipeline::route::Router;
+use crate::plan::Point;
 use crate::plan::{Layout, OpenDimension, Range};
-use crate::schema::Point;
 
 /// The chunks of the target as they were read back, for rows of certain columns.
 #[derive(Debug)]

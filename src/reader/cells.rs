@@ -1,4 +1,4 @@
-//! Where the source has rows, and the tasks that follow from it.
+//! Where a table has rows in the terms of another layout, and the tasks that follow from it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,32 +6,31 @@ use futures_util::future::try_join_all;
 
 use crate::catalog::{Chunk, Estimate, Hypertable, Server};
 use crate::error::Result;
-use crate::plan::{Cell, Layout, Range, SourceChunk, Task, cut_tasks};
+use crate::plan::{Cell, Layout, Point, Range, SourceChunk, Task, cut_tasks};
 use crate::reader::snapshot::{Shares, Snapshot};
 use crate::reader::survey::{Finding, Survey};
-use crate::schema::Point;
 
 /// What the survey is of.
-pub(super) struct Ground<'a> {
+pub(crate) struct Ground<'a> {
     /// The source's table.
-    pub(super) source: &'a Hypertable,
+    pub(crate) source: &'a Hypertable,
     /// Its server.
-    pub(super) server: &'a Server,
+    pub(crate) server: &'a Server,
     /// The target's layout.
-    pub(super) layout: &'a Layout,
+    pub(crate) layout: &'a Layout,
     /// The bounds of the whole job.
-    pub(super) bounds: Range,
+    pub(crate) bounds: Range,
     /// More chunks than these are not planned.
-    pub(super) max_new_chunks: u64,
+    pub(crate) max_new_chunks: u64,
     /// About how many workers there are.
-    pub(super) jobs: usize,
+    pub(crate) jobs: usize,
 }
 
 /// Where rows are that shall be copied.
-pub(super) struct Rows {
+pub(crate) struct Rows {
     ranges: Vec<Range>,
     /// A value for each chunk that the target needs, hash partitions aside.
-    pub(super) points: Vec<Point>,
+    pub(crate) points: Vec<Point>,
     chunks: Vec<SourceChunk>,
     cells: Vec<Cell>,
     jobs: usize,
@@ -39,7 +38,7 @@ pub(super) struct Rows {
 
 impl Rows {
     /// Looks for rows in `ranges`; what lies beside them in the same chunks of the source is found too.
-    pub(super) async fn find(ground: &Ground<'_>, snapshot: &Snapshot, ranges: Vec<Range>) -> Result<Rows> {
+    pub(crate) async fn find(ground: &Ground<'_>, snapshot: &Snapshot, ranges: Vec<Range>) -> Result<Rows> {
         let indexed = ground.source.has_index_on_primary();
         let survey = Survey {
             layout: ground.layout,
@@ -63,7 +62,7 @@ impl Rows {
 
     /// Tasks over the ranges, numbered from `first`. They are cut at `boundaries`, the ends of the target's slices, and
     /// never reach over the share of one worker.
-    pub(super) fn tasks(&self, shares: &Shares, boundaries: &[i64], first: i32) -> Vec<Task> {
+    pub(crate) fn tasks(&self, shares: &Shares, boundaries: &[i64], first: i32) -> Vec<Task> {
         let task_bytes = task_bytes(self.cells.iter().map(|cell| cell.bytes).sum(), self.jobs);
         let shares = shares.ranges().unwrap_or(&[Range::ALL]);
         let pieces = self.ranges.iter().flat_map(|range| shares.iter().map(|share| range.intersect(*share)));
@@ -74,7 +73,7 @@ impl Rows {
     }
 
     /// The task of one range as it was cut before.
-    pub(super) fn task(&self, id: i32, range: Range) -> Task {
+    pub(crate) fn task(&self, id: i32, range: Range) -> Task {
         Task::of(id, range, &self.chunks, &self.cells)
     }
 }
@@ -102,7 +101,7 @@ async fn run_survey(
 }
 
 /// The ends of the chunks' slices, where tasks should be cut.
-pub(super) fn boundaries(chunks: &[Chunk]) -> Vec<i64> {
+pub(crate) fn boundaries(chunks: &[Chunk]) -> Vec<i64> {
     chunks.iter().map(Chunk::primary).flat_map(|slice| [slice.start, slice.end]).collect()
 }
 
