@@ -27,9 +27,9 @@ impl JobReport {
         match (self.job.state, self.running, self.job.has_table) {
             (_, _, false) => "table dropped",
             (JobState::Finished, ..) => "finished",
-            (JobState::Copying, Some(_), _) => "copying",
-            (JobState::Finalizing, Some(_), _) => "finalizing",
-            (JobState::Copying | JobState::Finalizing, None, _) => "unfinished",
+            (state @ (JobState::Ready | JobState::Swapped), ..) => state.name(),
+            (state, Some(_), _) => state.name(),
+            (JobState::Prepared | JobState::Copying | JobState::Finalizing, None, _) => "unfinished",
         }
     }
 }

@@ -8,9 +8,9 @@ use tokio_postgres::error::SqlState;
 use crate::catalog::{Chunk, Hypertable, HypertableRow, Server, Table, TargetPlace, read};
 use crate::connect::{Conninfo, Reader, Session, Side, Target};
 use crate::error::{Error, Result};
-use crate::ident::{QualifiedName, display_ident, quote_literal};
+use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
 use crate::pgcopy::TimeType;
-use crate::plan::{HashRequest, IntervalRequest, Partitioning, Range, primary_dimension, type_name};
+use crate::plan::{HashRequest, IntervalRequest, Layout, Partitioning, Range, primary_dimension, type_name};
 use crate::reader::snapshot::{Subject, explain_lock};
 use crate::report::EndReport;
 
@@ -335,6 +335,27 @@ fn refuse_hidden_rows(side: Side, table: &Table) -> Result<()> {
             "A session without TimescaleDB wrote there. See them with \"set timescaledb.restoring = on; \
                  select * from only …\", move them, and truncate the root in such a session.",
         ));
+    }
+    Ok(())
+}
+
+/// Refuses rows at −infinity where the layout has no chunk for them; one index probe.
+pub(crate) async fn refuse_minus_infinity(
+    leader: &Session,
+    source: &Hypertable,
+    layout: &Layout,
+    bounds: Range,
+) -> Result<()> {
+    let primary = &layout.primary;
+    let is_time = matches!(primary.time_type, TimeType::Timestamptz | TimeType::Timestamp | TimeType::Date);
+    if !is_time || bounds.from.is_some_and(|from| from > i64::MIN) || primary.holds_minus_infinity() {
+        return Ok(());
+    }
+    let column = quote_ident(&primary.column);
+    let sql = format!("select exists (select from {} where {column} = '-infinity')", source.name().sql());
+    if leader.row(&sql, &[]).await?.get(0) {
+        return Err(Error::refused(format!("{} has rows at -infinity, and the new layout has no chunk for them", source.name()))
+            .hint("A chunk without a start exists only for some intervals (7 days is one): choose one, delete the rows, or leave them out where there is a --from ('4714-11-24 00:00:00+00 BC')."));
     }
     Ok(())
 }

@@ -219,6 +219,19 @@ impl Chunk {
     }
 }
 
+/// A chunk's table and the file under it: another one means that rows were changed which no trigger has seen.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+pub struct ChunkFile {
+    /// The table's oid.
+    pub relation: u32,
+    /// Its `relfilenode`.
+    pub filenode: u32,
+    /// Holds compressed rows.
+    pub compressed: bool,
+    /// Its slice of the primary dimension.
+    pub slice: Slice,
+}
+
 /// What a chunk holds, as its files and the planner's statistics let expect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {

@@ -80,13 +80,27 @@ async fn chunk_differences(session: &Session, server: &Server, oid: &u32, id: i3
 
 /// The chunks of a hypertable, ordered by their slices. Under an imported snapshot these are the snapshot's chunks.
 pub async fn chunks(session: &Session, server: &Server, hypertable_id: i32) -> Result<Vec<Chunk>> {
-    let slices = if server.has_chunk_constraint {
-        include_str!("sql/chunk_slices_by_constraint.sql")
-    } else {
-        include_str!("sql/chunk_slices.sql")
-    };
-    let sql = include_str!("sql/chunks.sql").replace("{slices}", slices);
+    let sql = include_str!("sql/chunks.sql").replace("{slices}", chunk_slices(server));
     session.records(&sql, &[&hypertable_id]).await
+}
+
+fn chunk_slices(server: &Server) -> &'static str {
+    match server.has_chunk_constraint {
+        true => include_str!("sql/chunk_slices_by_constraint.sql"),
+        false => include_str!("sql/chunk_slices.sql"),
+    }
+}
+
+/// The files of the chunks that may hold rows of [`from`, `until`), where none is no bound, as the session's snapshot shows them.
+pub async fn chunk_files(
+    session: &Session,
+    server: &Server,
+    hypertable_id: i32,
+    from: Option<i64>,
+    until: Option<i64>,
+) -> Result<Vec<ChunkFile>> {
+    let sql = include_str!("sql/chunk_files.sql").replace("{slices}", chunk_slices(server));
+    session.records(&sql, &[&hypertable_id, &from, &until]).await
 }
 
 /// The given types and what they are made of, parts first.

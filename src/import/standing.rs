@@ -4,7 +4,7 @@ use super::blocking;
 use super::identity::Identity;
 use super::look::Ground;
 use crate::error::{Error, Result};
-use crate::ledger::{self, Claim, DoneBlock, IMPORT, Job, JobState};
+use crate::ledger::{self, Claim, DoneBlock, IMPORT, Job, JobState, RECHUNK};
 use crate::reader::csv::cut::Opened;
 use crate::reader::csv::preamble::shown;
 use crate::takeover;
@@ -114,18 +114,19 @@ async fn alike(ground: &Ground, jobs: Vec<Job>, mut opened: Opened) -> Result<(S
 pub(super) fn is_rival(ground: &Ground, identity: &Identity, other: &Job) -> bool {
     let is_unfinished = other.state != JobState::Finished;
     if other.kind != IMPORT {
-        return is_unfinished;
+        return is_unfinished && other.kind != RECHUNK;
     }
     let is_akin = |then: Identity| then.is_same(identity) || then.is_akin(identity);
     (other.id.0 > ground.latest_job.0 && Identity::of(other).is_ok_and(is_akin))
         || (is_unfinished && identity.truncates())
 }
 
-/// A migration or a repair that goes on compares what stands in its ranges, and rows of others would stop it.
+/// A migration or a repair that goes on compares what stands in its ranges, and rows of others would stop it. A rechunk
+/// follows whatever is written.
 fn refuse_unfinished_copy(job: &Job) -> Result<()> {
-    match job.state {
-        JobState::Finished => Ok(()),
-        JobState::Copying | JobState::Finalizing => Err(Error::refused(format!(
+    match job.state == JobState::Finished || job.kind == RECHUNK {
+        true => Ok(()),
+        false => Err(Error::refused(format!(
             "job {} ({}) on {} is unfinished, and would stop at rows that it has not copied",
             job.id.0, job.kind, job.target_name
         ))

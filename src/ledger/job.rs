@@ -15,13 +15,14 @@ pub struct JobId(pub i64);
 pub const MIGRATE: &str = "migrate";
 /// The kind of a job that copies ranges again in which two tables differ.
 pub const REPAIR: &str = "repair";
-
 /// The kind of a job that loads files.
 pub const IMPORT: &str = "import";
+/// The kind of a job that gives a table another layout in its place.
+pub const RECHUNK: &str = "rechunk";
 
 /// A job that begins.
 pub struct NewJob<'a> {
-    /// [`MIGRATE`], [`REPAIR`] or [`IMPORT`].
+    /// [`MIGRATE`], [`REPAIR`], [`IMPORT`] or [`RECHUNK`].
     pub kind: &'a str,
     /// The table on the target.
     pub target: &'a QualifiedName,
@@ -55,7 +56,7 @@ pub struct Origin<'a> {
 pub struct Job {
     /// Its number.
     pub id: JobId,
-    /// [`MIGRATE`], [`REPAIR`] or [`IMPORT`].
+    /// [`MIGRATE`], [`REPAIR`], [`IMPORT`] or [`RECHUNK`].
     pub kind: String,
     /// The target table's oid.
     pub target_oid: u32,
@@ -97,10 +98,16 @@ pub struct Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
+    /// A rechunk whose new table is made; nobody notes changes of the old one yet.
+    Prepared,
     /// Rows are being copied.
     Copying,
     /// All rows are there, under one snapshot; constraints, indexes and statistics follow.
     Finalizing,
+    /// The new table of a rechunk is built and follows the old one.
+    Ready,
+    /// The new table of a rechunk has the old one's name; the old one is kept.
+    Swapped,
     /// Nothing is left to do.
     Finished,
 }
@@ -109,8 +116,11 @@ impl JobState {
     /// The word for it.
     pub fn name(self) -> &'static str {
         match self {
+            JobState::Prepared => "prepared",
             JobState::Copying => "copying",
             JobState::Finalizing => "finalizing",
+            JobState::Ready => "ready",
+            JobState::Swapped => "swapped",
             JobState::Finished => "finished",
         }
     }
@@ -193,6 +203,18 @@ pub async fn delete_job(target: &Target, job: JobId) -> Result<()> {
 pub async fn set_state(target: &Target, claim: Claim, state: JobState) -> Result<()> {
     let sql = "update _hypercopy.job set state = $3 where id = $1 and run = $2";
     claim.own(target.execute(sql, &[&claim.job.0, &claim.run, &state.name()]).await?)
+}
+
+/// Makes another table the job's: the one that has the name now.
+pub async fn set_table(target: &Target, claim: Claim, table: &QualifiedName) -> Result<()> {
+    let sql = "update _hypercopy.job set target_oid = $3::text::pg_catalog.regclass where id = $1 and run = $2";
+    claim.own(target.execute(sql, &[&claim.job.0, &claim.run, &table.sql()]).await?)
+}
+
+/// Puts another plan in the place of the one the job began with.
+pub async fn set_plan(target: &Target, claim: Claim, plan: &serde_json::Value) -> Result<()> {
+    let sql = "update _hypercopy.job set plan = $3::text::jsonb where id = $1 and run = $2";
+    claim.own(target.execute(sql, &[&claim.job.0, &claim.run, &plan.to_string()]).await?)
 }
 
 /// Nothing is left to do.

@@ -11,6 +11,7 @@
 
 mod backend;
 mod block;
+mod chunk;
 mod job;
 mod task;
 
@@ -19,9 +20,10 @@ pub use block::{
     DoneBlock, Outcome, Reject, Stretch, block_outcome, complete_block, done_blocks, insert_rejects, outcome, rejects,
     take_block,
 };
+pub use chunk::{NotedChunk, forget_chunks, note_chunks, noted_chunks};
 pub use job::{
-    Claim, Holder, IMPORT, Job, JobId, JobState, MIGRATE, NewJob, Origin, REPAIR, await_earlier_runs, claim,
-    delete_job, forget_imports, holder, insert_job, jobs, lock, set_finished, set_state, unlock,
+    Claim, Holder, IMPORT, Job, JobId, JobState, MIGRATE, NewJob, Origin, RECHUNK, REPAIR, await_earlier_runs, claim,
+    delete_job, forget_imports, holder, insert_job, jobs, lock, set_finished, set_plan, set_state, set_table, unlock,
 };
 pub use task::{
     Counted, DoneTask, Taken, complete_task, done_tasks, insert_step, overlapping_tasks, retake_task, set_rows, steps,
@@ -32,14 +34,14 @@ use crate::connect::{Session, Target};
 use crate::error::{Error, Result};
 
 /// Tables and columns of the ledger, as this version writes them.
-const SHAPE: i64 = 6;
+const SHAPE: i64 = 7;
 
 /// Whether the ledger is there.
 ///
 /// # Errors
 /// [`Kind::Refused`](crate::error::Kind::Refused) where another version has made it otherwise.
 pub async fn exists(session: &Session) -> Result<bool> {
-    let sql = "select count(*), count(*) filter (where relname in ('job', 'task', 'step', 'block', 'reject', 'backend')) \
+    let sql = "select count(*), count(*) filter (where relname in ('job', 'task', 'step', 'block', 'reject', 'chunk', 'backend')) \
                from pg_catalog.pg_class where relkind = 'r' and relnamespace = to_regnamespace('_hypercopy')";
     let row = session.row(sql, &[]).await?;
     match (row.get::<_, i64>(0), row.get::<_, i64>(1)) {

@@ -3,16 +3,16 @@
 use super::identity::{Identity, JobPlan};
 use super::look::Sides;
 use super::objects::*;
-use super::refusals::{refuse_minus_infinity, refuse_virtual_columns};
+use super::refusals::refuse_virtual_columns;
 use super::request::{Asked, Request};
 use super::standing::{Standing, existing_table, refuse_another_request};
 use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, read};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
-use crate::look::Bounds;
+use crate::look::{Bounds, refuse_minus_infinity};
 use crate::plan::{
-    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, binary_obstacle, missing_types,
+    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, makes_key_first, missing_types,
     post_data, pre_data,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
@@ -53,10 +53,6 @@ pub(super) struct Planned {
     /// Ranges that are copied anew, and how many rows the target has there.
     pub(super) repaired: Option<Vec<(Range, u64)>>,
 }
-
-/// With more new chunks than this the primary key is made on the empty table: `add primary key` takes memory that
-/// grows with the square of the chunks (reference 9.1). With fewer, building it behind the rows is faster.
-const KEY_AFTER_ROWS_CHUNKS: u64 = 100;
 
 /// What is made on the target beside rows and chunks.
 struct Definition {
@@ -280,13 +276,13 @@ impl Definition {
         let types = target_types(&sides.target, &source.types).await?;
         let on_target = |name: &QualifiedName| types.get(name).map(Vec::as_slice);
         let missing = missing_types(&source.types, on_target)?;
-        let wire = wire(source, on_target);
+        let wire = Wire::of(source, on_target);
         refuse_missing_objects(sides, source).await?;
         let missing_sequences = missing_sequences(&sides.target, source).await?;
 
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
         let names = TargetNames::new(source, sides.target_table.clone(), timescaledb_schema, &sides.place.taken);
-        let key_first = new_chunks > KEY_AFTER_ROWS_CHUNKS;
+        let key_first = makes_key_first(new_chunks);
         let sequences: Vec<&Sequence> =
             source.sequences.iter().filter(|s| missing_sequences.contains(&s.name)).collect();
         let integer_now = missing_integer_now(sides, source).await?;
@@ -314,7 +310,7 @@ impl Definition {
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
         Ok(Definition {
             names: TargetNames::new(source, sides.target_table.clone(), timescaledb_schema, &[]),
-            wire: wire(source, on_target),
+            wire: Wire::of(source, on_target),
             pre_data: Vec::new(),
             constraints: Vec::new(),
             indexes: Vec::new(),
@@ -328,11 +324,6 @@ impl Definition {
         let JobPlan { constraints, indexes, sequences, .. } = plan;
         Ok(Definition { constraints, indexes, sequences, ..Definition::of_table(sides, source).await? })
     }
-}
-
-fn wire<'a>(source: &Hypertable, on_target: impl Fn(&QualifiedName) -> Option<&'a [crate::catalog::Type]>) -> Wire {
-    let copied: Vec<_> = source.copied_columns().collect();
-    Wire::decide(&copied, &source.types, binary_obstacle(&source.types, on_target))
 }
 
 async fn existing_chunks(sides: &Sides, standing: &Standing) -> Result<Vec<Chunk>> {

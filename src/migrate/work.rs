@@ -16,7 +16,7 @@ use crate::connect::{Backend, Sessions, Target};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::QualifiedName;
-use crate::ledger::{self, Claim, Counted, DoneTask, IMPORT, Job, JobState, MIGRATE, NewJob, Origin, REPAIR};
+use crate::ledger::{self, Claim, Counted, DoneTask, IMPORT, Job, JobState, MIGRATE, NewJob, Origin, RECHUNK, REPAIR};
 use crate::pipeline::{self, Copy, Ended, Pair, Queues, Work as Errand};
 use crate::plan::{Entry, Point, Statement, Task, column_list, sequence_values};
 use crate::progress::{self, Meters};
@@ -453,7 +453,9 @@ async fn begin(
         plan: &planned.job_plan().json()?,
         // A repair has the locks of all jobs that are not finished; imports keep to their own rows.
         empties: false,
-        is_rival: &|other| !is_repair && other.kind != IMPORT && other.state != JobState::Finished,
+        is_rival: &|other| {
+            !is_repair && ![IMPORT, RECHUNK].contains(&other.kind.as_str()) && other.state != JobState::Finished
+        },
     };
     // Where the answer to its commit is lost, another attempt finds out.
     report.job.has_begun = true;

@@ -70,6 +70,15 @@ fn with_suffix(name: &str, suffix: &str) -> String {
     format!("{}{suffix}", truncate_ident(name, MAX_IDENT_BYTES.saturating_sub(suffix.len())))
 }
 
+/// With more new chunks than this the primary key is made on the empty table: `add primary key` takes memory that
+/// grows with the square of the chunks (reference 9.1). With fewer, building it behind the rows is faster.
+const KEY_AFTER_ROWS_CHUNKS: u64 = 100;
+
+/// Whether the primary key is made before the rows of so many new chunks.
+pub fn makes_key_first(new_chunks: u64) -> bool {
+    new_chunks > KEY_AFTER_ROWS_CHUNKS
+}
+
 /// What is made on the empty table, in one transaction with the job's row: schemas, sequences, the table, its checks,
 /// the hypertable, and the primary key where `key_first`.
 pub fn pre_data(

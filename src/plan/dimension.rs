@@ -80,7 +80,7 @@ impl OpenDimension {
 
 /// Least and greatest finite value of a type, in internal time (timestamp limits of `src/time_utils.h`). A date's last
 /// midnight is earlier, but intervals of whole days divide both alike.
-fn bounds(time_type: TimeType) -> (i64, i64) {
+pub(super) fn bounds(time_type: TimeType) -> (i64, i64) {
     match time_type {
         TimeType::Int2 => (i16::MIN.into(), i16::MAX.into()),
         TimeType::Int4 => (i32::MIN.into(), i32::MAX.into()),

@@ -3,6 +3,8 @@
 //! **Invariant:** pure. Everything in here is computed from plain data of `catalog` and a request; nothing connects,
 //! reads a clock or prints.
 
+mod bucket;
+mod capture;
 mod ddl;
 mod dimension;
 mod layout;
@@ -11,7 +13,10 @@ mod task;
 mod types;
 mod wire;
 
-pub use ddl::{Statement, TargetNames, post_data, pre_data, sequence_values};
+pub(crate) use bucket::bucket_number;
+pub use bucket::{BucketRun, Buckets};
+pub use capture::{Capture, Guard, close, open};
+pub use ddl::{Statement, TargetNames, makes_key_first, post_data, pre_data, sequence_values};
 pub(crate) use ddl::{column_list, integer_now_function};
 pub use dimension::{ClosedDimension, OpenDimension};
 pub use layout::{HashRequest, IntervalRequest, Layout, Partitioning, Point, describe_dimension, primary_dimension};

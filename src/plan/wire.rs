@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use super::types::is_users_own;
-use crate::catalog::{Column, Type, TypeKind};
+use crate::catalog::{Column, Hypertable, Type, TypeKind};
 use crate::ident::QualifiedName;
 use crate::pgcopy::{Canon, Format, checksum};
 
@@ -25,6 +25,12 @@ impl Wire {
     /// The word for what a checksum is over: the format, and the version of the canonical form.
     pub fn form(&self) -> String {
         format!("{}/{}", self.format.name(), checksum::VERSION)
+    }
+
+    /// Decides for a table's copied columns; `on_target` as for [`super::missing_types`].
+    pub fn of<'a>(source: &Hypertable, on_target: impl Fn(&QualifiedName) -> Option<&'a [Type]>) -> Wire {
+        let copied: Vec<_> = source.copied_columns().collect();
+        Wire::decide(&copied, &source.types, binary_obstacle(&source.types, on_target))
     }
 
     /// Decides for these columns, given the obstacle to the binary format, if there is one.

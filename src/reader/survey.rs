@@ -7,7 +7,7 @@ use crate::connect::Reader;
 use crate::error::{Error, Result};
 use crate::ident::quote_ident;
 use crate::pgcopy::TimeType;
-use crate::plan::{Layout, OpenDimension, Range};
+use crate::plan::{Layout, OpenDimension, Range, bucket_number};
 
 use super::chunk::condition;
 use super::snapshot::Snapshot;
@@ -172,11 +172,6 @@ impl Survey<'_> {
             TimeType::Int2 | TimeType::Int4 | TimeType::Int8 => end,
         }
     }
-}
-
-/// A number that all values of a bucket share, and no others.
-fn bucket_number(internal: &str, interval: i64) -> String {
-    format!("case when {internal} >= 0 then {internal} / {interval} else ({internal} + 1) / {interval} - 1 end")
 }
 
 fn too_many(limit: u64) -> Error {

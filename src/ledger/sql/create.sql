@@ -14,7 +14,8 @@ create table if not exists _hypercopy.job (
     request jsonb not null,
     -- What was decided when it began, and what every later run of it goes on with.
     plan jsonb not null,
-    state text not null default 'copying' check (state in ('copying', 'finalizing', 'finished')),
+    state text not null default 'copying' check (
+        state in ('prepared', 'copying', 'finalizing', 'ready', 'swapped', 'finished')),
     -- Which run of the engine may write: each takes the next number, and rows of an earlier one are refused.
     run integer not null default 1,
     report jsonb,
@@ -75,6 +76,20 @@ create table if not exists _hypercopy.reject (
     reason text not null,
     sqlstate text not null,
     primary key (job, file, byte)
+);
+
+-- What a rechunk has read of the old table's chunks: the file that a chunk had when its rows in a range were copied.
+create table if not exists _hypercopy.chunk (
+    job bigint not null references _hypercopy.job on delete cascade,
+    relation oid not null,
+    -- As in the table of tasks.
+    range_from bigint,
+    range_until bigint,
+    filenode oid not null,
+    compressed boolean not null,
+    -- The chunk's slice of the primary dimension.
+    slice_start bigint not null,
+    slice_end bigint not null
 );
 
 -- The sessions of the run that is at work, or that was when its engine died.
