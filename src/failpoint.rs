@@ -21,6 +21,18 @@ pub const NAMES: &[&str] = &[
     "finalize-before-commit",
     "finalize-after-commit",
     "before-finish",
+    "capture-before-commit",
+    "capture-after-commit",
+    "catch-up-before-commit",
+    "catch-up-after-commit",
+    "swap-before-commit",
+    "swap-after-commit",
+    "abort-before-commit",
+    "abort-after-commit",
+    "undo-before-commit",
+    "undo-after-commit",
+    "drop-after-capture",
+    "drop-after-chunks",
 ];
 
 /// Ends the process here if the environment names this place.

@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::catalog::read;
 use crate::connect::{Conninfo, Target};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{self, Claim, DoneBlock, DoneTask, Holder, IMPORT, Job, JobId, JobState, REPAIR};
+use crate::ledger::{self, Claim, DoneBlock, DoneTask, Holder, IMPORT, Job, JobId, JobState, RECHUNK, REPAIR};
 use crate::schema;
-use crate::{import, migrate};
+use crate::{import, migrate, rechunk};
 
 /// A job, and who works on it.
 #[derive(Debug, Serialize)]
@@ -89,7 +89,10 @@ pub async fn show(conninfo: &Conninfo, id: JobId) -> Result<JobDetails> {
 }
 
 async fn done_tasks(target: &Target, job: &Job) -> Result<Vec<TaskReport>> {
-    let time_type = migrate::JobPlan::of(job)?.time_type;
+    let time_type = match job.kind == RECHUNK {
+        true => rechunk::JobPlan::of(job)?.time_type(),
+        false => migrate::JobPlan::of(job)?.time_type,
+    };
     let task = |done: &DoneTask| TaskReport {
         task: done.id,
         range: done.range.display(time_type),
@@ -127,13 +130,24 @@ pub async fn clean(conninfo: &Conninfo, id: JobId) -> Result<Job> {
     if job.kind == IMPORT && job.state != JobState::Finished && job.has_table {
         build_indexes(&target, &job).await?;
     }
+    if job.kind == RECHUNK && job.state != JobState::Finished && job.has_table {
+        return Err(Error::refused(format!("job {} on {} is {}", id.0, job.target_name, job.state.name())).hint(
+            "A rechunk is ended by \"hypercopy rechunk\": --abort before the swap, --undo or --drop-old behind it.",
+        ));
+    }
     // A repair has nothing that it could go on with, and an import nothing that would be half done.
     if job.state != JobState::Finished && job.has_table && ![REPAIR, IMPORT].contains(&job.kind.as_str()) {
         return Err(Error::refused(format!("job {} on {} is unfinished", id.0, job.target_name)).hint(
             "Without its row in the ledger it could not be resumed. Finish it, or run its command with --restart, or drop its table first.",
         ));
     }
-    schema::durably(&target, async || ledger::delete_job(&target, id).await).await?;
+    schema::durably(&target, async || {
+        if job.kind == RECHUNK {
+            schema::drop_job_schema(&target, id).await?;
+        }
+        ledger::delete_job(&target, id).await
+    })
+    .await?;
     schema::drop_empty_ledger(&target).await?;
     Ok(job)
 }

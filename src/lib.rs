@@ -22,6 +22,7 @@ pub mod pipeline;
 pub mod plan;
 pub mod progress;
 pub mod reader;
+pub mod rechunk;
 pub mod report;
 pub mod retry;
 pub mod schema;

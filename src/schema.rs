@@ -15,7 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
 use crate::interrupt::Interrupt;
-use crate::ledger::{self, Claim, NewJob};
+use crate::ledger::{self, Claim, JobId, NewJob};
 use crate::plan::{ClosedDimension, Layout, Point, Statement, sql_value};
 use crate::progress::Progress;
 
@@ -37,6 +37,17 @@ pub async fn durably<T>(target: &Target, work: impl AsyncFnOnce() -> Result<T>) 
 /// Runs `statements` and writes the job's row and its sessions, in one transaction. The job's lock is the session's from
 /// here on. When it fails nothing of it is there.
 pub async fn begin(target: &Target, statements: &[Statement], job: &NewJob<'_>, backends: &[Backend]) -> Result<Claim> {
+    begin_and(target, statements, job, backends, async |_| Ok(())).await
+}
+
+/// As [`begin`], and does `then` in the same transaction: what needs the job's number.
+pub async fn begin_and(
+    target: &Target,
+    statements: &[Statement],
+    job: &NewJob<'_>,
+    backends: &[Backend],
+    then: impl AsyncFnOnce(Claim) -> Result<()>,
+) -> Result<Claim> {
     let begin = async || {
         // "if not exists" is no protection against another session that makes the same at the same time.
         target.batch(&format!("select pg_catalog.pg_advisory_xact_lock({BEGIN_LOCK})")).await?;
@@ -52,6 +63,7 @@ pub async fn begin(target: &Target, statements: &[Statement], job: &NewJob<'_>, 
         let claim = ledger::insert_job(target, job).await?;
         ledger::insert_backends(target, claim.job, backends).await?;
         ledger::lock(target, claim.job).await?;
+        then(claim).await?;
         failpoint::hit("begin-before-commit");
         Ok(claim)
     };
@@ -73,6 +85,18 @@ pub async fn drop_empty_ledger(target: &Target) -> Result<()> {
         Err(error) if error.sqlstate().is_some() => Ok(()),
         dropped => dropped,
     }
+}
+
+/// The schema of a job's own: what it makes beside the tables of users is in there.
+pub fn job_schema(job: JobId) -> String {
+    format!("_hypercopy_{}", job.0)
+}
+
+/// Drops the job's own schema with whatever is left in it, in the caller's transaction.
+pub async fn drop_job_schema(target: &Target, job: JobId) -> Result<()> {
+    let schema = job_schema(job);
+    let sql = format!("drop schema if exists {} cascade", quote_ident(&schema));
+    run(target, &Statement::new(format!("drop schema {schema}"), sql)).await
 }
 
 /// Another engine may have begun between our look and our lock.

@@ -27,7 +27,7 @@ pub async fn note_chunks(target: &Target, job: JobId, noted: &[NotedChunk]) -> R
     let ends = column(&|noted| noted.chunk.slice.end);
     let sql = "insert into _hypercopy.chunk \
                    (job, relation, range_from, range_until, filenode, compressed, slice_start, slice_end) \
-               select $1, noted.* from pg_catalog.unnest($2::oid[], $3::int8[], $4::int8[], $5::oid[], $6::bool[], \
+               select $1, noted.* from unnest($2::oid[], $3::int8[], $4::int8[], $5::oid[], $6::bool[], \
                    $7::int8[], $8::int8[]) noted";
     target.execute(sql, &[&job.0, &relations, &from, &until, &files, &compressed, &starts, &ends]).await.map(drop)
 }
@@ -38,7 +38,7 @@ pub async fn forget_chunks(target: &Target, job: JobId, noted: &[NotedChunk]) ->
     let files: Vec<u32> = noted.iter().map(|noted| noted.chunk.filenode).collect();
     let compressed: Vec<bool> = noted.iter().map(|noted| noted.chunk.compressed).collect();
     let sql = "delete from _hypercopy.chunk where job = $1 and (relation, filenode, compressed) in ( \
-                   select * from pg_catalog.unnest($2::oid[], $3::oid[], $4::bool[]))";
+                   select * from unnest($2::oid[], $3::oid[], $4::bool[]))";
     target.execute(sql, &[&job.0, &relations, &files, &compressed]).await.map(drop)
 }
 

@@ -189,6 +189,12 @@ pub async fn claim(target: &Target, job: JobId) -> Result<Claim> {
     Ok(Claim { job, run: row.get(0) })
 }
 
+/// Makes sure, until the end of the transaction, that the job is this run's.
+pub async fn hold(target: &Target, claim: Claim) -> Result<()> {
+    let sql = "select from _hypercopy.job where id = $1 and run = $2 for key share";
+    claim.own(target.execute(sql, &[&claim.job.0, &claim.run]).await?)
+}
+
 /// Waits until no transaction of an earlier run is open: each holds a lock on the job's row by its foreign key.
 pub async fn await_earlier_runs(target: &Target, job: JobId) -> Result<()> {
     target.row("select from _hypercopy.job where id = $1 for update", &[&job.0]).await.map(drop)

@@ -23,11 +23,12 @@ pub use block::{
 pub use chunk::{NotedChunk, forget_chunks, note_chunks, noted_chunks};
 pub use job::{
     Claim, Holder, IMPORT, Job, JobId, JobState, MIGRATE, NewJob, Origin, RECHUNK, REPAIR, await_earlier_runs, claim,
-    delete_job, forget_imports, holder, insert_job, jobs, lock, set_finished, set_plan, set_state, set_table, unlock,
+    delete_job, forget_imports, hold, holder, insert_job, jobs, lock, set_finished, set_plan, set_state, set_table,
+    unlock,
 };
 pub use task::{
-    Counted, DoneTask, Taken, complete_task, done_tasks, insert_step, overlapping_tasks, retake_task, set_rows, steps,
-    take_task,
+    Counted, DoneTask, Taken, complete_task, done_tasks, forget_tasks, insert_step, overlapping_tasks, retake_task,
+    set_rows, steps, take_task,
 };
 
 use crate::connect::{Session, Target};

@@ -137,6 +137,11 @@ impl DoneTask {
     }
 }
 
+/// Forgets all tasks of a job.
+pub async fn forget_tasks(target: &Target, job: JobId) -> Result<()> {
+    target.execute("delete from _hypercopy.task where job = $1", &[&job.0]).await.map(drop)
+}
+
 /// The tasks of a job that are done, along the axis.
 pub async fn done_tasks(session: &Session, job: JobId) -> Result<Vec<DoneTask>> {
     let sql = "select task, range_from, range_until, rows, bytes, checksum from _hypercopy.task \

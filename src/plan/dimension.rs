@@ -58,6 +58,21 @@ impl OpenDimension {
         }
     }
 
+    /// Whether it counts in a unit of the user's, and not in time.
+    pub fn is_integer(&self) -> bool {
+        matches!(self.time_type, TimeType::Int2 | TimeType::Int4 | TimeType::Int8)
+    }
+
+    /// The greatest width of at most `width` whose multiples can all be written as values: whole days of a date; at least
+    /// one unit.
+    pub fn whole_units(&self, width: i64) -> i64 {
+        const DAY: i64 = 86_400_000_000;
+        match self.time_type {
+            TimeType::Date => (width / DAY).max(1) * DAY,
+            _ => width.max(1),
+        }
+    }
+
     /// Where the last bucket begins, which has no end.
     pub fn last_bucket_start(&self) -> i64 {
         self.bucket(bounds(self.time_type).1).start

@@ -21,6 +21,7 @@ mod sides;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 
 pub use comparison::{Comparison, Findings};
@@ -42,7 +43,8 @@ use crate::progress::{Planned, Progress};
 use crate::supervision::Supervision;
 
 /// How rows are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Not beyond the counts that every task of a migration compares.
     None,

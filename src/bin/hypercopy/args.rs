@@ -1,5 +1,7 @@
 //! The command line as close to its flags as can be; `request` makes the engine's terms of it.
 
+mod rechunk;
+
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -15,6 +17,8 @@ use hypercopy::migrate::{self, IfExists, Repair, Resume};
 use hypercopy::plan::{HashRequest, Range};
 use hypercopy::verify::{self, Mode};
 use hypercopy::writer::budget::Limit;
+
+pub use self::rechunk::RechunkArguments;
 
 /// Moves TimescaleDB hypertables: between clusters, into new chunk layouts, in parallel and verified.
 #[derive(Debug, Parser)]
@@ -45,6 +49,19 @@ that it refuses are found one by one, and may be left out within a budget.
 Several files are one import, in the order given. gzip, zstd and lz4 are told by the contents. TimeZone, DateStyle and \
 IntervalStyle are those of the role, the database and PG*, as with psql.";
 
+const RECHUNK: &str = "\
+Gives a hypertable another chunk layout in its place, while it is read and written.
+
+A new table is made beside the old one and filled inside the server by several sessions. Triggers note meanwhile which \
+ranges have changed; those are copied again, until little is left. Then the two change places under a lock that is asked \
+for a short time only, again and again. The old table is kept as TABLE_old_JOB until --drop-old, and comes back with --undo.
+
+What is done stands in a ledger, schema _hypercopy of the database. The same command again goes on where a run has ended, \
+whatever ended it; --abort gives an unfinished rechunk up and leaves nothing behind.
+
+Rows that are written straight into a chunk, or under session_replication_role = replica, leave no trace for triggers: \
+--verify checksum finds them before the swap.";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// See it work: two throwaway TimescaleDB clusters, a sample hypertable, one verified migration
@@ -73,6 +90,9 @@ and again at its end.
 What is done stands in a ledger, schema _hypercopy of the target. The same command again goes on where a run has ended, \
 whatever ended it, and changes nothing once the job is finished.")]
     Migrate(Box<MigrateArguments>),
+    /// Give a hypertable another chunk layout in its place, while it is read and written
+    #[command(after_long_help = CONNINFO, long_about = RECHUNK)]
+    Rechunk(Box<RechunkArguments>),
     /// Compare a hypertable with another one, row by row, as both are now
     #[command(after_long_help = CONNINFO, long_about = "\
 Compares a hypertable with another one, as both are now: two clusters, or two tables of one database. The layouts may \
@@ -98,6 +118,7 @@ impl Command {
             Command::Inspect(_) | Command::Jobs(_) => 1,
             Command::Import(import) => import.jobs(),
             Command::Migrate(migrate) => migrate.table.jobs(),
+            Command::Rechunk(rechunk) => rechunk.jobs(),
             Command::Verify(verify) => verify.table.jobs(),
         }
     }
@@ -606,6 +627,16 @@ pub enum VerifyArgument {
     Checksum,
 }
 
+impl VerifyArgument {
+    fn mode(self) -> Mode {
+        match self {
+            VerifyArgument::None => Mode::None,
+            VerifyArgument::Counts => Mode::Counts,
+            VerifyArgument::Checksum => Mode::Checksum,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum IfExistsArgument {
     Error,
@@ -647,11 +678,6 @@ impl MigrateArguments {
                 Error::new(Kind::Usage, "--restart forgets what --resume would go on with").hint("Choose one of them.")
             );
         }
-        let verify = match self.verify {
-            VerifyArgument::None => Mode::None,
-            VerifyArgument::Counts => Mode::Counts,
-            VerifyArgument::Checksum => Mode::Checksum,
-        };
         Ok(migrate::Request {
             source: table.source()?,
             target: table.target()?,
@@ -663,7 +689,7 @@ impl MigrateArguments {
             until: table.until.clone(),
             max_new_chunks: self.max_new_chunks,
             jobs: table.jobs(),
-            verify,
+            verify: self.verify.mode(),
             strict: self.strict,
             resume: self.resume.clone(),
             restart: self.restart,

@@ -7,6 +7,7 @@ mod inspect;
 mod jobs;
 mod migrate;
 mod output;
+mod rechunk;
 mod signals;
 mod verify;
 mod watch;
@@ -51,6 +52,7 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Inspect(inspect) => inspect::run(inspect).await,
         Command::Jobs(jobs) => jobs::run(jobs).await,
         Command::Migrate(migrate) => migrate::run(migrate).await,
+        Command::Rechunk(rechunk) => rechunk::run(rechunk).await,
         Command::Verify(verify) => verify::run(verify).await,
     }
 }

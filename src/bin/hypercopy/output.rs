@@ -68,7 +68,7 @@ pub fn command() -> String {
     let mut is_secret = false;
     for argument in std::env::args().skip(1) {
         let (option, value) = argument.split_once('=').unwrap_or((&argument, ""));
-        let names_server = ["--source", "--target"].contains(&option);
+        let names_server = ["--source", "--target", "--database"].contains(&option);
         shown.push(match (is_secret, names_server && !value.is_empty()) {
             (true, _) => "…".to_string(),
             (false, true) => format!("{option}=…"),

@@ -1,0 +1,126 @@
+//! The flags of `rechunk`.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use clap::{ArgGroup, Args};
+use hypercopy::error::{Error, Kind, Result};
+use hypercopy::ident::QualifiedName;
+use hypercopy::rechunk::{Action, Change, Request};
+
+use super::{
+    MAX_NEW_CHUNKS, OutputArguments, VerifyArgument, conninfo, default_jobs, duration, hash_partitions, interval, size,
+};
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("layout").multiple(true).args(["chunk_interval", "target_chunk_size", "hash_partitions"]))]
+#[command(group = ArgGroup::new("action").args(["swap", "abort", "undo", "drop_old"]).conflicts_with("layout"))]
+pub struct RechunkArguments {
+    /// Where the hypertable is
+    #[arg(long, value_name = "CONNINFO", env = "HYPERCOPY_DATABASE", hide_env_values = true)]
+    pub database: String,
+    /// The hypertable, by SQL's quoting rules, looked up in the role's search_path
+    pub table: String,
+    /// Chunk interval of the time dimension: an interval without months for times ('1 day', '6 hours'), a bare integer in
+    /// the column's unit for integers
+    #[arg(long, value_name = "INTERVAL", help_heading = "Layout", allow_hyphen_values = true)]
+    pub chunk_interval: Option<String>,
+    /// Choose the interval by the table's own bytes per time, so that a chunk and its indexes have at most this many: 1GB
+    #[arg(long, value_name = "BYTES", help_heading = "Layout", value_parser = size, conflicts_with = "chunk_interval")]
+    pub target_chunk_size: Option<usize>,
+    /// Hash dimension: a column and its number of partitions (1 to 32767), or 'none'
+    #[arg(long, value_name = "COLUMN:N | none", help_heading = "Layout")]
+    pub hash_partitions: Option<String>,
+    /// Refuse a layout that needs more chunks than this
+    #[arg(long, value_name = "N", help_heading = "Layout", default_value_t = MAX_NEW_CHUNKS)]
+    pub max_new_chunks: u64,
+    /// End before the swap: the new table is built and follows the old one; the same command without it, or --swap, goes on
+    #[arg(long, help_heading = "Swap", conflicts_with = "action")]
+    pub no_swap: bool,
+    /// Go on with an unfinished rechunk, up to the swap
+    #[arg(long, help_heading = "Swap")]
+    pub swap: bool,
+    /// Give an unfinished rechunk up before the swap; the table stays as it was
+    #[arg(long, help_heading = "Swap")]
+    pub abort: bool,
+    /// Give the old table its name back, unless the new one was written since
+    #[arg(long, help_heading = "Swap")]
+    pub undo: bool,
+    /// Undo also where the new table was written since the swap, and drop what was written
+    #[arg(long, help_heading = "Swap", requires = "undo")]
+    pub force: bool,
+    /// Drop the old table, which is kept behind the swap
+    #[arg(long, help_heading = "Swap")]
+    pub drop_old: bool,
+    /// Ask for a lock that keeps others waiting no longer than this each time, and try again after a pause
+    #[arg(long, value_name = "TIME", help_heading = "Swap", default_value = "2s", value_parser = duration)]
+    pub lock_timeout: Duration,
+    /// Wait so long for transactions that are older than the copy and would see the new table empty
+    #[arg(long, value_name = "TIME", help_heading = "Swap", default_value = "10min", value_parser = duration)]
+    pub swap_wait: Duration,
+    /// Compare the new table with the old one before the swap: rows per range, or a checksum over every bit of them
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = VerifyArgument::Counts)]
+    pub verify: VerifyArgument,
+    /// Workers; each holds one session [default: the machine's cores, at most 8]
+    #[arg(short, long, value_name = "N", help_heading = "Job")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Try again this long what may pass: lost connections, restarts, locks that are not had (500ms, 30s, 5min, 1h)
+    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "5min", value_parser = duration)]
+    pub retry_for: Duration,
+    /// After a signal, let open transactions end for this long; a second signal stops at once
+    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "10s", value_parser = duration)]
+    pub grace: Duration,
+    /// Print what would be done, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+impl RechunkArguments {
+    pub fn jobs(&self) -> usize {
+        self.jobs.map_or_else(default_jobs, NonZeroUsize::get)
+    }
+
+    /// The engine's terms.
+    pub fn request(&self) -> Result<Request> {
+        QualifiedName::parse(&self.table, "")?;
+        Ok(Request {
+            database: conninfo("--database", &self.database)?,
+            table: self.table.clone(),
+            action: self.action()?,
+            jobs: self.jobs(),
+            lock_timeout: self.lock_timeout,
+            swap_wait: self.swap_wait,
+            retry_for: self.retry_for,
+            max_new_chunks: self.max_new_chunks,
+            verify: self.verify.mode(),
+            dry_run: self.dry_run,
+        })
+    }
+
+    fn action(&self) -> Result<Action> {
+        match (self.swap, self.abort, self.undo, self.drop_old) {
+            (true, ..) => Ok(Action::Swap),
+            (_, true, ..) => Ok(Action::Abort),
+            (_, _, true, _) => Ok(Action::Undo { force: self.force }),
+            (.., true) => Ok(Action::DropOld),
+            _ => Ok(Action::Run { change: self.change()?, no_swap: self.no_swap }),
+        }
+    }
+
+    fn change(&self) -> Result<Change> {
+        self.chunk_interval.as_deref().map(interval).transpose()?;
+        let change = Change {
+            chunk_interval: self.chunk_interval.clone(),
+            chunk_bytes: self.target_chunk_size.map(|bytes| bytes as u64),
+            hash_partitions: self.hash_partitions.as_deref().map(hash_partitions).transpose()?,
+        };
+        match change == Change::default() {
+            false => Ok(change),
+            true => Err(Error::new(Kind::Usage, "no layout is asked for").hint(
+                "Give --chunk-interval, --target-chunk-size or --hash-partitions; or --swap, --abort, --undo or --drop-old.",
+            )),
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The new table against the old one, before the swap.
+
+use std::time::Instant;
+
+use futures_util::future::try_join_all;
+
+use super::work::Work;
+use crate::connect::Target;
+use crate::error::{Error, Kind, Result};
+use crate::ledger;
+use crate::plan::Range;
+use crate::verify::{Difference, Mode, Reading};
+
+impl Work<'_> {
+    /// Compares both tables, each range under one snapshot. What is marked there is left out: it will be copied again, and
+    /// is counted then.
+    pub(super) async fn verify(&self) -> Result<()> {
+        let start = Instant::now();
+        let mode = self.run.request.verify;
+        if mode == Mode::None {
+            return Ok(());
+        }
+        self.supervision().progress.phase(format!("verifying by {}", mode.name()));
+        let tasks = ledger::done_tasks(&self.ground.target, self.claim.job).await?;
+        let (old, new) = (self.reading(&self.plan.table.sql()), self.reading(&self.plan.beside().sql()));
+        let compare = async |range: Range| {
+            let _open = self.supervision().interrupt.open()?;
+            let under = async |target: &Target| {
+                self.under_one_snapshot(target, async || self.compare(target, range, &old, &new).await).await
+            };
+            self.sessions.with(under).await
+        };
+        let found = try_join_all(tasks.iter().map(|task| compare(task.range))).await?;
+        let differences: Vec<Difference> = found.into_iter().flatten().collect();
+        self.report_verification(tasks.len(), &differences);
+        self.phase("verify", start);
+        self.refuse_differences(tasks.len(), &differences)
+    }
+
+    async fn compare(&self, target: &Target, range: Range, old: &Reading, new: &Reading) -> Result<Vec<Difference>> {
+        let buckets = &self.plan.capture.buckets;
+        let marked = self.marked(target, range).await?;
+        let marked = marked.into_iter().map(|run| buckets.range(run).intersect(range)).filter(|part| !part.is_empty());
+        let with_checksum = self.run.request.verify == Mode::Checksum;
+        let mut differences = Vec::new();
+        for clean in range.without(marked) {
+            let source = old.read(target, clean, with_checksum).await?;
+            let difference = Difference { range: clean, source, target: new.read(target, clean, with_checksum).await? };
+            differences.extend(difference.differs().then_some(difference));
+        }
+        Ok(differences)
+    }
+
+    fn reading(&self, table: &str) -> Reading {
+        let primary = &self.plan.layout.primary;
+        Reading {
+            table: table.to_string(),
+            columns: self.columns.clone(),
+            primary: primary.column.clone(),
+            time_type: primary.time_type,
+            wire: self.wire.clone(),
+            functions: self.ground.server().functions_schema.clone(),
+            // What is shown is the copy's.
+            progress: Default::default(),
+        }
+    }
+
+    fn refuse_differences(&self, ranges: usize, differences: &[Difference]) -> Result<()> {
+        let Some(first) = differences.first() else { return Ok(()) };
+        Err(Error::new(
+            Kind::Different,
+            format!(
+                "{} of {ranges} ranges differ between {} and its new table, the first one {}: {} rows and {} rows",
+                differences.len(),
+                self.plan.table,
+                first.range.display(self.plan.time_type()),
+                first.source.rows,
+                first.target.rows
+            ),
+        )
+        .hint(format!(
+            "Nothing was swapped. Rows that were written straight into a chunk, or under session_replication_role = replica, \
+             leave no marks: find who does so, give this one up by \"hypercopy rechunk {} --abort\", and begin anew.",
+            self.plan.table
+        )))
+    }
+}

@@ -1,0 +1,170 @@
+//! The beginning of a job: the new table beside the old one, and from then on a mark for every change.
+
+use super::ground::Ground;
+use super::plan::{JobPlan, request_json};
+use super::planned::{Definition, Planned};
+use super::report::RechunkReport;
+use super::request::Change;
+use super::work::{Run, Work};
+use crate::catalog::{Constraint, ConstraintKind};
+use crate::connect::Target;
+use crate::error::Result;
+use crate::failpoint;
+use crate::ident::{QualifiedName, quote_ident};
+use crate::ledger::{self, JobId, JobState, NewJob, Origin, RECHUNK};
+use crate::plan::{Buckets, Capture, Statement};
+use crate::schema::{self, job_schema};
+
+/// Makes the job and, in the same transaction, the new table.
+pub(super) async fn begin<'a>(
+    run: Run<'a>,
+    ground: &'a Ground,
+    change: &Change,
+    planned: &Planned,
+    report: &'a mut RechunkReport,
+) -> Result<Work<'a>> {
+    let (target, server, table) = (&ground.target, ground.server(), ground.name());
+    let request = request_json(change)?;
+    let job = NewJob {
+        kind: RECHUNK,
+        target: table,
+        made_table: false,
+        source: Origin { system: &server.system, database: &server.database, name: &table.sql() },
+        request: &request,
+        // It names the job, which has no number yet.
+        plan: &serde_json::Value::Null,
+        empties: false,
+        is_rival: &|other| other.state != JobState::Finished,
+    };
+    report.job.has_begun = true;
+    let mut plan = None;
+    let claim = schema::begin_and(target, &[], &job, &[], async |claim| {
+        let (made, statements) = new_table(ground, planned, claim.job)?;
+        for statement in &statements {
+            failpoint::hit("begin-before-statement");
+            schema::run(target, statement).await?;
+        }
+        ledger::set_plan(target, claim, &made.json()?).await?;
+        ledger::set_state(target, claim, JobState::Prepared).await?;
+        plan = Some(made);
+        Ok(())
+    })
+    .await?;
+    let plan = plan.expect("a job that has begun has a plan");
+    Work::open(run, ground, claim, plan, report).await
+}
+
+fn new_table(ground: &Ground, planned: &Planned, job: JobId) -> Result<(JobPlan, Vec<Statement>)> {
+    let schema = job_schema(job);
+    let beside = QualifiedName::new(&schema, &ground.name().name);
+    let definition = planned.definition(ground, beside)?;
+    let capture = capture(ground, planned, job);
+    let create_schema =
+        Statement::new(format!("create schema {schema}"), format!("create schema {}", quote_ident(&schema)));
+    let mut statements = vec![create_schema];
+    statements.extend(capture.make_marks());
+    let Definition { before_rows, constraints, indexes } = definition;
+    statements.extend(before_rows);
+    let owner = &ground.found.table.owner;
+    if *owner != ground.server().role {
+        statements.push(schema::set_owner(&QualifiedName::new(&schema, &ground.name().name), owner));
+    }
+    let plan = JobPlan {
+        table: ground.name().clone(),
+        old_oid: ground.found.table.oid,
+        layout: planned.layout.clone(),
+        capture,
+        constraints,
+        indexes,
+        index_names: index_names(ground),
+        verified: None,
+        swapped: None,
+    };
+    Ok((plan, statements))
+}
+
+fn index_names(ground: &Ground) -> Vec<String> {
+    let is_index = |constraint: &&Constraint| constraint.kind != ConstraintKind::Check;
+    let constraints = ground.hypertable.constraints.iter().filter(is_index).map(|constraint| &constraint.name);
+    constraints.chain(ground.hypertable.indexes.iter().map(|index| &index.name)).cloned().collect()
+}
+
+/// How changes will be noted.
+pub(super) fn capture(ground: &Ground, planned: &Planned, job: JobId) -> Capture {
+    let primary = &planned.layout.primary;
+    Capture {
+        schema: job_schema(job),
+        job: job.0,
+        buckets: Buckets { width: planned.bucket_width(ground), time_type: primary.time_type },
+        column: primary.column.clone(),
+        functions: ground.server().functions_schema.clone(),
+        by_row: notes_by_row(
+            ground.server().timescaledb.as_deref().unwrap_or_default(),
+            ground.rights.has_dropped_columns,
+        ),
+    }
+}
+
+/// Transition tables came with 2.18. Where a column was dropped they end the whole server before 2.26.4 (TimescaleDB's
+/// pull requests 9615 and 9641), so that trying is no way to find out.
+fn notes_by_row(version: &str, has_dropped_columns: bool) -> bool {
+    let numbers: Vec<u32> = version.split(['.', '-']).map_while(|part| part.parse().ok()).collect();
+    let needed: &[u32] = if has_dropped_columns { &[2, 26, 4] } else { &[2, 18] };
+    numbers.as_slice() < needed
+}
+
+impl Work<'_> {
+    /// Begins to note changes. When it is committed, every transaction that may have changed the table without leaving
+    /// marks has ended.
+    pub(super) async fn install_capture(&mut self) -> Result<()> {
+        let (control, contention, table) = (self.control(), self.contention(), &self.plan.table);
+        self.supervision().progress.phase("beginning to note changes");
+        let tables = [self.plan.old_oid];
+        contention
+            .transaction(control, "begin to note changes", &tables, async || {
+                self.empty(control).await?;
+                contention.lock(control, table, true, "share row exclusive").await?;
+                for statement in self.plan.capture.install(table, None) {
+                    schema::run(control, &statement).await?;
+                }
+                let plan = JobPlan { verified: None, swapped: None, ..self.plan.clone() };
+                ledger::set_plan(control, self.claim, &plan.json()?).await?;
+                ledger::set_state(control, self.claim, JobState::Copying).await?;
+                failpoint::hit("capture-before-commit");
+                Ok(())
+            })
+            .await?;
+        failpoint::hit("capture-after-commit");
+        (self.plan.verified, self.plan.swapped) = (None, None);
+        Ok(())
+    }
+
+    /// What was copied before changes were noted is worth nothing.
+    async fn empty(&self, control: &Target) -> Result<()> {
+        let (beside, marks) = (self.plan.beside(), self.plan.capture.marks());
+        ledger::forget_tasks(control, self.claim.job).await?;
+        let noted = ledger::noted_chunks(control, self.claim.job).await?;
+        ledger::forget_chunks(control, self.claim.job, &noted).await?;
+        let truncate =
+            |table: &QualifiedName| Statement::new(format!("empty {table}"), format!("truncate {}", table.sql()));
+        schema::run(control, &truncate(&beside)).await?;
+        schema::run(control, &truncate(&marks)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transition_tables_are_used_only_where_they_are_safe() {
+        assert!(notes_by_row("2.17.2", false));
+        assert!(!notes_by_row("2.18.0", false));
+        assert!(!notes_by_row("2.19.3", false));
+        assert!(notes_by_row("2.19.3", true));
+        assert!(notes_by_row("2.26.3", true));
+        assert!(!notes_by_row("2.26.4", true));
+        assert!(!notes_by_row("2.31.0-dev", true));
+        assert!(notes_by_row("", false));
+    }
+}

@@ -1,0 +1,23 @@
+-- What the role may do with a table, and what stands in the way. $1: the table's oid.
+select
+    pg_has_role(class.relowner, 'usage') as owns,
+    has_schema_privilege(class.relnamespace, 'create') as may_create_in_schema,
+    exists (
+        select from pg_catalog.pg_subscription_rel member where member.srrelid = class.oid
+    ) as is_subscribed,
+    (
+        select json_agg(inhrelid::regclass::text) from pg_catalog.pg_inherits
+        where inhparent = class.oid and not exists (
+            select from _timescaledb_catalog.chunk
+            where to_regclass(format('%I.%I', chunk.schema_name, chunk.table_name)) = inhrelid)
+    ) as children,
+    exists (
+        select from pg_catalog.pg_attribute where attrelid = class.oid and attnum > 0 and attisdropped
+    ) as has_dropped_columns,
+    (
+        select coalesce(json_agg(format('%I.%I', view_schema, view_name) order by 1), '[]')
+        from timescaledb_information.continuous_aggregates
+        where hypertable_schema = $2 and hypertable_name = $3
+    ) as aggregates
+from pg_catalog.pg_class class
+where class.oid = $1
