@@ -28,6 +28,7 @@ pub mod retry;
 pub mod schema;
 pub mod supervision;
 mod takeover;
+pub mod throttle;
 pub mod verify;
 pub mod vigil;
 pub mod writer;

@@ -112,6 +112,7 @@ impl Planned {
             bounds: bounds.range,
             max_new_chunks,
             jobs: request.jobs,
+            most_task_bytes: u64::MAX,
         };
         let rows = Rows::find(&ground, snapshot, ranges).await?;
         let target_chunks = existing_chunks(sides, standing).await?;

@@ -182,6 +182,7 @@ impl<'a> Work<'a> {
             bounds: self.planned.bounds.range,
             max_new_chunks: self.request.max_new_chunks,
             jobs: self.request.jobs,
+            most_task_bytes: u64::MAX,
         }
     }
 

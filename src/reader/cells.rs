@@ -24,6 +24,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) max_new_chunks: u64,
     /// About how many workers there are.
     pub(crate) jobs: usize,
+    /// No task shall have more bytes than these, as far as chunks can be cut.
+    pub(crate) most_task_bytes: u64,
 }
 
 /// Where rows are that shall be copied.
@@ -34,6 +36,7 @@ pub(crate) struct Rows {
     chunks: Vec<SourceChunk>,
     cells: Vec<Cell>,
     jobs: usize,
+    most_task_bytes: u64,
 }
 
 impl Rows {
@@ -57,6 +60,7 @@ impl Rows {
             chunks: chunks.map(|c| SourceChunk { slice: c.primary(), splittable: indexed && !c.compressed }).collect(),
             ranges,
             jobs: ground.jobs,
+            most_task_bytes: ground.most_task_bytes,
         })
     }
 
@@ -64,6 +68,7 @@ impl Rows {
     /// never reach over the share of one worker.
     pub(crate) fn tasks(&self, shares: &Shares, boundaries: &[i64], first: i32) -> Vec<Task> {
         let task_bytes = task_bytes(self.cells.iter().map(|cell| cell.bytes).sum(), self.jobs);
+        let task_bytes = task_bytes.min(self.most_task_bytes);
         let shares = shares.ranges().unwrap_or(&[Range::ALL]);
         let pieces = self.ranges.iter().flat_map(|range| shares.iter().map(|share| range.intersect(*share)));
         let pieces: Vec<Range> = pieces.filter(|piece| !piece.is_empty()).collect();

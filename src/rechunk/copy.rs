@@ -34,6 +34,7 @@ impl Work<'_> {
         progress.plan(progress::Planned { rows, tasks: tasks.len() as u64, bytes: 0 });
         progress.phase("copying");
         let copy = async |task: &Task| {
+            self.throttle.pass(task.rows, task.bytes, &self.supervision().interrupt).await?;
             self.sessions.with(async |target| self.copy_task(target, task, planned, &chunks).await).await
         };
         try_join_all(tasks.iter().map(copy)).await?;

@@ -49,15 +49,16 @@ impl Work<'_> {
             let again = async |target: &Target| {
                 self.under_one_snapshot(target, async || {
                     ledger::hold(target, self.claim).await?;
-                    self.copy_again(target, *run).await?;
+                    let rows = self.copy_again(target, *run).await?;
                     failpoint::hit("catch-up-before-commit");
-                    Ok(())
+                    Ok(rows)
                 })
                 .await
             };
-            self.sessions.with(again).await?;
+            let rows = self.sessions.with(again).await?;
             failpoint::hit("catch-up-after-commit");
-            Ok::<(), Error>(())
+            let bytes = rows * self.ground.hypertable.row_bytes();
+            self.throttle.pass(rows, bytes, &self.supervision().interrupt).await
         };
         try_join_all(runs.iter().map(follow)).await?;
         Ok(runs.len())

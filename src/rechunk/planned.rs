@@ -62,6 +62,7 @@ impl Planned {
             bounds: Range::ALL,
             max_new_chunks: request.max_new_chunks,
             jobs: request.jobs,
+            most_task_bytes: most_task_bytes(request, ground),
         };
         let rows = Rows::find(&survey, &snapshot, ranges).await?;
         let new_chunks = rows.points.len() as u64 * layout.partitions_per_bucket();
@@ -135,6 +136,12 @@ impl Planned {
             after_rows: definition.constraints.iter().chain(&definition.indexes).cloned().collect(),
         })
     }
+}
+
+/// Where the rate is limited a task is a second's work.
+fn most_task_bytes(request: &Request, ground: &Ground) -> u64 {
+    let row_bytes = ground.hypertable.row_bytes();
+    request.max_rate.map_or(u64::MAX, |rate| rate.bytes_per_second(row_bytes) as u64)
 }
 
 /// The layout that was asked for.

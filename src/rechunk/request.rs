@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::connect::Conninfo;
 use crate::plan::HashRequest;
+use crate::throttle::Rate;
 use crate::verify::Mode;
 
 /// What was asked for.
@@ -28,6 +29,8 @@ pub struct Request {
     pub max_new_chunks: u64,
     /// How the new table is compared with the old one before the swap.
     pub verify: Mode,
+    /// How fast rows may be copied.
+    pub max_rate: Option<Rate>,
     /// Whether only a plan is wanted.
     pub dry_run: bool,
 }

@@ -19,6 +19,7 @@ use crate::retry::Patience;
 use crate::schema::{self, Finisher};
 use crate::supervision::Supervision;
 use crate::takeover;
+use crate::throttle::Throttle;
 use crate::verify::Difference;
 
 /// Who is served, and what they have asked for.
@@ -40,6 +41,7 @@ pub(super) struct Work<'a> {
     pub(super) columns: String,
     /// How rows are compared.
     pub(super) wire: Wire,
+    pub(super) throttle: Throttle,
     report: Mutex<&'a mut RechunkReport>,
 }
 
@@ -76,6 +78,7 @@ impl<'a> Work<'a> {
             sessions: Sessions::new(workers),
             columns: column_list(&ground.hypertable),
             wire: Wire::of(&ground.hypertable, |_| None),
+            throttle: Throttle::new(run.request.max_rate),
             report: Mutex::new(report),
         })
     }

@@ -15,6 +15,7 @@ use hypercopy::ident::{MAX_IDENT_BYTES, QualifiedName, parse_columns};
 use hypercopy::import::{self, Create, Header, OnConflict};
 use hypercopy::migrate::{self, IfExists, Repair, Resume};
 use hypercopy::plan::{HashRequest, Range};
+use hypercopy::throttle::Rate;
 use hypercopy::verify::{self, Mode};
 use hypercopy::writer::budget::Limit;
 
@@ -362,7 +363,7 @@ pub struct ImportArguments {
     #[arg(short, long, value_name = "N", help_heading = "Job")]
     pub jobs: Option<NonZeroUsize>,
     /// Bytes of a block, the unit of work and of one transaction: 16MiB, 500kB [default: what 160 MiB of memory allow]
-    #[arg(long, value_name = "BYTES", help_heading = "Job", value_parser = size)]
+    #[arg(long, value_name = "BYTES", help_heading = "Job", value_parser = block_size)]
     pub block_size: Option<usize>,
     /// Makes the same files another import, so that they can be loaded once more
     #[arg(long, value_name = "ID", help_heading = "Job")]
@@ -527,8 +528,8 @@ fn limit(text: &str) -> Result<Limit, String> {
 }
 
 /// A number of bytes, with a unit or without.
-fn size(text: &str) -> Result<usize, String> {
-    const UNITS: [(&str, usize); 7] = [
+fn bytes(text: &str) -> Option<u64> {
+    const UNITS: [(&str, u64); 7] = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),
         ("GiB", 1 << 30),
@@ -537,12 +538,36 @@ fn size(text: &str) -> Result<usize, String> {
         ("GB", 1_000_000_000),
         ("B", 1),
     ];
-    let wrong = || format!("\"{text}\" is no number of bytes: write 65536, 500kB or 16MiB");
     let text = text.trim();
     let (number, unit) =
         UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).unwrap_or((text, 1));
-    let bytes = number.trim().parse::<usize>().ok().and_then(|number| number.checked_mul(unit));
-    bytes.filter(|bytes| (1..=MAX_BLOCK_BYTES).contains(bytes)).ok_or_else(wrong)
+    number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit))
+}
+
+/// The size of a block.
+fn block_size(text: &str) -> Result<usize, String> {
+    let size = bytes(text).and_then(|bytes| usize::try_from(bytes).ok());
+    let wrong = || format!("\"{text}\" is no number of bytes: write 65536, 500kB or 16MiB");
+    size.filter(|bytes| (1..=MAX_BLOCK_BYTES).contains(bytes)).ok_or_else(wrong)
+}
+
+/// The size of a chunk.
+fn chunk_size(text: &str) -> Result<u64, String> {
+    let wrong = || format!("\"{text}\" is no number of bytes: write 500MB or 1GB");
+    bytes(text).filter(|bytes| *bytes > 0).ok_or_else(wrong)
+}
+
+/// Bytes or rows in a second.
+fn rate(text: &str) -> Result<Rate, String> {
+    let wrong = || format!("\"{text}\" is no rate: write 50MB/s or 100000rows/s");
+    let amount = text.trim().strip_suffix("/s").ok_or_else(wrong)?.trim();
+    match amount.strip_suffix("rows") {
+        Some(rows) => {
+            let rows: f64 = rows.trim().parse().map_err(|_| wrong())?;
+            Some(rows).filter(|rows| rows.is_finite() && *rows > 0.0).map(Rate::Rows).ok_or_else(wrong)
+        }
+        None => bytes(amount).filter(|bytes| *bytes > 0).map(|bytes| Rate::Bytes(bytes as f64)).ok_or_else(wrong),
+    }
 }
 
 /// A block is one message stream of one transaction; more than this in memory helps nobody.

@@ -7,9 +7,11 @@ use clap::{ArgGroup, Args};
 use hypercopy::error::{Error, Kind, Result};
 use hypercopy::ident::QualifiedName;
 use hypercopy::rechunk::{Action, Change, Request};
+use hypercopy::throttle::Rate;
 
 use super::{
-    MAX_NEW_CHUNKS, OutputArguments, VerifyArgument, conninfo, default_jobs, duration, hash_partitions, interval, size,
+    MAX_NEW_CHUNKS, OutputArguments, VerifyArgument, chunk_size, conninfo, default_jobs, duration, hash_partitions,
+    interval, rate,
 };
 
 #[derive(Debug, Args)]
@@ -26,8 +28,8 @@ pub struct RechunkArguments {
     #[arg(long, value_name = "INTERVAL", help_heading = "Layout", allow_hyphen_values = true)]
     pub chunk_interval: Option<String>,
     /// Choose the interval by the table's own bytes per time, so that a chunk and its indexes have at most this many: 1GB
-    #[arg(long, value_name = "BYTES", help_heading = "Layout", value_parser = size, conflicts_with = "chunk_interval")]
-    pub target_chunk_size: Option<usize>,
+    #[arg(long, value_name = "BYTES", help_heading = "Layout", value_parser = chunk_size, conflicts_with = "chunk_interval")]
+    pub target_chunk_size: Option<u64>,
     /// Hash dimension: a column and its number of partitions (1 to 32767), or 'none'
     #[arg(long, value_name = "COLUMN:N | none", help_heading = "Layout")]
     pub hash_partitions: Option<String>,
@@ -61,6 +63,9 @@ pub struct RechunkArguments {
     /// Compare the new table with the old one before the swap: rows per range, or a checksum over every bit of them
     #[arg(long, value_enum, value_name = "HOW", default_value_t = VerifyArgument::Counts)]
     pub verify: VerifyArgument,
+    /// Copy no faster than this, on the average of a few seconds: 50MB/s, 100000rows/s
+    #[arg(long, value_name = "RATE", help_heading = "Job", value_parser = rate)]
+    pub max_rate: Option<Rate>,
     /// Workers; each holds one session [default: the machine's cores, at most 8]
     #[arg(short, long, value_name = "N", help_heading = "Job")]
     pub jobs: Option<NonZeroUsize>,
@@ -95,6 +100,7 @@ impl RechunkArguments {
             retry_for: self.retry_for,
             max_new_chunks: self.max_new_chunks,
             verify: self.verify.mode(),
+            max_rate: self.max_rate,
             dry_run: self.dry_run,
         })
     }
@@ -113,7 +119,7 @@ impl RechunkArguments {
         self.chunk_interval.as_deref().map(interval).transpose()?;
         let change = Change {
             chunk_interval: self.chunk_interval.clone(),
-            chunk_bytes: self.target_chunk_size.map(|bytes| bytes as u64),
+            chunk_bytes: self.target_chunk_size,
             hash_partitions: self.hash_partitions.as_deref().map(hash_partitions).transpose()?,
         };
         match change == Change::default() {
