@@ -22,6 +22,8 @@ mod prepare;
 mod report;
 mod request;
 mod retreat;
+mod sample;
+mod shape;
 mod stale;
 mod swap;
 mod work;
@@ -33,6 +35,8 @@ pub(crate) use self::plan::JobPlan;
 use self::planned::Planned;
 pub use self::report::{MarksReport, PlanReport, RechunkReport, SizedReport, SwapReport};
 pub use self::request::{Action, Change, Request};
+use self::sample::Sample;
+use self::shape::Shape;
 use self::work::{Run, Work};
 use crate::connect::{Side, Target};
 use crate::error::{Error, Result};
@@ -137,7 +141,8 @@ impl<A: FnMut(&RechunkReport)> Rechunk<'_, A> {
         run.supervision.progress.phase("planning");
         let layout = async |chunks: &[_]| planned::layout(ground, change, chunks).await;
         let planned = Planned::make(run.request, ground, run.supervision, layout, vec![Range::ALL]).await?;
-        report.plan = Some(planned.report(ground)?);
+        let sample = Sample::take(ground, &planned.chunks).await?;
+        report.plan = Some(planned.report(run.request, ground, sample.as_ref())?);
         report.run.phase("look and plan", start);
         if !std::mem::replace(&mut self.is_announced, true) {
             (self.announce)(report);
@@ -160,6 +165,9 @@ async fn go_on(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkRepo
         return Ok(());
     }
     let job = takeover::lock(&ground.target, &job).await?;
+    if job.state != JobState::Swapped {
+        JobPlan::of(&job)?.shape.refuse_altered(ground.name(), &Shape::of(&ground.hypertable)?)?;
+    }
     let mut work = Work::take_over(run, ground, &job, report).await?;
     work.advance(job.state, None).await
 }
@@ -258,6 +266,7 @@ impl Work<'_> {
                     return self.end_ready().await;
                 }
                 JobState::Ready => {
+                    self.verify_more().await?;
                     self.swap().await?;
                     JobState::Swapped
                 }
@@ -302,6 +311,16 @@ impl Work<'_> {
         schema::analyze(&self.sessions, &plain, &self.plan.beside(), &chunks).await?;
         self.phase("analyze", start);
         self.verify().await
+    }
+
+    /// An earlier run may have compared less than this one was asked for.
+    async fn verify_more(&mut self) -> Result<()> {
+        let asked = self.run.request.verify;
+        if asked == Mode::None || self.plan.verified == Some(Mode::Checksum) || self.plan.verified == Some(asked) {
+            return Ok(());
+        }
+        self.verify().await?;
+        self.set_ready().await
     }
 
     async fn set_ready(&mut self) -> Result<()> {

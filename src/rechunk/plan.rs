@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::request::Change;
+use super::shape::Shape;
 use crate::error::{Context, Kind, Result};
 use crate::ident::{MAX_IDENT_BYTES, QualifiedName, truncate_ident};
 use crate::ledger::Job;
@@ -25,6 +26,8 @@ pub(crate) struct JobPlan {
     pub(super) constraints: Vec<Statement>,
     /// Indexes that are made behind the rows.
     pub(super) indexes: Vec<Statement>,
+    /// What the new table was made from.
+    pub(super) shape: Shape,
     /// Names of the table's indexes, and of the constraints that are indexes.
     pub(super) index_names: Vec<String>,
     /// How the two tables were compared before the swap; none where nobody has.

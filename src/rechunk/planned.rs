@@ -5,6 +5,7 @@ use super::interval::{Sized, interval_for};
 use super::prepare::capture;
 use super::report::{PlanReport, SizedReport};
 use super::request::{Change, Request};
+use super::sample::Sample;
 use crate::catalog::Chunk;
 use crate::connect::Side;
 use crate::error::{Error, Result};
@@ -27,7 +28,8 @@ pub(super) struct Planned {
     pub(super) indexed: bool,
     pub(super) new_chunks: u64,
     sized: Option<Sized>,
-    chunks: Vec<Chunk>,
+    /// The old chunks.
+    pub(super) chunks: Vec<Chunk>,
 }
 
 /// What is made of the new table.
@@ -102,13 +104,14 @@ impl Planned {
         Ok(Definition { before_rows, constraints, indexes })
     }
 
-    pub(super) fn report(&self, ground: &Ground) -> Result<PlanReport> {
+    pub(super) fn report(&self, request: &Request, ground: &Ground, sample: Option<&Sample>) -> Result<PlanReport> {
         let definition = self.definition(ground, QualifiedName::new("_hypercopy_N", &ground.name().name))?;
         let capture = capture(ground, self, JobId(0));
         let by = if capture.by_row { "row triggers" } else { "statement triggers with transition tables" };
         let bytes: u64 = self.chunks.iter().filter_map(|chunk| chunk.bytes).sum::<i64>() as u64;
         let index_bytes = self.chunks.iter().filter_map(|chunk| chunk.index_bytes).sum::<i64>() as u64;
         let row_bytes = ground.hypertable.row_bytes();
+        let estimated_rows = self.chunks.iter().map(|chunk| chunk.estimate(row_bytes).rows).sum();
         let old = Layout::resolve(&ground.hypertable, &Partitioning::default(), &ground.server().encoding);
         Ok(PlanReport {
             old_layout: old.map(|layout| layout.describe()).unwrap_or_default(),
@@ -120,7 +123,9 @@ impl Planned {
             }),
             old_chunks: self.chunks.len(),
             new_chunks: self.new_chunks,
-            estimated_rows: self.chunks.iter().map(|chunk| chunk.estimate(row_bytes).rows).sum(),
+            estimated_rows,
+            estimated_seconds: sample.map(|sample| sample.seconds(estimated_rows, request.jobs)),
+            sample_rows: sample.map(|sample| sample.rows),
             disk_bytes: bytes + index_bytes,
             wal_bytes: bytes + index_bytes,
             capture: format!(

@@ -5,6 +5,7 @@ use super::plan::{JobPlan, request_json};
 use super::planned::{Definition, Planned};
 use super::report::RechunkReport;
 use super::request::Change;
+use super::shape::Shape;
 use super::work::{Run, Work};
 use crate::catalog::{Constraint, ConstraintKind};
 use crate::connect::Target;
@@ -76,6 +77,7 @@ fn new_table(ground: &Ground, planned: &Planned, job: JobId) -> Result<(JobPlan,
         capture,
         constraints,
         indexes,
+        shape: Shape::of(&ground.hypertable)?,
         index_names: index_names(ground),
         verified: None,
         swapped: None,

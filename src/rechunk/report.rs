@@ -60,6 +60,10 @@ pub struct PlanReport {
     pub new_chunks: u64,
     /// Rows, by the planner's statistics.
     pub estimated_rows: u64,
+    /// Seconds that copy and indexes take about, by a sample; none of an empty table.
+    pub estimated_seconds: Option<f64>,
+    /// Rows of that sample.
+    pub sample_rows: Option<u64>,
     /// Bytes that the new table and its indexes will take beside the old ones.
     pub disk_bytes: u64,
     /// Bytes of WAL, at least.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::exchange;
 use super::plan::{JobPlan, Swapped};
 use super::report::SwapReport;
+use super::shape::Shape;
 use super::work::Work;
 use crate::catalog::read;
 use crate::connect::Side;
@@ -101,6 +102,8 @@ impl Work<'_> {
                 let (control, table) = (self.control(), &self.plan.table);
                 contention.lock(control, table, self.locks_root_only(), "access exclusive").await?;
                 let locked = Instant::now();
+                let now = self.ground.found.describe(control).await?;
+                self.plan.shape.refuse_altered(table, &Shape::of(&now)?)?;
                 self.mark_stale(control).await?;
                 let runs = self.marked(control, Range::ALL).await?;
                 if runs.len() > MOST_RUNS_UNDER_LOCK && !whatever_it_takes {

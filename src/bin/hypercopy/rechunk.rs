@@ -93,6 +93,10 @@ fn shape(text: &mut String, plan: &PlanReport) {
     }
     line("chunks", format!("{} become {}", count(plan.old_chunks as u64), count(plan.new_chunks)));
     line("rows", format!("about {}", count(plan.estimated_rows)));
+    if let (Some(seconds), Some(rows)) = (plan.estimated_seconds, plan.sample_rows) {
+        let about = duration(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+        line("takes", format!("about {about}, by a sample of {} rows, and longer beside other work", count(rows)));
+    }
     line("needs", format!("{} of disk, {} of WAL at least", bytes(plan.disk_bytes), bytes(plan.wal_bytes)));
     line("changes", format!("noted {}", plan.capture));
     for lock in &plan.locks {
