@@ -40,7 +40,7 @@ pub async fn hypertables(session: &Session) -> Result<Vec<HypertableSummary>> {
 /// The definition of a hypertable.
 pub async fn hypertable(session: &Session, server: &Server, table: Table, row: HypertableRow) -> Result<Hypertable> {
     let oid = &table.oid;
-    let columns: Vec<Column> = session.records(include_str!("sql/columns.sql"), &[oid]).await?;
+    let columns = columns(session, table.oid).await?;
     let type_oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
     let types = types(session, &type_oids).await?;
     let part_oids: Vec<u32> = types.iter().map(|part| part.oid).collect();
@@ -50,8 +50,8 @@ pub async fn hypertable(session: &Session, server: &Server, table: Table, row: H
     not_carried.extend(chunk_differences(session, server, oid, row.id).await?);
     Ok(Hypertable {
         dimensions: dimensions(session, row.id).await?,
-        constraints: session.records(include_str!("sql/constraints.sql"), &[oid]).await?,
-        indexes: session.records(include_str!("sql/indexes.sql"), &[oid]).await?,
+        constraints: constraints(session, table.oid).await?,
+        indexes: indexes(session, table.oid).await?,
         types,
         sequences: session.records(include_str!("sql/sequences.sql"), &[oid]).await?,
         dependencies: session.records(include_str!("sql/dependencies.sql"), &[oid, &part_oids]).await?,
@@ -60,6 +60,21 @@ pub async fn hypertable(session: &Session, server: &Server, table: Table, row: H
         row,
         table,
     })
+}
+
+/// A table's columns in order.
+pub async fn columns(session: &Session, oid: u32) -> Result<Vec<Column>> {
+    session.records(include_str!("sql/columns.sql"), &[&oid]).await
+}
+
+/// A table's constraints of the kinds that are carried.
+pub async fn constraints(session: &Session, oid: u32) -> Result<Vec<Constraint>> {
+    session.records(include_str!("sql/constraints.sql"), &[&oid]).await
+}
+
+/// A table's indexes that belong to no constraint.
+pub async fn indexes(session: &Session, oid: u32) -> Result<Vec<Index>> {
+    session.records(include_str!("sql/indexes.sql"), &[&oid]).await
 }
 
 /// The dimensions of a hypertable, the primary one first.

@@ -166,7 +166,8 @@ async fn go_on(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkRepo
     }
     let job = takeover::lock(&ground.target, &job).await?;
     if job.state != JobState::Swapped {
-        JobPlan::of(&job)?.shape.refuse_altered(ground.name(), &Shape::of(&ground.hypertable)?)?;
+        let now = Shape::read(&ground.target, ground.found.table.oid).await?;
+        JobPlan::of(&job)?.shape.refuse_altered(ground.name(), &now)?;
     }
     let mut work = Work::take_over(run, ground, &job, report).await?;
     work.advance(job.state, None).await

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::catalog::Hypertable;
+use crate::catalog::{Column, Constraint, Hypertable, Index, read};
+use crate::connect::Session;
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::{QualifiedName, display_ident};
 
@@ -22,11 +23,22 @@ struct Part {
 }
 
 impl Shape {
+    /// Of a table as it was read.
     pub(super) fn of(table: &Hypertable) -> Result<Shape> {
+        Shape::new(&table.columns, &table.constraints, &table.indexes)
+    }
+
+    /// Of a table as it is now.
+    pub(super) async fn read(session: &Session, oid: u32) -> Result<Shape> {
+        let columns = read::columns(session, oid).await?;
+        Shape::new(&columns, &read::constraints(session, oid).await?, &read::indexes(session, oid).await?)
+    }
+
+    fn new(columns: &[Column], constraints: &[Constraint], indexes: &[Index]) -> Result<Shape> {
         Ok(Shape {
-            columns: parts(&table.columns, |column| &column.name)?,
-            constraints: parts(&table.constraints, |constraint| &constraint.name)?,
-            indexes: parts(&table.indexes, |index| &index.name)?,
+            columns: parts(columns, |column| &column.name)?,
+            constraints: parts(constraints, |constraint| &constraint.name)?,
+            indexes: parts(indexes, |index| &index.name)?,
         })
     }
 

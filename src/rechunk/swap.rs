@@ -102,8 +102,8 @@ impl Work<'_> {
                 let (control, table) = (self.control(), &self.plan.table);
                 contention.lock(control, table, self.locks_root_only(), "access exclusive").await?;
                 let locked = Instant::now();
-                let now = self.ground.found.describe(control).await?;
-                self.plan.shape.refuse_altered(table, &Shape::of(&now)?)?;
+                let now = Shape::read(control, self.plan.old_oid).await?;
+                self.plan.shape.refuse_altered(table, &now)?;
                 self.mark_stale(control).await?;
                 let runs = self.marked(control, Range::ALL).await?;
                 if runs.len() > MOST_RUNS_UNDER_LOCK && !whatever_it_takes {
