@@ -3,6 +3,7 @@
 //! **Invariant:** pure. Everything in here is computed from plain data of `catalog` and a request; nothing connects,
 //! reads a clock or prints.
 
+pub mod belongings;
 mod ddl;
 mod dimension;
 mod layout;
