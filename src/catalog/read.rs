@@ -1,9 +1,11 @@
 //! The questions, one function each.
 
+use serde::Deserialize;
 use serde_json::json;
 
+use super::belongings::{Belongings, Grant, IdentitySequence, OwnedSequence};
 use super::*;
-use crate::connect::Session;
+use crate::connect::{Params, Session};
 use crate::error::Result;
 
 /// What the server is and what it can do.
@@ -130,6 +132,58 @@ pub async fn type_by_name(session: &Session, name: &QualifiedName) -> Result<Opt
         Some(oid) => types(session, &[oid]).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// What belongs to the table with this oid beside its columns, constraints and indexes. Definitions name the table as it
+/// is called now: asked within the transaction that gives it another name, each answer is of its own moment.
+pub async fn belongings(session: &Session, oid: u32) -> Result<Belongings> {
+    let oid: Params<'_> = &[&oid];
+    let sequences = session.records(include_str!("sql/belongings/sequences.sql"), oid).await?;
+    let (owned_sequences, identity_sequences) = sequences_of_columns(session, sequences).await?;
+    Ok(Belongings {
+        table: session.record(include_str!("sql/belongings/table.sql"), oid).await?,
+        grants: session.records(include_str!("sql/belongings/grants.sql"), oid).await?,
+        comments: session.records(include_str!("sql/belongings/comments.sql"), oid).await?,
+        storage_parameters: session.records(include_str!("sql/belongings/storage_parameters.sql"), oid).await?,
+        column_settings: session.records(include_str!("sql/belongings/column_settings.sql"), oid).await?,
+        not_nulls: session.records(include_str!("sql/belongings/not_nulls.sql"), oid).await?,
+        indexes: session.records(include_str!("sql/belongings/indexes.sql"), oid).await?,
+        policies: session.records(include_str!("sql/belongings/policies.sql"), oid).await?,
+        statistics: session.records(include_str!("sql/belongings/statistics.sql"), oid).await?,
+        owned_sequences,
+        identity_sequences,
+        triggers: session.records(include_str!("sql/belongings/triggers.sql"), oid).await?,
+        foreign_keys: session.records(include_str!("sql/belongings/foreign_keys.sql"), oid).await?,
+        referencing_keys: session.records(include_str!("sql/belongings/referencing_keys.sql"), oid).await?,
+        publications: session.records(include_str!("sql/belongings/publications.sql"), oid).await?,
+        obstacles: session.records(include_str!("sql/belongings/obstacles.sql"), oid).await?,
+    })
+}
+
+/// A sequence of a column.
+#[derive(Deserialize)]
+struct SequenceOfColumn {
+    oid: u32,
+    name: String,
+    column: String,
+    identity: bool,
+    comment: Option<String>,
+}
+
+async fn sequences_of_columns(
+    session: &Session,
+    sequences: Vec<SequenceOfColumn>,
+) -> Result<(Vec<OwnedSequence>, Vec<IdentitySequence>)> {
+    let (mut owned, mut identities) = (Vec::new(), Vec::new());
+    for SequenceOfColumn { oid, name, column, identity, comment } in sequences {
+        if identity {
+            let grants: Vec<Grant> = session.records(include_str!("sql/belongings/grants.sql"), &[&oid]).await?;
+            identities.push(IdentitySequence { name, column, grants, comment });
+        } else {
+            owned.push(OwnedSequence { name, column });
+        }
+    }
+    Ok((owned, identities))
 }
 
 /// Which of the given objects the server lacks.

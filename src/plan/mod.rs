@@ -5,6 +5,7 @@
 
 mod bucket;
 mod capture;
+pub mod belongings;
 mod ddl;
 mod dimension;
 mod layout;

@@ -1,0 +1,310 @@
+//! What PostgreSQL keeps on a table beside its columns, constraints and indexes: who may do what with it, what is said
+//! of it, how it is tuned, and what acts when it is written.
+//!
+//! Text of definitions is the server's own, taken apart around the table's name, so that it can be put onto a table of
+//! another name. What it says of other relations is qualified, because no schema is on our `search_path`.
+//!
+//! **Invariant:** plain data without oids: two tables with equal belongings behave alike, and `pg_dump` says the same of
+//! them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ident::QualifiedName;
+
+/// Everything that belongs to a table.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Belongings {
+    /// What is said once for the whole table.
+    pub table: TableSettings,
+    /// Privileges on the table and its columns.
+    pub grants: Vec<Grant>,
+    /// Comments on the table, its columns, constraints and indexes.
+    pub comments: Vec<Comment>,
+    /// Storage parameters of the table and of its TOAST table.
+    pub storage_parameters: Vec<StorageParameter>,
+    /// Statistics targets and options of columns.
+    pub column_settings: Vec<ColumnSetting>,
+    /// Names of NOT NULL constraints, where the server gives them names (PostgreSQL 18).
+    pub not_nulls: Vec<NotNull>,
+    /// The table's indexes, those of its constraints among them.
+    pub indexes: Vec<IndexSettings>,
+    /// Policies of row-level security.
+    pub policies: Vec<Policy>,
+    /// Extended statistics.
+    pub statistics: Vec<Statistics>,
+    /// Sequences that a column owns and draws from by its default.
+    pub owned_sequences: Vec<OwnedSequence>,
+    /// Sequences that are a column's identity.
+    pub identity_sequences: Vec<IdentitySequence>,
+    /// Triggers of users.
+    pub triggers: Vec<Trigger>,
+    /// Foreign keys of the table.
+    pub foreign_keys: Vec<ForeignKey>,
+    /// Foreign keys of other tables that refer to the table.
+    pub referencing_keys: Vec<ReferencingKey>,
+    /// Publications that the table is a member of by its name.
+    pub publications: Vec<Publication>,
+    /// What cannot be put onto another table, or not by the current role.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// Settings that a table has once.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct TableSettings {
+    /// Its owner.
+    pub owner: String,
+    /// Row-level security is enabled.
+    pub row_security: bool,
+    /// It holds for the owner, too.
+    pub row_security_forced: bool,
+    /// What an update or delete says of the old row to logical replication.
+    pub replica_identity: ReplicaIdentity,
+    /// The index that CLUSTER would follow.
+    pub clustered_index: Option<String>,
+    /// Its tablespace, where it is not the database's.
+    pub tablespace: Option<String>,
+}
+
+/// `pg_class.relreplident`, with the index's name.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplicaIdentity {
+    /// The primary key.
+    Default,
+    /// All columns.
+    Full,
+    /// Nothing.
+    Nothing,
+    /// The columns of this index.
+    Index(String),
+}
+
+/// Privileges that one role has given to another in one way.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Grant {
+    /// The column; none for the whole table.
+    pub column: Option<String>,
+    /// Who has them; none for PUBLIC.
+    pub grantee: Option<String>,
+    /// Who gave them.
+    pub grantor: String,
+    /// WITH GRANT OPTION.
+    pub grantable: bool,
+    /// `SELECT`, `INSERT`, …, in the order of their names.
+    pub privileges: Vec<String>,
+}
+
+/// A comment.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Comment {
+    /// What it is on.
+    #[serde(flatten)]
+    pub on: CommentOn,
+    /// What it says.
+    pub text: String,
+}
+
+/// What a comment is on; the rest of the table's belongings carry theirs with them.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(tag = "kind", content = "name", rename_all = "snake_case")]
+pub enum CommentOn {
+    /// The table itself.
+    Table,
+    /// A column.
+    Column(String),
+    /// A constraint that is no foreign key.
+    Constraint(String),
+    /// An index.
+    Index(String),
+}
+
+/// A storage parameter.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct StorageParameter {
+    /// It is the TOAST table's: `toast.name`.
+    pub toast: bool,
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+/// What a column is told of its statistics.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct ColumnSetting {
+    /// The column.
+    pub column: String,
+    /// `n_distinct` or another option; none for the statistics target.
+    pub option: Option<String>,
+    /// Its value.
+    pub value: String,
+}
+
+/// The name of a NOT NULL constraint.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct NotNull {
+    /// The column.
+    pub column: String,
+    /// The constraint's name.
+    pub name: String,
+}
+
+/// What an index has beside its definition.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct IndexSettings {
+    /// Its name, in the table's schema.
+    pub name: String,
+    /// Its tablespace, where it is not the database's.
+    pub tablespace: Option<String>,
+    /// Statistics targets of its columns, by their number.
+    pub statistics_targets: Vec<(i16, i16)>,
+}
+
+/// A policy of row-level security.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Policy {
+    /// Its name.
+    pub name: String,
+    /// PERMISSIVE, not RESTRICTIVE.
+    pub permissive: bool,
+    /// `select`, `insert`, `update`, `delete` or `all`.
+    pub command: String,
+    /// For whom; a null is PUBLIC.
+    pub roles: Vec<Option<String>>,
+    /// USING.
+    pub using: Option<String>,
+    /// WITH CHECK.
+    pub check: Option<String>,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// A definition's text before and after the table's name.
+pub type Around = (String, String);
+
+/// An extended statistics object.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Statistics {
+    /// Its name, perhaps in another schema than the table's.
+    #[serde(flatten)]
+    pub name: QualifiedName,
+    /// Kinds and columns: what stands between its name and FROM. None where that cannot be told.
+    pub body: Option<String>,
+    /// Its owner.
+    pub owner: String,
+    /// Its statistics target, where one is set.
+    pub target: Option<i32>,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// A sequence that a column owns.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct OwnedSequence {
+    /// Its name, in the table's schema.
+    pub name: String,
+    /// The column.
+    pub column: String,
+}
+
+/// A sequence that is a column's identity.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct IdentitySequence {
+    /// Its name, in the table's schema.
+    pub name: String,
+    /// The column.
+    pub column: String,
+    /// Privileges on it.
+    pub grants: Vec<Grant>,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// A trigger of a user.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Trigger {
+    /// Its name.
+    pub name: String,
+    /// Its definition; none where the table's name cannot be told in it.
+    pub around: Option<Around>,
+    /// When it fires.
+    pub enabled: TriggerState,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// `pg_trigger.tgenabled`.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub enum TriggerState {
+    /// As usual: not for what logical replication writes.
+    #[serde(rename = "O")]
+    Origin,
+    /// Never.
+    #[serde(rename = "D")]
+    Disabled,
+    /// Only for what logical replication writes.
+    #[serde(rename = "R")]
+    Replica,
+    /// For both.
+    #[serde(rename = "A")]
+    Always,
+}
+
+/// A foreign key of the table.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct ForeignKey {
+    /// Its name.
+    pub name: String,
+    /// What follows its name, without NOT VALID.
+    pub definition: String,
+    /// All rows are known to hold it.
+    pub validated: bool,
+    /// The table that it refers to.
+    pub referenced: QualifiedName,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// A foreign key of another table that refers to the table.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct ReferencingKey {
+    /// The table that it is on.
+    pub referencing: QualifiedName,
+    /// Its name.
+    pub name: String,
+    /// Its definition, without NOT VALID; none where the table's name cannot be told in it.
+    pub around: Option<Around>,
+    /// All rows are known to hold it.
+    pub validated: bool,
+    /// Its comment.
+    pub comment: Option<String>,
+}
+
+/// Membership in a publication.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Publication {
+    /// The publication's name.
+    pub name: String,
+    /// The columns that are published; none for all.
+    pub columns: Option<Vec<String>>,
+    /// The rows that are published; none for all.
+    pub filter: Option<String>,
+}
+
+/// What stands in the way of putting belongings onto another table.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What it is: `rule`, `publication`, …
+    pub kind: String,
+    /// Which one.
+    pub object: String,
+    /// Why it is in the way.
+    pub reason: String,
+}
+
+impl Obstacle {
+    /// One finding.
+    pub fn new(kind: impl Into<String>, object: impl Into<String>, reason: impl Into<String>) -> Self {
+        Obstacle { kind: kind.into(), object: object.into(), reason: reason.into() }
+    }
+}

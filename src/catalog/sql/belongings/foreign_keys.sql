@@ -1,0 +1,12 @@
+-- Foreign keys of a table. $1: its oid.
+select
+    "constraint".conname as name,
+    regexp_replace(pg_get_constraintdef("constraint".oid), ' NOT VALID$', '') as definition,
+    "constraint".convalidated as validated,
+    jsonb_build_object('schema', namespace.nspname, 'name', referenced.relname) as referenced,
+    obj_description("constraint".oid, 'pg_constraint') as comment
+from pg_catalog.pg_constraint "constraint"
+join pg_catalog.pg_class referenced on referenced.oid = "constraint".confrelid
+join pg_catalog.pg_namespace namespace on namespace.oid = referenced.relnamespace
+where "constraint".conrelid = $1 and "constraint".contype = 'f' and "constraint".conparentid = 0
+order by "constraint".conname

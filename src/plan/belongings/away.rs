@@ -1,0 +1,133 @@
+//! Where the names go that a table shares with the one that takes its place: of indexes, identity sequences and extended
+//! statistics. Names of other constraints, triggers and policies live within their table and never meet.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::Statement;
+use super::statistics::{provisional, rename};
+use crate::catalog::belongings::Belongings;
+use crate::ident::{QualifiedName, quote_ident};
+use crate::plan::ddl::with_suffix;
+
+/// The names of a table that leaves, as they are afterwards. Kept until it comes back.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Away {
+    /// What the table is called then.
+    pub table: QualifiedName,
+    /// Names of its objects that do not simply follow it into its schema.
+    pub renames: Vec<Rename>,
+}
+
+/// A name, and the one in its place.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Rename {
+    /// Of what.
+    pub what: Renamed,
+    /// As it is.
+    pub from: QualifiedName,
+    /// As it will be.
+    pub to: QualifiedName,
+}
+
+/// Kinds of objects that are renamed.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Renamed {
+    /// An index, and with it the constraint that it belongs to.
+    Index,
+    /// A sequence.
+    Sequence,
+    /// Extended statistics.
+    Statistics,
+}
+
+impl Away {
+    /// Everything stays in its schema and gets `suffix` (`_old_7`); names are cut to fit, and numbered where that makes
+    /// two of them the same, or where one is among the `taken` ones of the table's schema.
+    pub fn beside(leaving: &Belongings, table: &QualifiedName, suffix: &str, taken: &[String]) -> Away {
+        let mut names = Names { suffix, used: taken.iter().map(|name| (table.schema.clone(), name.clone())).collect() };
+        let away = names.give(table);
+        let here = |name: &String| QualifiedName::new(&table.schema, name);
+        let indexes = leaving.indexes.iter().map(|index| (Renamed::Index, here(&index.name)));
+        let sequences = leaving.identity_sequences.iter().map(|sequence| (Renamed::Sequence, here(&sequence.name)));
+        let statistics = leaving.statistics.iter().map(|statistics| (Renamed::Statistics, statistics.name.clone()));
+        let renames = indexes.chain(sequences).chain(statistics);
+        let renames = renames.map(|(what, from)| Rename { what, to: names.give(&from), from }).collect();
+        Away { table: away, renames }
+    }
+
+    /// The table goes into `schema`, and its indexes and sequences with it; only statistics do not follow by themselves.
+    pub fn into_schema(leaving: &Belongings, table: &QualifiedName, schema: &str) -> Away {
+        let away = QualifiedName::new(schema, &table.name);
+        let renames = leaving.statistics.iter().enumerate().map(|(number, statistics)| Rename {
+            what: Renamed::Statistics,
+            from: statistics.name.clone(),
+            to: provisional(&away, number),
+        });
+        Away { renames: renames.collect(), table: away }
+    }
+
+    /// Frees the names, behind [`take_off`](super::take_off). The table's own is the caller's to change.
+    pub fn leave(&self) -> Vec<Statement> {
+        self.renames.iter().flat_map(Rename::statements).collect()
+    }
+
+    /// Gives the names back, when they are free again.
+    pub fn come_back(&self) -> Vec<Statement> {
+        self.renames.iter().rev().flat_map(|rename| rename.reversed().statements()).collect()
+    }
+
+    /// What an identity sequence of the table is called when it is away.
+    pub(super) fn sequence(&self, name: &str) -> QualifiedName {
+        let is_it = |rename: &&Rename| rename.what == Renamed::Sequence && rename.from.name == name;
+        let renamed = self.renames.iter().find(is_it).map(|rename| rename.to.clone());
+        renamed.unwrap_or_else(|| QualifiedName::new(&self.table.schema, name))
+    }
+}
+
+impl Rename {
+    fn reversed(&self) -> Rename {
+        Rename { what: self.what, from: self.to.clone(), to: self.from.clone() }
+    }
+
+    fn statements(&self) -> Vec<Statement> {
+        match self.what {
+            Renamed::Index => vec![self.rename_root_index()],
+            Renamed::Sequence => rename("sequence", &self.from, &self.to),
+            Renamed::Statistics => rename("statistics", &self.from, &self.to),
+        }
+    }
+
+    /// Renames the index of the hypertable, and its constraint, and none of its chunks' indexes: PostgreSQL takes ALTER
+    /// TABLE for an index, too, and TimescaleDB does not look for one there. `alter index … rename` renames the chunks'
+    /// indexes one by one under the lock of the swap.
+    ///
+    /// Until 2.21 TimescaleDB knows a chunk's index by the hypertable's index's name, so that on a table whose indexes
+    /// are called otherwise for now `on conflict` finds no index. Nobody writes to a table that is away, and coming
+    /// back it is whole again; dropping it does not depend on it.
+    fn rename_root_index(&self) -> Statement {
+        Statement::new(
+            format!("rename index {} to {}", self.from, self.to.name),
+            format!("alter table {} rename to {}", self.from.sql(), quote_ident(&self.to.name)),
+        )
+    }
+}
+
+/// Names that are given out once.
+struct Names<'a> {
+    suffix: &'a str,
+    used: HashSet<(String, String)>,
+}
+
+impl Names<'_> {
+    fn give(&mut self, name: &QualifiedName) -> QualifiedName {
+        let wanted = with_suffix(&name.name, self.suffix);
+        let free = std::iter::once(wanted)
+            .chain((1..).map(|number| with_suffix(&name.name, &format!("{}_{number}", self.suffix))))
+            .find(|candidate| self.used.insert((name.schema.clone(), candidate.clone())))
+            .expect("there are more numbers than names");
+        QualifiedName::new(&name.schema, free)
+    }
+}

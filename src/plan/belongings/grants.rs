@@ -1,0 +1,82 @@
+//! Privileges, each given by whom it was given by.
+
+use super::Statement;
+use crate::catalog::belongings::Grant;
+use crate::ident::{QualifiedName, display_ident, quote_ident};
+
+/// What privileges are on.
+pub(super) struct Bearer<'a> {
+    kind: &'static str,
+    name: &'a QualifiedName,
+    owner: &'a str,
+}
+
+impl<'a> Bearer<'a> {
+    /// A table.
+    pub fn table(name: &'a QualifiedName, owner: &'a str) -> Self {
+        Bearer { kind: "table", name, owner }
+    }
+
+    /// A sequence.
+    pub fn sequence(name: &'a QualifiedName, owner: &'a str) -> Self {
+        Bearer { kind: "sequence", name, owner }
+    }
+}
+
+/// Takes back what is not wanted, what depends on others first, and gives what is missing.
+pub(super) fn turn(have: &[Grant], wanted: &[Grant], bearer: &Bearer<'_>) -> Vec<Statement> {
+    let gone = have.iter().rev().filter(|grant| !wanted.contains(grant));
+    let missing = wanted.iter().filter(|grant| !have.contains(grant));
+    gone.map(|grant| revoke(grant, bearer)).chain(missing.map(|grant| give(grant, bearer))).collect()
+}
+
+/// The same without what the owner has himself.
+pub(super) fn turn_to_others(have: &[Grant], wanted: &[Grant], bearer: &Bearer<'_>) -> Vec<Statement> {
+    let of_others = |grants: &[Grant]| -> Vec<Grant> {
+        grants.iter().filter(|grant| grant.grantee.as_deref() != Some(bearer.owner)).cloned().collect()
+    };
+    turn(&of_others(have), &of_others(wanted), bearer)
+}
+
+fn give(grant: &Grant, bearer: &Bearer<'_>) -> Statement {
+    let option = if grant.grantable { " with grant option" } else { "" };
+    let sql =
+        format!("grant {} on {} {} to {}{option}", privileges(grant), bearer.kind, bearer.name.sql(), role(grant));
+    Statement::new(format!("grant {}{option}", title(grant, bearer, "to")), as_grantor(grant, bearer, sql))
+}
+
+fn revoke(grant: &Grant, bearer: &Bearer<'_>) -> Statement {
+    let sql = format!("revoke {} on {} {} from {}", privileges(grant), bearer.kind, bearer.name.sql(), role(grant));
+    Statement::new(format!("revoke {}", title(grant, bearer, "from")), as_grantor(grant, bearer, sql))
+}
+
+/// `select, update` or `select (a), update (a)`.
+fn privileges(grant: &Grant) -> String {
+    let column = grant.column.as_ref().map(|column| format!(" ({})", quote_ident(column))).unwrap_or_default();
+    let privileges: Vec<String> =
+        grant.privileges.iter().map(|privilege| format!("{}{column}", privilege.to_lowercase())).collect();
+    privileges.join(", ")
+}
+
+fn role(grant: &Grant) -> String {
+    grant.grantee.as_deref().map_or_else(|| "public".to_string(), quote_ident)
+}
+
+fn title(grant: &Grant, bearer: &Bearer<'_>, preposition: &str) -> String {
+    let column = grant.column.as_deref().map(|column| format!(" ({})", display_ident(column))).unwrap_or_default();
+    let grantee = grant.grantee.as_deref().map_or_else(|| "public".to_string(), display_ident);
+    let by = if is_owners(grant, bearer) { String::new() } else { format!(" by {}", display_ident(&grant.grantor)) };
+    format!("{}{column} on {} {preposition} {grantee}{by}", grant.privileges.join(", ").to_lowercase(), bearer.name)
+}
+
+fn is_owners(grant: &Grant, bearer: &Bearer<'_>) -> bool {
+    grant.grantor == bearer.owner
+}
+
+/// Whoever may act for the owner grants in his name; for everybody else PostgreSQL wants the grantor himself.
+fn as_grantor(grant: &Grant, bearer: &Bearer<'_>, sql: String) -> String {
+    match is_owners(grant, bearer) {
+        true => sql,
+        false => format!("set local role {}; {sql}; reset role", quote_ident(&grant.grantor)),
+    }
+}
