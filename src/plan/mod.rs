@@ -4,6 +4,7 @@
 //! reads a clock or prints.
 
 mod ddl;
+pub mod dependents;
 mod dimension;
 mod layout;
 mod range;
