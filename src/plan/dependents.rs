@@ -35,12 +35,13 @@ pub fn obstacles(dependents: &Dependents, role: &str) -> Vec<Obstacle> {
             object: format!("index {} of materialized view {}", display_ident(&index.name), view.name),
             reason: "its definition cannot be read".into(),
         });
-        itself.into_iter().chain(unreadable).chain(user_obstacles(&view.users, role)).collect::<Vec<_>>()
+        let users = user_obstacles(&view.users, &format!("the materialized view {}", view.name), role);
+        itself.into_iter().chain(unreadable).chain(users).collect::<Vec<_>>()
     });
-    user_obstacles(&dependents.users, role).chain(anew).collect()
+    user_obstacles(&dependents.users, "the table", role).into_iter().chain(anew).collect()
 }
 
-fn user_obstacles(users: &Users, role: &str) -> impl Iterator<Item = Obstacle> {
+fn user_obstacles(users: &Users, used: &str, role: &str) -> Vec<Obstacle> {
     let views = users.views.iter().map(|view| (view_title(view), &view.rights));
     let rules = users.rules.iter().map(|rule| (rule_title(rule), &rule.rights));
     let functions = users.functions.iter().map(|function| (function_title(function), &function.rights));
@@ -48,11 +49,9 @@ fn user_obstacles(users: &Users, role: &str) -> impl Iterator<Item = Obstacle> {
     let replaced = views.chain(rules).chain(functions).chain(policies);
     let others = users.others.iter().map(|identity| Obstacle {
         object: identity.clone(),
-        reason: "it refers to the table, its row type or a part of it by oid, and cannot be changed in its place: \
-                 drop it before, and create it again afterwards"
-            .into(),
+        reason: format!("it refers to {used}, its row type or a part of it by oid, and cannot be changed in its place"),
     });
-    replaced.filter_map(|(object, rights)| obstacle_of_rights(object, rights, role)).chain(others)
+    replaced.filter_map(|(object, rights)| obstacle_of_rights(object, rights, role)).chain(others).collect()
 }
 
 fn obstacle_of_rights(object: String, rights: &Rights, role: &str) -> Option<Obstacle> {
@@ -370,4 +369,54 @@ fn parameter_list(parameters: &[StorageParameter]) -> String {
 
 fn tablespace_clause(tablespace: Option<&str>) -> String {
     tablespace.map(|tablespace| format!(" tablespace {}", quote_ident(tablespace))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn materialized_view(name: &str, populated: bool) -> MaterializedView {
+        let view = json!({
+            "schema": "s", "name": name, "owner": "o", "may_act_as_owner": true, "may_create_in_schema": true,
+            "definition": " SELECT 1;", "populated": populated, "method": "heap", "tablespace": null, "options": [],
+            "comment": null, "columns": [], "indexes": [], "statistics": [], "grants": [], "default_grantees": [null],
+        });
+        serde_json::from_value(view).unwrap()
+    }
+
+    #[test]
+    fn materialized_views_are_made_in_turn_and_the_old_ones_dropped_the_other_way_round() {
+        let materialized_views = vec![materialized_view("first", true), materialized_view("second", false)];
+        let found = Dependents { users: Users::default(), materialized_views };
+        let steps = after_swap(&found, 7, Duration::from_secs(2));
+        let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
+        let wanted = [
+            "build materialized view s.first",
+            "fill materialized view s.first",
+            "exchange materialized view s.first",
+            "build materialized view s.second",
+            "exchange materialized view s.second",
+            "drop the old materialized view s.second",
+            "drop the old materialized view s.first",
+        ];
+        assert_eq!(titles, wanted);
+        assert!(steps[0].sql.contains("revoke all on \"s\".\"_hypercopy_7_new_0\" from public"), "{}", steps[0].sql);
+        assert_eq!(steps[6].sql, "set local lock_timeout = 2000;\ndrop materialized view \"s\".\"_hypercopy_7_old_0\"");
+    }
+
+    #[test]
+    fn a_policy_is_altered_in_what_it_has() {
+        let policy = |using: Option<&str>, check: Option<&str>| {
+            let policy = json!({
+                "policy": "p", "schema": "s", "name": "t", "owner": "o", "may_act_as_owner": true,
+                "may_create_in_schema": true, "using": using, "check": check,
+            });
+            alter_policy(&serde_json::from_value(policy).unwrap()).map(|statement| statement.sql)
+        };
+        assert_eq!(policy(Some("a"), None).unwrap(), "alter policy \"p\" on \"s\".\"t\" using (a)");
+        assert_eq!(policy(None, Some("b")).unwrap(), "alter policy \"p\" on \"s\".\"t\" with check (b)");
+        assert_eq!(policy(None, None), None);
+    }
 }
