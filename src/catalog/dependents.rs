@@ -205,7 +205,7 @@ pub struct Statistics {
     pub comment: Option<String>,
 }
 
-/// Privileges of one grantee.
+/// Privileges of one grantee, whoever has granted them.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Grant {
     /// Who has them.

@@ -171,7 +171,7 @@ pub async fn dependents(session: &Session, oid: u32) -> Result<Dependents> {
 /// The materialized view with this oid, and the oids of those that use it.
 async fn materialized_view(session: &Session, oid: u32) -> Result<(MaterializedView, BTreeSet<u32>)> {
     let mut view: MaterializedView =
-        session.record(include_str!("sql/dependent_materialized_view.sql"), &[&oid]).await?;
+        session.record(include_str!("sql/dependents/materialized_view.sql"), &[&oid]).await?;
     let (users, behind) = users(session, oid).await?;
     view.users = users;
     Ok((view, behind))
@@ -187,14 +187,14 @@ struct Dependent {
 
 /// What uses a relation directly, and the oids of the materialized views that do.
 async fn users(session: &Session, oid: u32) -> Result<(Users, BTreeSet<u32>)> {
-    let found: Vec<Dependent> = session.records(include_str!("sql/dependents.sql"), &[&oid]).await?;
+    let found: Vec<Dependent> = session.records(include_str!("sql/dependents/objects.sql"), &[&oid]).await?;
     let of_kind = |kind| found.iter().filter(move |dependent| dependent.kind == kind);
     let oids = |kind| of_kind(kind).map(|dependent| dependent.oid).collect::<Vec<u32>>();
     let users = Users {
-        views: session.records(include_str!("sql/dependent_views.sql"), &[&oids("view")]).await?,
-        rules: session.records(include_str!("sql/dependent_rules.sql"), &[&oids("rule")]).await?,
-        functions: session.records(include_str!("sql/dependent_functions.sql"), &[&oids("function")]).await?,
-        policies: session.records(include_str!("sql/dependent_policies.sql"), &[&oids("policy")]).await?,
+        views: session.records(include_str!("sql/dependents/views.sql"), &[&oids("view")]).await?,
+        rules: session.records(include_str!("sql/dependents/rules.sql"), &[&oids("rule")]).await?,
+        functions: session.records(include_str!("sql/dependents/functions.sql"), &[&oids("function")]).await?,
+        policies: session.records(include_str!("sql/dependents/policies.sql"), &[&oids("policy")]).await?,
         others: of_kind("other").map(|dependent| dependent.identity.clone()).collect(),
     };
     Ok((users, of_kind("materialized view").map(|dependent| dependent.oid).collect()))

@@ -154,7 +154,8 @@ fn policy_title(policy: &Policy) -> String {
 /// Makes materialized views anew, after the commit of the swap: each statement is a transaction of its own, in this
 /// order, and is not run again once it is done. Several statements of one step are in one text.
 ///
-/// The old ones are dropped at the end, because one may use another. `job` tells the names that they have meanwhile from
+/// The old ones are dropped at the end, because one may use another. An exchange back has the same titles: what was noted as
+/// done before has to be forgotten in its transaction. `job` tells the names that they have meanwhile from
 /// those of other jobs; `lock_timeout` is how long an exchange waits for each of its locks, behind which others queue.
 pub fn after_swap(dependents: &Dependents, job: i64, lock_timeout: Duration) -> Vec<Statement> {
     let renewals: Vec<Renewal> = dependents
@@ -239,7 +240,7 @@ impl Renewal<'_> {
         sql
     }
 
-    /// Exactly what the old one grants, without what the default privileges of our role have added.
+    /// What the old one grants, without what the default privileges of our role have added; the owner is who grants it.
     fn grants(&self) -> Vec<String> {
         let new = self.beside("new").sql();
         let owner = Grantee(Some(self.view.rights.owner.clone()));

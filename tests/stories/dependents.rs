@@ -403,13 +403,13 @@ const MATERIALIZED: &str = r#"
 fn materialized_views_are_made_anew_and_can_be_read_all_the_time() {
     for server in [Server::Trixie, Server::Sid] {
         let Some(exchange) = Exchange::new(server, "materialized", metrics(), MATERIALIZED) else { continue };
-        let (database, found) = (&exchange.database, exchange.dependents());
+        let database = &exchange.database;
         // What whoever makes a table here gives away by default is not given away by what was there before.
         database.run(
             "alter default privileges in schema app grant all on tables to pg_monitor;
              alter default privileges grant select on tables to pg_signal_backend",
         );
-        let found_again = exchange.dependents();
+        let found = exchange.dependents();
         let before = described(database);
         let names: Vec<&str> = found.materialized_views.iter().map(|view| view.name.name.as_str()).collect();
         assert_eq!(names, ["daily", "empty", "Mat.\"view", "last"]);
@@ -417,12 +417,12 @@ fn materialized_views_are_made_anew_and_can_be_read_all_the_time() {
         let totals = "select sum(total) || ' of ' || max(\"all\") || ', ' || app.of_daily() from app.last";
         assert_eq!(database.value(totals), "100 of 100, 100");
 
-        exchange.swap(&found_again);
+        exchange.swap(&found);
         assert_eq!(described(database), before);
         assert_eq!(database.value(totals), "101 of 101, 101");
         assert!(database.try_query("select from app.empty").is_err(), "what was not populated is not");
         assert_eq!(exchange.count("app.from_both"), exchange.count("app.daily"));
-        assert_eq!(exchange.dependents(), found_again);
+        assert_eq!(exchange.dependents(), found);
 
         database.run(&format!("delete from {} where note = 'only here'", exchange.table.sql()));
         exchange.undo(&exchange.dependents());

@@ -94,7 +94,7 @@ select
     (
         select coalesce(jsonb_agg(distinct pg_get_userbyid(nullif(grantee, 0))), '[]')
         from pg_catalog.pg_default_acl defaults, aclexplode(defaults.defaclacl)
-        where defaults.defaclobjtype = 'r' and defaults.defaclrole = current_user::regrole
+        where defaults.defaclobjtype = 'r' and defaults.defaclrole = (select oid from pg_catalog.pg_roles where rolname = current_user)
     ) as default_grantees
 from pg_catalog.pg_class class
 join pg_catalog.pg_namespace namespace on namespace.oid = class.relnamespace
