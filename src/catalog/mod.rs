@@ -7,6 +7,7 @@
 //! **Invariant:** reads only, decides nothing: what follows from a fact is the business of `plan`.
 
 pub mod belongings;
+pub mod dependents;
 pub mod read;
 
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,12 @@
 //! The questions, one function each.
 
+use std::collections::{BTreeSet, HashMap};
+
 use serde::Deserialize;
 use serde_json::json;
 
 use super::belongings::{Belongings, Grant, IdentitySequence, OwnedSequence};
+use super::dependents::{Dependents, MaterializedView, Users};
 use super::*;
 use crate::connect::{Params, Session};
 use crate::error::Result;
@@ -218,4 +221,63 @@ pub async fn function_definition(session: &Session, name: &QualifiedName) -> Res
     let sql = "select pg_get_functiondef(to_regprocedure($1)::oid) where to_regprocedure($1) is not null";
     let rows = session.rows(sql, &[&format!("{}()", name.sql())]).await?;
     Ok(rows.first().map(|row| row.get(0)))
+}
+
+/// What uses a relation by its oid, directly or through materialized views. Definitions are text that holds for the names
+/// of this moment.
+pub async fn dependents(session: &Session, oid: u32) -> Result<Dependents> {
+    let (users, first) = users(session, oid).await?;
+    // Found again behind others, a materialized view goes further down.
+    let mut depths: HashMap<u32, usize> = HashMap::new();
+    let mut found: HashMap<u32, MaterializedView> = HashMap::new();
+    let mut level = first;
+    for depth in 0.. {
+        if level.is_empty() {
+            break;
+        }
+        let mut next = BTreeSet::new();
+        for oid in level {
+            let (view, behind) = materialized_view(session, oid).await?;
+            next.extend(behind);
+            depths.insert(oid, depth);
+            found.insert(oid, view);
+        }
+        level = next;
+    }
+    let mut ordered: Vec<(usize, MaterializedView)> =
+        found.into_iter().map(|(oid, view)| (depths[&oid], view)).collect();
+    ordered.sort_by(|(a, one), (b, other)| (a, &one.name).cmp(&(b, &other.name)));
+    Ok(Dependents { users, materialized_views: ordered.into_iter().map(|(_, view)| view).collect() })
+}
+
+/// The materialized view with this oid, and the oids of those that use it.
+async fn materialized_view(session: &Session, oid: u32) -> Result<(MaterializedView, BTreeSet<u32>)> {
+    let mut view: MaterializedView =
+        session.record(include_str!("sql/dependents/materialized_view.sql"), &[&oid]).await?;
+    let (users, behind) = users(session, oid).await?;
+    view.users = users;
+    Ok((view, behind))
+}
+
+/// One object that refers to a relation.
+#[derive(Deserialize)]
+struct Dependent {
+    kind: String,
+    oid: u32,
+    identity: String,
+}
+
+/// What uses a relation directly, and the oids of the materialized views that do.
+async fn users(session: &Session, oid: u32) -> Result<(Users, BTreeSet<u32>)> {
+    let found: Vec<Dependent> = session.records(include_str!("sql/dependents/objects.sql"), &[&oid]).await?;
+    let of_kind = |kind| found.iter().filter(move |dependent| dependent.kind == kind);
+    let oids = |kind| of_kind(kind).map(|dependent| dependent.oid).collect::<Vec<u32>>();
+    let users = Users {
+        views: session.records(include_str!("sql/dependents/views.sql"), &[&oids("view")]).await?,
+        rules: session.records(include_str!("sql/dependents/rules.sql"), &[&oids("rule")]).await?,
+        functions: session.records(include_str!("sql/dependents/functions.sql"), &[&oids("function")]).await?,
+        policies: session.records(include_str!("sql/dependents/policies.sql"), &[&oids("policy")]).await?,
+        others: of_kind("other").map(|dependent| dependent.identity.clone()).collect(),
+    };
+    Ok((users, of_kind("materialized view").map(|dependent| dependent.oid).collect()))
 }

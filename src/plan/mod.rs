@@ -7,6 +7,7 @@ mod bucket;
 mod capture;
 pub mod belongings;
 mod ddl;
+pub mod dependents;
 mod dimension;
 mod layout;
 mod range;

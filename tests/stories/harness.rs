@@ -46,10 +46,12 @@ fn cluster(server: Server) -> Option<&'static Cluster> {
 
 /// The conninfo of a server without a database; `None` where it cannot be had.
 fn conninfo(server: Server) -> Option<String> {
-    match std::env::var("HYPERCOPY_CLUSTER") {
-        Ok(given) if !given.is_empty() => Some(given),
-        _ => cluster(server).map(|cluster| cluster.conninfo("postgres")),
-    }
+    cluster_of_others().or_else(|| cluster(server).map(|cluster| cluster.conninfo("postgres")))
+}
+
+/// The conninfo of a server that was started by somebody else.
+fn cluster_of_others() -> Option<String> {
+    std::env::var("HYPERCOPY_CLUSTER").ok().filter(|given| !given.is_empty())
 }
 
 /// A database of one story, dropped with it.
@@ -175,6 +177,24 @@ impl Database {
     #[track_caller]
     pub fn multiset(&self, table: &str) -> String {
         self.value(&format!("set extra_float_digits = 3; set timezone = 'UTC'; {}", multiset_sql(table)))
+    }
+
+    /// What pg_dump prints of a database of Debian trixie's server, without what differs between two runs of it. For a
+    /// server of others it takes an installed one; `None`, with a word about it, where that cannot.
+    #[track_caller]
+    pub fn dump(&self, arguments: &[&str]) -> Option<String> {
+        let own = cluster_of_others().is_none().then(|| cluster(Server::Trixie).expect("trixie has TimescaleDB"));
+        let program = own.map_or(PathBuf::from("pg_dump"), |cluster| cluster.installation().program("pg_dump"));
+        let dumped = Command::new(program).args(arguments).args(["--dbname", &self.conninfo]).output();
+        let run = dumped.map(Run::of).ok().filter(|run| own.is_some() || run.code == 0);
+        let Some(run) = run else {
+            eprintln!("skipped {}: no pg_dump for this server", self.name);
+            return None;
+        };
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        // Each run makes a key of its own against statements that are smuggled into psql.
+        let is_key = |line: &&str| line.starts_with("\\restrict") || line.starts_with("\\unrestrict");
+        Some(run.stdout.lines().filter(|line| !is_key(line)).collect::<Vec<_>>().join("\n"))
     }
 
     /// Asks until the query answers true; what is waited for is asked of the server, and no time is guessed.

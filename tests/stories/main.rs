@@ -9,6 +9,7 @@ mod community;
 mod concurrency;
 mod csv_dialect;
 mod definitions;
+mod dependents;
 mod dimensions;
 mod documents;
 mod edges;
