@@ -27,8 +27,8 @@ pub use job::{
     unlock,
 };
 pub use task::{
-    Counted, DoneTask, Taken, complete_task, done_tasks, forget_tasks, insert_step, overlapping_tasks, retake_task,
-    set_rows, steps, take_task,
+    Counted, DoneTask, Taken, complete_task, done_tasks, forget_steps, forget_tasks, insert_step, overlapping_tasks,
+    retake_task, set_rows, steps, take_task,
 };
 
 use crate::connect::{Session, Target};

@@ -175,6 +175,11 @@ pub async fn insert_step(target: &Target, claim: Claim, title: &str) -> Result<(
     claim.own(target.execute(sql, &[&claim.job.0, &claim.run, &title]).await?)
 }
 
+/// Forgets the steps of a job: what follows may have the same titles.
+pub async fn forget_steps(target: &Target, job: JobId) -> Result<()> {
+    target.execute("delete from _hypercopy.step where job = $1", &[&job.0]).await.map(drop)
+}
+
 /// The statements of the finalization that have been run.
 pub async fn steps(session: &Session, job: JobId) -> Result<Vec<String>> {
     let rows = session.rows("select title from _hypercopy.step where job = $1", &[&job.0]).await?;

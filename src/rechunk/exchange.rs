@@ -1,52 +1,119 @@
-//! What the swap does to the two tables, as DDL, and how it is undone.
+//! What the swap does to the two tables, and how it is undone.
 
-use super::plan::JobPlan;
+use std::time::Instant;
+
+use super::contention::Contention;
+use super::plan::{JobPlan, Swapped};
+use super::surroundings::Surroundings;
+use super::work::Work;
+use crate::catalog::read;
+use crate::connect::Target;
+use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, quote_ident};
-use crate::plan::{Guard, Statement, close, open};
+use crate::plan::belongings::Away;
+use crate::plan::{Guard, Statement, belongings, close, dependents, open};
+use crate::schema;
 
-/// The new table takes the old one's name and place. To be run under an exclusive lock on the old one.
-pub(super) fn forward(plan: &JobPlan) -> Vec<Statement> {
-    let (table, beside, kept) = (&plan.table, plan.beside(), plan.kept());
-    let mut statements = plan.capture.remove(table, None);
-    statements.extend(plan.index_names.iter().map(|name| rename_index(&of_table(table, name), &plan.kept_as(name))));
-    statements.push(rename(table, &kept));
-    statements.push(set_schema(&beside, table));
-    statements.extend(close(&kept, &plan.capture));
-    statements.extend(plan.capture.install(table, guard(plan)));
-    statements
+/// What is locked, and since when.
+pub(super) struct Locked {
+    /// What hangs on the table that leaves.
+    pub(super) surroundings: Surroundings,
+    /// In words.
+    pub(super) what: Vec<String>,
+    /// When the table was had.
+    pub(super) since: Instant,
 }
 
-/// The old table takes its name and place back. To be run under an exclusive lock on the new one.
-pub(super) fn backward(plan: &JobPlan) -> Vec<Statement> {
-    let (table, beside, kept) = (&plan.table, plan.beside(), plan.kept());
-    let mut statements = plan.capture.remove(table, guard(plan));
-    statements.extend(open(&kept, &plan.capture));
-    statements.push(set_schema(table, &beside));
-    statements.push(rename(&kept, table));
-    statements.extend(plan.index_names.iter().map(|name| rename_index(&plan.kept_as(name), &of_table(table, name))));
-    statements
+impl Work<'_> {
+    /// Locks the table that has the name, what uses it and what refers to it, in the caller's transaction. None where
+    /// somebody has changed what hangs on it meanwhile: it is to be begun again.
+    pub(super) async fn lock_all(&self, contention: &Contention<'_>, oid: u32) -> Result<Option<Locked>> {
+        let (control, table) = (self.control(), &self.plan.table);
+        let before = Surroundings::read(control, oid).await?;
+        for lock in before.locks() {
+            schema::run(control, &lock).await?;
+        }
+        for other in before.locked_tables() {
+            contention.lock(control, &other, false, "access exclusive").await?;
+        }
+        contention.lock(control, table, self.locks_root_only(), "access exclusive").await?;
+        let since = Instant::now();
+        let surroundings = Surroundings::read(control, oid).await?;
+        let titles = |of: &Surroundings| of.locks().into_iter().map(|lock| lock.title).collect::<Vec<_>>();
+        if titles(&before) != titles(&surroundings) || before.locked_tables() != surroundings.locked_tables() {
+            return Ok(None);
+        }
+        let mut what = vec![format!("access exclusive on {table} and its chunks")];
+        what.extend(surroundings.locked_tables().iter().map(|other| format!("access exclusive on {other}")));
+        what.extend(surroundings.locks().into_iter().map(|lock| lock.title));
+        Ok(Some(Locked { surroundings, what, since }))
+    }
+
+    /// The new table takes the old one's name and place; answers the plan from then on.
+    pub(super) async fn exchange(&self, surroundings: Surroundings) -> Result<JobPlan> {
+        let (control, plan) = (self.control(), &self.plan);
+        let (table, beside) = (&plan.table, plan.beside());
+        let transaction: String = control.row("select pg_catalog.pg_current_xact_id()::text", &[]).await?.get(0);
+        let taken = names_in_schema(control, &table.schema).await?;
+        let suffix = format!("_old_{}", self.claim.job.0);
+        let away = Away::beside(&surroundings.belongings, table, &suffix, &taken);
+        let guard = Guard { transaction };
+
+        run(control, &plan.capture.remove(table, None)).await?;
+        run(control, &belongings::take_off(&surroundings.belongings, table)).await?;
+        run(control, &away.leave()).await?;
+        run(control, &[rename(table, &away.table), set_schema(&beside, table)]).await?;
+        self.arrive(&surroundings, &away).await?;
+        run(control, &close(&away.table, &plan.capture)).await?;
+        run(control, &plan.capture.install(table, Some(&guard))).await?;
+        let swapped = Swapped { guard, away, surroundings, is_dropping: false };
+        Ok(JobPlan { swapped: Some(swapped), ..plan.clone() })
+    }
+
+    /// The old table takes its name and place back; answers the plan from then on.
+    pub(super) async fn exchange_back(&self, surroundings: Surroundings, swapped: &Swapped) -> Result<JobPlan> {
+        let (control, plan) = (self.control(), &self.plan);
+        let (table, kept) = (&plan.table, &swapped.away.table);
+        let away = Away::into_schema(&surroundings.belongings, table, &plan.capture.schema);
+        run(control, &plan.capture.remove(table, Some(&swapped.guard))).await?;
+        run(control, &open(kept, &plan.capture)).await?;
+        run(control, &belongings::take_off(&surroundings.belongings, table)).await?;
+        run(control, &away.leave()).await?;
+        run(control, &[set_schema(table, &away.table), rename(kept, table)]).await?;
+        run(control, &swapped.away.come_back()).await?;
+        self.arrive(&surroundings, &away).await?;
+        let swapped = Swapped { surroundings, ..swapped.clone() };
+        Ok(JobPlan { swapped: Some(swapped), ..plan.clone() })
+    }
+
+    /// Gives the table that has the name now what hung on the one that went `away`.
+    async fn arrive(&self, wanted: &Surroundings, away: &Away) -> Result<()> {
+        let (control, table) = (self.control(), &self.plan.table);
+        let gone = || Error::internal(format!("{table} is not there in the middle of the swap"));
+        let oid = read::resolve_exactly(control, table).await?.ok_or_else(gone)?;
+        let have = read::belongings(control, oid).await?;
+        run(control, &belongings::put_on(&have, &wanted.belongings, table, away)).await?;
+        run(control, &dependents::in_swap(&wanted.dependents)).await
+    }
 }
 
-/// What keeps older transactions from writing to the new table.
-pub(super) fn guard(plan: &JobPlan) -> Option<&Guard> {
-    plan.swapped.as_ref().map(|swapped| &swapped.guard)
+async fn run(control: &Target, statements: &[Statement]) -> Result<()> {
+    for statement in statements {
+        schema::run(control, statement).await?;
+    }
+    Ok(())
+}
+
+async fn names_in_schema(control: &Target, schema: &str) -> Result<Vec<String>> {
+    let sql = "select relname::text from pg_catalog.pg_class where relnamespace = to_regnamespace($1::text) \
+               union select stxname::text from pg_catalog.pg_statistic_ext where stxnamespace = to_regnamespace($1::text)";
+    Ok(control.rows(sql, &[&quote_ident(schema)]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 fn rename(from: &QualifiedName, to: &QualifiedName) -> Statement {
     Statement::new(
         format!("rename {from} to {}", to.name),
         format!("alter table {} rename to {}", from.sql(), quote_ident(&to.name)),
-    )
-}
-
-fn of_table(table: &QualifiedName, index: &str) -> QualifiedName {
-    QualifiedName::new(&table.schema, index)
-}
-
-fn rename_index(from: &QualifiedName, to: &QualifiedName) -> Statement {
-    Statement::new(
-        format!("rename index {from} to {}", to.name),
-        format!("alter index {} rename to {}", from.sql(), quote_ident(&to.name)),
     )
 }
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 
 use super::request::Request;
+use super::surroundings::Surroundings;
 use crate::catalog::{Hypertable, Server, read};
 use crate::connect::{Side, Target};
 use crate::error::{Error, Result};
@@ -21,6 +22,8 @@ pub(super) struct Ground {
     pub(super) hypertable: Hypertable,
     /// What the role may do.
     pub(super) rights: Rights,
+    /// What hangs on the table.
+    pub(super) surroundings: Surroundings,
     /// How many chunks the table has.
     pub(super) chunks: usize,
 }
@@ -47,8 +50,9 @@ impl Ground {
         let rights =
             target.record(include_str!("sql/rights.sql"), &[&found.table.oid, &name.schema, &name.name]).await?;
         let hypertable = found.describe(&found.session).await?;
+        let surroundings = Surroundings::read(&target, found.table.oid).await?;
         let chunks = read::chunks(&target, &server, found.row.id).await?.len();
-        Ok(Ground { found, target, hypertable, rights, chunks })
+        Ok(Ground { found, target, hypertable, rights, surroundings, chunks })
     }
 
     pub(super) fn server(&self) -> &Server {
@@ -121,7 +125,7 @@ impl Ground {
                 .hint("Its rows are seen in the table but would not move: run \"alter table … no inherit\" first."));
         }
         match rights.aggregates.first() {
-            None => Ok(()),
+            None => self.surroundings.refuse_obstacles(table, server),
             Some(first) => Err(Error::refused(format!(
                 "{} continuous aggregates are on {table}, the first one {first}: they cannot be pointed to another table",
                 rights.aggregates.len()

@@ -25,6 +25,7 @@ mod retreat;
 mod sample;
 mod shape;
 mod stale;
+mod surroundings;
 mod swap;
 mod work;
 
@@ -37,12 +38,14 @@ pub use self::report::{MarksReport, PlanReport, RechunkReport, SizedReport, Swap
 pub use self::request::{Action, Change, Request};
 use self::sample::Sample;
 use self::shape::Shape;
+use self::surroundings::Surroundings;
 use self::work::{Run, Work};
+use crate::catalog::read;
 use crate::connect::{Side, Target};
 use crate::error::{Error, Result};
 use crate::ledger::{self, Job, JobState};
 use crate::persistence::{Attempt, Persistence};
-use crate::plan::{Range, Statement};
+use crate::plan::{Range, Statement, belongings, dependents};
 use crate::report::{JobRun, to_json};
 use crate::schema;
 use crate::supervision::Supervision;
@@ -158,6 +161,10 @@ impl<A: FnMut(&RechunkReport)> Rechunk<'_, A> {
 
 /// Goes on with a job, up to where it was asked to end.
 async fn go_on(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkReport) -> Result<()> {
+    if is_undone(&job)? {
+        return Err(Error::refused(format!("job {} on {} is being undone", job.id.0, ground.name()))
+            .hint("Run --undo again to its end."));
+    }
     report.state = Some(job.state.name().to_string());
     if run.request.dry_run {
         report.job.id = Some(job.id);
@@ -173,10 +180,14 @@ async fn go_on(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkRepo
     work.advance(job.state, None).await
 }
 
+/// Whether a run has ended between the exchange back and the end of the clearing away.
+fn is_undone(job: &Job) -> Result<bool> {
+    Ok(job.state == JobState::Prepared && JobPlan::of(job)?.swapped.is_some())
+}
+
 async fn go_back(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkReport) -> Result<()> {
     let is_swapped = job.state == JobState::Swapped;
-    // A run has ended between the exchange of the names and the end of the clearing away.
-    let is_undone = job.state == JobState::Prepared && JobPlan::of(&job)?.swapped.is_some();
+    let is_undone = is_undone(&job)?;
     let table = ground.name();
     match &run.request.action {
         Action::Abort if is_swapped => {
@@ -199,10 +210,10 @@ async fn go_back(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkRe
         return Ok(());
     }
     let job = takeover::lock(&ground.target, &job).await?;
-    let work = Work::take_over(run, ground, &job, report).await?;
+    let mut work = Work::take_over(run, ground, &job, report).await?;
     match run.request.action {
+        Action::Abort | Action::Undo { .. } if is_undone => work.end_undo().await?,
         Action::Abort => work.abort().await?,
-        Action::Undo { .. } if is_undone => work.abort().await?,
         Action::Undo { force } => work.undo(force).await?,
         _ => {
             work.drop_old().await?;
@@ -271,7 +282,10 @@ impl Work<'_> {
                     self.swap().await?;
                     JobState::Swapped
                 }
-                JobState::Swapped | JobState::Finished => return self.end_swapped().await,
+                JobState::Swapped | JobState::Finished => {
+                    self.follow_swap().await?;
+                    return self.end_swapped().await;
+                }
             };
         }
     }
@@ -303,6 +317,7 @@ impl Work<'_> {
         let chunks = self.new_chunks().await?;
         let builders = schema::index_builders(self.ground.server(), chunks.len() as u64, self.run.request.jobs);
         finisher.build_indexes(&to_do(&self.plan.indexes), builders).await?;
+        finisher.run_in_turn(&self.behind_indexes().await?).await?;
         self.phase("constraints and indexes", start);
         self.catch_up().await?;
         let start = Instant::now();
@@ -312,6 +327,33 @@ impl Work<'_> {
         schema::analyze(&self.sessions, &plain, &self.plan.beside(), &chunks).await?;
         self.phase("analyze", start);
         self.verify().await
+    }
+
+    /// What the new table lacks of the old one's belongings that need indexes.
+    async fn behind_indexes(&self) -> Result<Vec<Statement>> {
+        let (control, beside) = (self.control(), self.plan.beside());
+        let gone = || Error::internal(format!("{beside} is not there any more"));
+        let oid = read::resolve_exactly(control, &beside).await?.ok_or_else(gone)?;
+        let have = read::belongings(control, oid).await?;
+        Ok(belongings::behind_indexes(&have, &self.ground.surroundings.belongings, &beside))
+    }
+
+    /// What takes long, and disturbs nobody, behind the names' exchange: foreign keys are validated, materialized views are
+    /// built anew.
+    async fn follow_swap(&self) -> Result<()> {
+        let Some(swapped) = &self.plan.swapped else { return Ok(()) };
+        let start = Instant::now();
+        let (job, table) = (self.claim.job, &self.plan.table);
+        let Surroundings { belongings, dependents } = &swapped.surroundings;
+        let mut statements = belongings::after_swap(belongings, table);
+        statements.extend(dependents::after_swap(dependents, job.0, self.run.request.lock_timeout));
+        let steps = ledger::steps(self.control(), job).await?;
+        statements.retain(|statement| !steps.contains(&statement.title));
+        if !statements.is_empty() {
+            self.finisher().run_in_turn(&statements).await?;
+            self.phase("validate and refresh", start);
+        }
+        Ok(())
     }
 
     /// An earlier run may have compared less than this one was asked for.
@@ -347,7 +389,8 @@ impl Work<'_> {
     }
 
     async fn end_swapped(&self) -> Result<()> {
-        self.report().kept = Some(self.plan.kept().to_string());
+        let kept = self.plan.swapped.as_ref().map(|swapped| swapped.away.table.to_string());
+        self.report().kept = kept;
         self.end().await
     }
 

@@ -4,10 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use super::request::Change;
 use super::shape::Shape;
+use super::surroundings::Surroundings;
 use crate::error::{Context, Kind, Result};
-use crate::ident::{MAX_IDENT_BYTES, QualifiedName, truncate_ident};
+use crate::ident::QualifiedName;
 use crate::ledger::Job;
 use crate::pgcopy::TimeType;
+use crate::plan::belongings::Away;
 use crate::plan::{Capture, Guard, Layout, Statement};
 use crate::verify::Mode;
 
@@ -28,8 +30,6 @@ pub(crate) struct JobPlan {
     pub(super) indexes: Vec<Statement>,
     /// What the new table was made from.
     pub(super) shape: Shape,
-    /// Names of the table's indexes, and of the constraints that are indexes.
-    pub(super) index_names: Vec<String>,
     /// How the two tables were compared before the swap; none where nobody has.
     pub(super) verified: Option<Mode>,
     /// What the swap has done; none before it.
@@ -41,6 +41,10 @@ pub(crate) struct JobPlan {
 pub(super) struct Swapped {
     /// Keeps older transactions from writing.
     pub(super) guard: Guard,
+    /// What the old table is called, and what is its own.
+    pub(super) away: Away,
+    /// What hung on the table that left, for what follows the swap; of the new table, where that was undone.
+    pub(super) surroundings: Surroundings,
     /// The old table is being dropped: there is no way back.
     pub(super) is_dropping: bool,
 }
@@ -59,18 +63,6 @@ impl JobPlan {
     /// The new table before the swap, and again when that was undone.
     pub(super) fn beside(&self) -> QualifiedName {
         QualifiedName::new(&self.capture.schema, &self.table.name)
-    }
-
-    /// The old table behind the swap.
-    pub(super) fn kept(&self) -> QualifiedName {
-        self.kept_as(&self.table.name)
-    }
-
-    /// What something of the old table's is called behind the swap.
-    pub(super) fn kept_as(&self, name: &str) -> QualifiedName {
-        let suffix = format!("_old_{}", self.capture.job);
-        let name = truncate_ident(name, MAX_IDENT_BYTES - suffix.len());
-        QualifiedName::new(&self.table.schema, format!("{name}{suffix}"))
     }
 
     /// The ledger's ranges are of this type.

@@ -137,6 +137,7 @@ impl Planned {
                 format!("access share on {} and its chunks while rows are copied", ground.name()),
                 format!("access exclusive on {} and its chunks, for the swap", ground.name()),
             ],
+            users: ground.surroundings.users(),
             before_rows: definition.before_rows.clone(),
             after_rows: definition.constraints.iter().chain(&definition.indexes).cloned().collect(),
         })

@@ -7,13 +7,13 @@ use super::report::RechunkReport;
 use super::request::Change;
 use super::shape::Shape;
 use super::work::{Run, Work};
-use crate::catalog::{Constraint, ConstraintKind};
+use crate::catalog::read;
 use crate::connect::Target;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_ident};
 use crate::ledger::{self, JobId, JobState, NewJob, Origin, RECHUNK};
-use crate::plan::{Buckets, Capture, Statement};
+use crate::plan::{Buckets, Capture, Statement, belongings};
 use crate::schema::{self, job_schema};
 
 /// Makes the job and, in the same transaction, the new table.
@@ -45,6 +45,7 @@ pub(super) async fn begin<'a>(
             failpoint::hit("begin-before-statement");
             schema::run(target, statement).await?;
         }
+        settle(ground, &made.beside()).await?;
         ledger::set_plan(target, claim, &made.json()?).await?;
         ledger::set_state(target, claim, JobState::Prepared).await?;
         plan = Some(made);
@@ -66,10 +67,6 @@ fn new_table(ground: &Ground, planned: &Planned, job: JobId) -> Result<(JobPlan,
     statements.extend(capture.make_marks());
     let Definition { before_rows, constraints, indexes } = definition;
     statements.extend(before_rows);
-    let owner = &ground.found.table.owner;
-    if *owner != ground.server().role {
-        statements.push(schema::set_owner(&QualifiedName::new(&schema, &ground.name().name), owner));
-    }
     let plan = JobPlan {
         table: ground.name().clone(),
         old_oid: ground.found.table.oid,
@@ -78,17 +75,22 @@ fn new_table(ground: &Ground, planned: &Planned, job: JobId) -> Result<(JobPlan,
         constraints,
         indexes,
         shape: Shape::of(&ground.hypertable)?,
-        index_names: index_names(ground),
         verified: None,
         swapped: None,
     };
     Ok((plan, statements))
 }
 
-fn index_names(ground: &Ground) -> Vec<String> {
-    let is_index = |constraint: &&Constraint| constraint.kind != ConstraintKind::Check;
-    let constraints = ground.hypertable.constraints.iter().filter(is_index).map(|constraint| &constraint.name);
-    constraints.chain(ground.hypertable.indexes.iter().map(|index| &index.name)).cloned().collect()
+/// Gives the new, empty table what its chunks inherit.
+async fn settle(ground: &Ground, beside: &QualifiedName) -> Result<()> {
+    let target = &ground.target;
+    let gone = || Error::internal(format!("{beside} is not there in the transaction that has made it"));
+    let oid = read::resolve_exactly(target, beside).await?.ok_or_else(gone)?;
+    let have = read::belongings(target, oid).await?;
+    for statement in belongings::settings(&have, &ground.surroundings.belongings, beside) {
+        schema::run(target, &statement).await?;
+    }
+    Ok(())
 }
 
 /// How changes will be noted.

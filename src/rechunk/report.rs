@@ -72,6 +72,8 @@ pub struct PlanReport {
     pub capture: String,
     /// Locks that keep others waiting, in their order.
     pub locks: Vec<String>,
+    /// What uses the table and will use the new one.
+    pub users: Vec<String>,
     /// DDL on the empty table.
     pub before_rows: Vec<Statement>,
     /// DDL behind the rows.

@@ -1,12 +1,11 @@
 //! The ways back: giving up before the swap, undoing it, and dropping the old table behind it.
 
-use super::exchange;
 use super::plan::JobPlan;
 use super::stale::stale;
 use super::work::Work;
 use crate::catalog::read;
 use crate::connect::Target;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_ident};
 use crate::ledger::{self, JobState};
@@ -42,30 +41,43 @@ impl Work<'_> {
     ///
     /// # Errors
     /// [`Kind::Refused`](crate::error::Kind::Refused) where the new table was written since the swap, unless `force`.
-    pub(super) async fn undo(&self, force: bool) -> Result<()> {
-        let (control, contention, plan) = (self.control(), self.contention(), &self.plan);
-        let tables = [self.ground.found.table.oid];
-        if plan.swapped.as_ref().is_some_and(|swapped| swapped.is_dropping) {
-            return Err(Error::refused(format!("{} is being dropped, and not whole any more", plan.kept()))
+    pub(super) async fn undo(&mut self, force: bool) -> Result<()> {
+        let (control, contention, plan) = (&self.ground.target, self.contention(), &self.plan);
+        let Some(swapped) = &plan.swapped else { return Err(Error::internal("a swap without a plan")) };
+        if swapped.is_dropping {
+            return Err(Error::refused(format!("{} is being dropped, and not whole any more", swapped.away.table))
                 .hint("There is no way back: run --drop-old again to its end."));
         }
-        contention
-            .transaction(control, "undo the swap", &tables, async || {
-                contention.lock(control, &plan.table, self.locks_root_only(), "access exclusive").await?;
+        let new = self.ground.found.table.oid;
+        let undone = contention
+            .transaction(control, "undo the swap", &[new], async || {
+                let Some(locked) = self.lock_all(&contention, new).await? else { return Ok(None) };
                 if !force {
                     self.refuse_later_changes().await?;
                 }
-                for statement in exchange::backward(plan) {
-                    schema::run(control, &statement).await?;
-                }
+                let plan = self.exchange_back(locked.surroundings, swapped).await?;
+                ledger::forget_steps(control, self.claim.job).await?;
                 ledger::set_table(control, self.claim, &plan.table).await?;
+                ledger::set_plan(control, self.claim, &plan.json()?).await?;
                 ledger::set_state(control, self.claim, JobState::Prepared).await?;
                 failpoint::hit("undo-before-commit");
-                Ok(())
+                Ok(Some(plan))
             })
             .await?;
         failpoint::hit("undo-after-commit");
-        self.clear_away(&plan.beside()).await?;
+        let begun_again = || {
+            let table = &self.plan.table;
+            Error::new(Kind::Resumable, format!("what uses {table} was changed while it was locked"))
+                .hint("Nothing was undone: run the same command again.")
+        };
+        self.plan = undone.ok_or_else(begun_again)?;
+        self.end_undo().await
+    }
+
+    /// What follows when the names are back.
+    pub(super) async fn end_undo(&self) -> Result<()> {
+        self.follow_swap().await?;
+        self.clear_away(&self.plan.beside()).await?;
         self.forget().await
     }
 
@@ -93,7 +105,8 @@ impl Work<'_> {
     /// [`Kind::Refused`](crate::error::Kind::Refused) where nobody has compared the two tables before the swap.
     pub(super) async fn drop_old(&self) -> Result<()> {
         let (control, contention, plan) = (self.control(), self.contention(), &self.plan);
-        let kept = plan.kept();
+        let Some(swapped) = &plan.swapped else { return Err(Error::internal("a swap without a plan")) };
+        let kept = &swapped.away.table;
         if plan.verified.is_none() {
             return Err(Error::refused(format!("nobody has compared {} with {kept} before the swap", plan.table)).hint(
                 format!(
@@ -102,11 +115,12 @@ impl Work<'_> {
                 ),
             ));
         }
+        self.follow_swap().await?;
         let tables = [self.ground.found.table.oid];
         contention
             .transaction(control, "stop noting changes", &tables, async || {
                 contention.lock(control, &plan.table, true, "access exclusive").await?;
-                for statement in plan.capture.remove(&plan.table, exchange::guard(plan)) {
+                for statement in plan.capture.remove(&plan.table, Some(&swapped.guard)) {
                     schema::run(control, &statement).await?;
                 }
                 let mut dropping: JobPlan = plan.clone();
@@ -115,7 +129,7 @@ impl Work<'_> {
             })
             .await?;
         failpoint::hit("drop-after-capture");
-        self.clear_away(&kept).await
+        self.clear_away(kept).await
     }
 
     /// Drops a table of ours in short transactions, and the job's schema.

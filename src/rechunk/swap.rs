@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::exchange;
-use super::plan::{JobPlan, Swapped};
+use super::plan::JobPlan;
 use super::report::SwapReport;
 use super::shape::Shape;
 use super::work::Work;
@@ -12,8 +11,7 @@ use crate::connect::Side;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ledger::{self, JobState, NotedChunk};
-use crate::plan::{Guard, Range};
-use crate::schema;
+use crate::plan::Range;
 
 /// More runs of buckets than these are not copied under the lock, as long as another pass outside may help.
 const MOST_RUNS_UNDER_LOCK: usize = 64;
@@ -26,7 +24,7 @@ const WAIT_PAUSE: Duration = Duration::from_millis(100);
 enum Held {
     /// The tables have changed places.
     Swapped(Box<JobPlan>, SwapReport),
-    /// There is too much to catch up with.
+    /// There is too much to catch up with, or something has come between the locks.
     TooMuch,
 }
 
@@ -96,38 +94,32 @@ impl Work<'_> {
 
     async fn swap_under_lock(&self, whatever_it_takes: bool) -> Result<Held> {
         let contention = self.contention();
-        let tables = [self.plan.old_oid];
+        let (control, old) = (self.control(), self.plan.old_oid);
         contention
-            .transaction(self.control(), "swap", &tables, async || {
-                let (control, table) = (self.control(), &self.plan.table);
-                contention.lock(control, table, self.locks_root_only(), "access exclusive").await?;
-                let locked = Instant::now();
-                let now = Shape::read(control, self.plan.old_oid).await?;
-                self.plan.shape.refuse_altered(table, &now)?;
+            .transaction(control, "swap", &[old], async || {
+                let Some(locked) = self.lock_all(&contention, old).await? else { return Ok(Held::TooMuch) };
+                let now = Shape::read(control, old).await?;
+                self.plan.shape.refuse_altered(&self.plan.table, &now)?;
                 self.mark_stale(control).await?;
                 let runs = self.marked(control, Range::ALL).await?;
                 if runs.len() > MOST_RUNS_UNDER_LOCK && !whatever_it_takes {
                     return Ok(Held::TooMuch);
                 }
+                let start = Instant::now();
                 for run in &runs {
                     self.copy_again(control, *run).await?;
                 }
-                let caught_up = locked.elapsed();
-                let transaction: String =
-                    control.row("select pg_catalog.pg_current_xact_id()::text", &[]).await?.get(0);
-                let swapped = Swapped { guard: Guard { transaction }, is_dropping: false };
-                let plan = JobPlan { swapped: Some(swapped), ..self.plan.clone() };
-                for statement in exchange::forward(&plan) {
-                    schema::run(control, &statement).await?;
-                }
+                let caught_up = start.elapsed();
+                let plan = self.exchange(locked.surroundings).await?;
                 self.note_new_chunks(&plan).await?;
+                ledger::forget_steps(control, self.claim.job).await?;
                 ledger::set_table(control, self.claim, &plan.table).await?;
                 ledger::set_plan(control, self.claim, &plan.json()?).await?;
                 ledger::set_state(control, self.claim, JobState::Swapped).await?;
                 failpoint::hit("swap-before-commit");
                 let report = SwapReport {
-                    locked: vec![format!("access exclusive on {table} and its chunks")],
-                    locked_seconds: locked.elapsed().as_secs_f64(),
+                    locked: locked.what,
+                    locked_seconds: locked.since.elapsed().as_secs_f64(),
                     caught_up_seconds: caught_up.as_secs_f64(),
                     ranges: runs.len(),
                 };

@@ -102,6 +102,9 @@ fn shape(text: &mut String, plan: &PlanReport) {
     for lock in &plan.locks {
         line("lock", lock.clone());
     }
+    for user in &plan.users {
+        line("used by", user.clone());
+    }
 }
 
 fn summary(report: &RechunkReport, verbose: bool) -> String {

@@ -1,0 +1,70 @@
+//! What hangs on the table beside its rows: what belongs to it, and what uses it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::belongings::Belongings;
+use crate::catalog::dependents::Dependents;
+use crate::catalog::{Server, read};
+use crate::connect::Session;
+use crate::error::{Error, Result};
+use crate::ident::QualifiedName;
+use crate::plan::{Statement, belongings, dependents};
+
+/// What hangs on a table.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Surroundings {
+    pub(super) belongings: Belongings,
+    pub(super) dependents: Dependents,
+}
+
+impl Surroundings {
+    pub(super) async fn read(session: &Session, oid: u32) -> Result<Surroundings> {
+        let belongings = read::belongings(session, oid).await?;
+        Ok(Surroundings { belongings, dependents: read::dependents(session, oid).await? })
+    }
+
+    /// What would be lost, or would go on using the old table.
+    pub(super) fn obstacles(&self, server: &Server) -> Vec<String> {
+        let belongings = belongings::obstacles(&self.belongings, server);
+        let belongings = belongings.iter().map(|found| format!("{} {}: {}", found.kind, found.object, found.reason));
+        let dependents = dependents::obstacles(&self.dependents, &server.role);
+        belongings.chain(dependents.iter().map(|found| format!("{}: {}", found.object, found.reason))).collect()
+    }
+
+    /// Refuses what stands in the way of another table in this one's place.
+    pub(super) fn refuse_obstacles(&self, table: &QualifiedName, server: &Server) -> Result<()> {
+        const SHOWN: usize = 10;
+        let obstacles = self.obstacles(server);
+        let Some(first) = obstacles.first() else { return Ok(()) };
+        let others: Vec<&str> = obstacles.iter().skip(1).take(SHOWN).map(String::as_str).collect();
+        let error = Error::refused(format!("no other table can take the place of {table}: {first}"));
+        Err(match others.is_empty() {
+            true => error.hint("Drop it, or change it so that it can be made again, and put it back afterwards."),
+            false => error.hint(format!("{} more are in the way: {}", obstacles.len() - 1, others.join("; "))),
+        })
+    }
+
+    /// What has to be locked before the table: whoever reads a view locks that first.
+    pub(super) fn locks(&self) -> Vec<Statement> {
+        dependents::locks(&self.dependents)
+    }
+
+    /// What has to be locked with the table.
+    pub(super) fn locked_tables(&self) -> Vec<QualifiedName> {
+        belongings::locked_tables(&self.belongings)
+    }
+
+    /// What uses the table, in words.
+    pub(super) fn users(&self) -> Vec<String> {
+        let users = &self.dependents.users;
+        let views = users.views.iter().map(|view| format!("view {}", view.name));
+        let materialized = self.dependents.materialized_views.iter();
+        let materialized = materialized.map(|view| format!("materialized view {} (built anew)", view.name));
+        let functions = users.functions.iter().map(|function| format!("function {}", function.identity));
+        let rules = users.rules.iter().map(|rule| format!("rule {} on {}", rule.rule, rule.relation));
+        let policies = users.policies.iter().map(|policy| format!("policy {} on {}", policy.policy, policy.table));
+        let keys = self.belongings.referencing_keys.iter();
+        let keys = keys.map(|key| format!("foreign key {} on {}", key.name, key.referencing));
+        views.chain(materialized).chain(functions).chain(rules).chain(policies).chain(keys).collect()
+    }
+}
