@@ -131,3 +131,44 @@ impl Names<'_> {
         QualifiedName::new(&name.schema, free)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::bare;
+    use super::*;
+    use crate::catalog::belongings::IndexSettings;
+
+    fn with_indexes(names: &[&str]) -> Belongings {
+        let index =
+            |name: &&str| IndexSettings { name: name.to_string(), tablespace: None, statistics_targets: Vec::new() };
+        Belongings { indexes: names.iter().map(index).collect(), ..bare() }
+    }
+
+    fn names(away: &Away) -> Vec<&str> {
+        away.renames.iter().map(|rename| rename.to.name.as_str()).collect()
+    }
+
+    #[test]
+    fn names_that_are_cut_to_the_same_or_in_use_get_numbers() {
+        let (one, two) = ("x".repeat(62) + "1", "x".repeat(62) + "2");
+        let table = QualifiedName::new("public", "metrics");
+        let taken = ["a_old_7".to_string(), "metrics_old_7".to_string()];
+        let away = Away::beside(&with_indexes(&[&one, &two, "a"]), &table, "_old_7", &taken);
+        assert_eq!(away.table.name, "metrics_old_7_1");
+        assert_eq!(names(&away), ["x".repeat(57) + "_old_7", "x".repeat(55) + "_old_7_1", "a_old_7_1".to_string()]);
+    }
+
+    #[test]
+    fn coming_back_undoes_leaving_in_the_opposite_order() {
+        let table = QualifiedName::new("public", "metrics");
+        let away = Away::beside(&with_indexes(&["a", "b"]), &table, "_old_7", &[]);
+        let back: Vec<String> = away.come_back().into_iter().map(|statement| statement.sql).collect();
+        assert_eq!(
+            back,
+            [
+                "alter table \"public\".\"b_old_7\" rename to \"b\"",
+                "alter table \"public\".\"a_old_7\" rename to \"a\""
+            ]
+        );
+    }
+}

@@ -123,3 +123,116 @@ pub fn locked_tables(leaving: &Belongings) -> Vec<QualifiedName> {
     tables.dedup();
     tables
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::belongings::{
+        Comment, CommentOn, Grant, ReplicaIdentity, TableSettings, Trigger, TriggerState,
+    };
+
+    /// What a table has that nothing was done to.
+    pub(super) fn bare() -> Belongings {
+        Belongings {
+            table: TableSettings {
+                owner: "owner".into(),
+                row_security: false,
+                row_security_forced: false,
+                replica_identity: ReplicaIdentity::Default,
+                clustered_index: None,
+                tablespace: None,
+            },
+            grants: Vec::new(),
+            comments: Vec::new(),
+            storage_parameters: Vec::new(),
+            column_settings: Vec::new(),
+            not_nulls: Vec::new(),
+            indexes: Vec::new(),
+            policies: Vec::new(),
+            statistics: Vec::new(),
+            owned_sequences: Vec::new(),
+            identity_sequences: Vec::new(),
+            triggers: Vec::new(),
+            foreign_keys: Vec::new(),
+            referencing_keys: Vec::new(),
+            publications: Vec::new(),
+            obstacles: Vec::new(),
+        }
+    }
+
+    fn sql(statements: &[Statement]) -> Vec<&str> {
+        statements.iter().map(|statement| statement.sql.as_str()).collect()
+    }
+
+    fn put_on_metrics(have: &Belongings, wanted: &Belongings) -> Vec<Statement> {
+        let away = Away { table: QualifiedName::new("s", "old"), renames: Vec::new() };
+        put_on(have, wanted, &QualifiedName::new("s", "metrics"), &away)
+    }
+
+    fn grant(grantor: &str, grantee: &str) -> Grant {
+        Grant {
+            column: None,
+            grantee: Some(grantee.into()),
+            grantor: grantor.into(),
+            grantable: true,
+            privileges: vec!["SELECT".into()],
+        }
+    }
+
+    fn trigger(name: &str, after: &str) -> Trigger {
+        Trigger {
+            name: name.into(),
+            around: Some(("CREATE TRIGGER t BEFORE INSERT ON ".into(), after.into())),
+            enabled: TriggerState::Origin,
+            comment: None,
+        }
+    }
+
+    #[test]
+    fn equal_belongings_need_nothing() {
+        let on = Comment { on: CommentOn::Table, text: "it's".into() };
+        let table = Belongings { comments: vec![on], triggers: vec![trigger("t", " x")], ..bare() };
+        assert!(put_on_metrics(&table, &table).is_empty());
+    }
+
+    #[test]
+    fn what_differs_is_taken_off_before_it_is_put_on() {
+        let have = Belongings { triggers: vec![trigger("t", " old"), trigger("u", " u")], ..bare() };
+        let wanted = Belongings { triggers: vec![trigger("t", " new")], ..bare() };
+        assert_eq!(
+            sql(&put_on_metrics(&have, &wanted)),
+            [
+                "drop trigger \"u\" on \"s\".\"metrics\"",
+                "drop trigger \"t\" on \"s\".\"metrics\"",
+                "CREATE TRIGGER t BEFORE INSERT ON \"s\".\"metrics\" new"
+            ]
+        );
+    }
+
+    #[test]
+    fn grants_are_given_by_whoever_gave_them_and_taken_back_from_the_last_to_the_first() {
+        let chain = Belongings { grants: vec![grant("owner", "a"), grant("a", "b")], ..bare() };
+        assert_eq!(
+            sql(&put_on_metrics(&bare(), &chain)),
+            [
+                "grant select on table \"s\".\"metrics\" to \"a\" with grant option",
+                "set local role \"a\"; grant select on table \"s\".\"metrics\" to \"b\" with grant option; reset role"
+            ]
+        );
+        assert_eq!(
+            sql(&put_on_metrics(&chain, &bare())),
+            [
+                "set local role \"a\"; revoke select on table \"s\".\"metrics\" from \"b\"; reset role",
+                "revoke select on table \"s\".\"metrics\" from \"a\""
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_owner_took_from_himself_waits_for_the_swap() {
+        let have = Belongings { grants: vec![grant("owner", "owner")], ..bare() };
+        let table = QualifiedName::new("s", "metrics");
+        assert!(settings(&have, &bare(), &table).is_empty());
+        assert_eq!(sql(&put_on_metrics(&have, &bare())), ["revoke select on table \"s\".\"metrics\" from \"owner\""]);
+    }
+}
