@@ -111,7 +111,7 @@ impl<'a> Twins<'a> {
             quote_ident(BESIDE),
             quote_ident(&self.name.name)
         ));
-        self.run(&old_away.come_back());
+        self.run(&old_away.come_back(&self.server));
         self.run(&belongings::put_on(&self.read(self.old_oid), &wanted, &self.name, &away));
         self.batch("commit");
         self.run(&belongings::after_swap(&wanted, &self.name));
@@ -206,12 +206,14 @@ fn metrics() -> QualifiedName {
     QualifiedName::new("public", "metrics")
 }
 
+/// Rows of a table whose foreign key refers to a hypertable are checked with custom plans in these stories: with the
+/// generic plan that the server may take from the sixth row on, 2.19.3 does not find rows that are in chunks.
 const METRICS: &str = "
     create table metrics (time timestamptz not null, device int not null, value float8, note text,
         constraint metrics_key primary key (device, time), constraint \"Some check\" check (device >= 0));
     create index metrics_note on metrics (note);
     create index metrics_half on metrics (device, (value / 2)) where value > 0;
-    select create_hypertable('metrics', 'time', chunk_time_interval => interval '7 days');
+    select create_hypertable('metrics', 'time', chunk_time_interval => interval '7 days', create_default_indexes => false);
     insert into metrics select '2025-01-01'::timestamptz + n * interval '5 hours', n % 5, n, 'note ' || n
     from generate_series(1, 150) n;";
 
@@ -271,7 +273,7 @@ fn comments_are_kept_on_everything_that_can_have_one() {
            create function noted() returns trigger language plpgsql as 'begin return null; end';
            create trigger "On ""it""" after insert on metrics execute function noted();
            create policy mine on metrics using (true);
-           create statistics both on device, note from metrics;
+           create statistics pair on device, note from metrics;
            comment on table metrics is 'it''s a table
 with two lines and a \ in it';
            comment on column metrics.value is 'a value';
@@ -283,7 +285,7 @@ with two lines and a \ in it';
            comment on index metrics_note is 'on an index';
            comment on trigger "On ""it""" on metrics is 'on a trigger';
            comment on policy mine on metrics is 'on a policy';
-           comment on statistics both is 'on statistics'"#,
+           comment on statistics pair is 'on statistics'"#,
     );
     assert_kept(&database, &metrics());
 }
@@ -384,7 +386,7 @@ fn foreign_keys_of_the_table_are_kept_with_actions_and_state() {
            alter table metrics add part int default 1;
            alter table metrics
                add constraint to_devices foreign key (device) references devices on delete cascade on update cascade,
-               add constraint both foreign key (device, part) references devices (id, part) match full
+               add constraint two_columns foreign key (device, part) references devices (id, part) match full
                    deferrable initially deferred,
                add constraint "To notes" foreign key (note) references "Far.away"."Notes" on delete set null not valid"#,
     );
@@ -408,7 +410,7 @@ fn foreign_keys_act_on_the_new_table_in_both_directions() {
            alter table metrics add constraint to_devices foreign key (device) references devices on delete cascade;
            create table events (time timestamptz, device int,
                constraint "of metrics" foreign key (device, time) references metrics on delete cascade);
-           insert into events select time, device from metrics;"#,
+           set plan_cache_mode = force_custom_plan; insert into events select time, device from metrics;"#,
     );
     let mut twins = Twins::make(&database, &metrics());
     twins.swap();
@@ -448,6 +450,7 @@ fn foreign_keys_to_the_table_are_kept_with_actions_and_state() {
            insert into alarms values (99, '2020-01-01', 'none');
            alter table alarms add constraint doubtful foreign key (time, device) references metrics (time, device)
                match full on update cascade on delete restrict not valid;
+           set plan_cache_mode = force_custom_plan;
            insert into "REFERENCES public.metrics(".events select device, time from metrics;
            comment on constraint doubtful on alarms is 'doubtful'"#,
     );
@@ -474,8 +477,8 @@ fn statistics_objects_of_several_schemas_are_kept() {
     database.run(
         r#"create schema "My ""stats""";
            create schema elsewhere;
-           create statistics both (ndistinct, dependencies) on device, note from metrics;
-           create statistics elsewhere.both (mcv) on device, note from metrics;
+           create statistics pair (ndistinct, dependencies) on device, note from metrics;
+           create statistics elsewhere.pair (mcv) on device, note from metrics;
            create statistics elsewhere.same (mcv) on device, note from metrics;
            create statistics "My ""stats""."". FROM public.metrics" on (value / 2), (lower(note)), device from metrics;
            alter statistics elsewhere.same set statistics 33"#
@@ -577,7 +580,7 @@ fn what_changes_during_the_copy_and_after_the_swap_is_carried_too() {
     let late = Role::create(Server::Trixie, "late");
     let database = database("belongings_changes", METRICS);
     database.run(
-        "comment on table metrics is 'before'; create statistics both on device, note from metrics;
+        "comment on table metrics is 'before'; create statistics pair on device, note from metrics;
          create policy mine on metrics using (true); grant select on metrics to public;
          create function noted() returns trigger language plpgsql as 'begin return new; end';
          create trigger early before insert on metrics for each row execute function noted();",
@@ -586,7 +589,7 @@ fn what_changes_during_the_copy_and_after_the_swap_is_carried_too() {
     let change = |more: &str| {
         database.run(&format!(
             "comment on table metrics is 'after {more}'; grant insert on metrics to {}; revoke select on metrics from public;
-             drop statistics both; create statistics both on value, note from metrics; alter table metrics enable row level security;
+             drop statistics pair; create statistics pair on value, note from metrics; alter table metrics enable row level security;
              drop policy mine on metrics; create policy {more} on metrics using (false); alter table metrics set (fillfactor = 50);
              drop trigger early on metrics; create trigger early after insert on metrics for each row execute function noted();",
             late.name
@@ -661,7 +664,7 @@ fn an_ordinary_owner_can_do_all_of_it() {
          create table events (device int, time timestamptz, foreign key (device, time) references metrics);
          create function noted() returns trigger language plpgsql as 'begin return new; end';
          create trigger noted before insert on metrics for each row execute function noted();
-         create statistics both on device, note from metrics;
+         create statistics pair on device, note from metrics;
          create publication mine for table metrics;
          create policy mine on metrics using (true);
          alter table metrics enable row level security, add id bigserial;
@@ -694,7 +697,7 @@ fn what_cannot_be_carried_is_named() {
                constraint second_key foreign key (device, time) references metrics);
            create publication named for table metrics;
            create publication everything for all tables;
-           create statistics both on device, note from metrics;
+           create statistics pair on device, note from metrics;
            grant create, usage on schema public to {0};
            alter table metrics owner to {0};
            grant select on metrics to {1} with grant option;
@@ -718,7 +721,7 @@ fn what_cannot_be_carried_is_named() {
         "row type: column one of table public.rows",
         "row type: column many of table public.rows",
         "row type: function public.of_row(public.metrics)",
-        "statistics: public.both",
+        "statistics: public.pair",
         "trigger: uses_secret",
     ] {
         assert!(named.iter().any(|found| found == wanted), "{wanted} is among {named:#?}");
@@ -753,7 +756,7 @@ fn indexes_and_keys_work_on_both_tables_after_each_exchange() {
 #[test]
 fn everything_is_kept_on_the_newest_server_too() {
     let Some(database) = Database::create(Server::Sid, "belongings_newest") else { return };
-    database.run(METRICS);
+    database.run(&METRICS.replace("note text,", "note text, id int generated always as identity,"));
     database.run(
         r#"create table devices (id int primary key); insert into devices select generate_series(0, 4);
            alter table metrics add constraint to_devices foreign key (device) references devices on delete cascade;
@@ -761,18 +764,17 @@ fn everything_is_kept_on_the_newest_server_too() {
            alter table metrics add constraint "Has a value" not null value;
            comment on constraint "Has a value" on metrics is 'named';
            create table events (device int, time timestamptz, constraint of_metrics foreign key (device, time) references metrics);
-           insert into events select device, time from metrics;
+           set plan_cache_mode = force_custom_plan; insert into events select device, time from metrics;
            create function noted() returns trigger language plpgsql as 'begin return new; end';
            create trigger noted before insert on metrics for each row execute function noted();
            create trigger asleep after insert on metrics for each row execute function noted();
            create trigger ever after insert on metrics execute function noted();
            alter table metrics disable trigger asleep;
-           create statistics both on device, note from metrics;
-           alter statistics both set statistics 12;
+           create statistics pair on device, note from metrics;
+           alter statistics pair set statistics 12;
            create publication mine for table metrics (device, time) where (device > 1) with (publish = 'insert');
            create policy mine on metrics using (true);
-           alter table metrics enable row level security, add id int generated always as identity,
-               alter note set statistics 12, set (fillfactor = 40), replica identity using index metrics_key;
+           alter table metrics enable row level security, alter note set statistics 12, set (fillfactor = 40), replica identity using index metrics_key;
            grant select, maintain on metrics to public;"#,
     );
     let mut twins = Twins::make(&database, &metrics());
@@ -800,7 +802,7 @@ fn belongings_are_kept_beside_the_columnstore() {
          alter table metrics enable row level security; create policy mine on metrics using (true);
          create function noted() returns trigger language plpgsql as 'begin return new; end';
          create trigger noted before insert on metrics for each row execute function noted();
-         create statistics both on device, note from metrics;
+         create statistics pair on device, note from metrics;
          grant select on metrics to public;
          alter table metrics set (timescaledb.compress, timescaledb.compress_segmentby = 'device');
          select count(compress_chunk(chunk)) from show_chunks('metrics') chunk;",

@@ -28,7 +28,7 @@ pub use obstacles::{irreversible, obstacles};
 
 use self::grants::Bearer;
 use super::Statement;
-use crate::catalog::belongings::Belongings;
+use crate::catalog::belongings::{Belongings, Publication};
 use crate::ident::QualifiedName;
 
 /// What is put onto a table by one statement and taken off by another.
@@ -54,11 +54,12 @@ fn turn<'a, T: Belonging + 'a>(
 /// What chunks inherit as they are made, and what is cheap on an empty table: owner, grants, storage parameters, column
 /// settings, row-level security, comments.
 ///
-/// Row-level security has to be enabled before the columnstore, which refuses it afterwards. What the owner has taken
-/// from himself waits for the swap, because he may have to write the rows.
+/// Row-level security has to be enabled before the columnstore, which refuses it afterwards. Two kinds of grants wait
+/// for the swap: what the owner has taken from himself, because he may have to write the rows, and what others than he
+/// have given, because they must be able to look into the table's schema.
 pub fn settings(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
     let mut statements = settings::owner(&have.table, &wanted.table, table);
-    statements.extend(grants::turn_to_others(&have.grants, &wanted.grants, &Bearer::table(table, &wanted.table.owner)));
+    statements.extend(grants::turn_early(&have.grants, &wanted.grants, &Bearer::table(table, &wanted.table.owner)));
     statements.extend(settings::of_empty_table(have, wanted, table));
     statements.extend(sequences::names(have, wanted, table));
     statements
@@ -77,7 +78,7 @@ pub fn behind_indexes(have: &Belongings, wanted: &Belongings, table: &QualifiedN
 /// memberships in publications, and ownership of sequences leave it.
 pub fn take_off(leaving: &Belongings, table: &QualifiedName) -> Vec<Statement> {
     let mut statements: Vec<Statement> =
-        leaving.publications.iter().map(|publication| publication.take_off(table)).collect();
+        members(leaving).map(|publication| attachments::unpublish(publication, table)).collect();
     statements.extend(leaving.referencing_keys.iter().map(|key| key.take_off(table)));
     statements.extend(leaving.foreign_keys.iter().map(|key| key.take_off(table)));
     statements.extend(leaving.owned_sequences.iter().map(|sequence| sequence.take_off(table)));
@@ -86,7 +87,9 @@ pub fn take_off(leaving: &Belongings, table: &QualifiedName) -> Vec<Statement> {
 
 /// In the swap's transaction, when `table` means the table that arrives: everything that it lacks of what is `wanted`,
 /// which was read of the table that leaves before its names went `away`. `have` is read of the table that arrives, now,
-/// under its new name. Foreign keys are not validated, so that no row is read.
+/// under its new name. Foreign keys are not validated, so that no row is read; but TimescaleDB puts each of them, in
+/// either direction, onto every chunk by itself, as it does with triggers for each row. With 1,000 chunks a trigger was
+/// measured to take as long as `alter index … rename`, and a foreign key fifteen times that.
 pub fn put_on(have: &Belongings, wanted: &Belongings, table: &QualifiedName, away: &Away) -> Vec<Statement> {
     let mut statements = settings::owner(&have.table, &wanted.table, table);
     statements.extend(grants::turn(&have.grants, &wanted.grants, &Bearer::table(table, &wanted.table.owner)));
@@ -100,8 +103,14 @@ pub fn put_on(have: &Belongings, wanted: &Belongings, table: &QualifiedName, awa
     statements.extend(turn(have.triggers.iter(), wanted.triggers.iter(), table));
     statements.extend(turn(have.foreign_keys.iter(), wanted.foreign_keys.iter(), table));
     statements.extend(turn(have.referencing_keys.iter(), wanted.referencing_keys.iter(), table));
-    statements.extend(turn(have.publications.iter(), wanted.publications.iter(), table));
+    let published: Vec<Publication> = members(wanted).cloned().collect();
+    statements.extend(attachments::publish(&have.publications, &published, table));
     statements
+}
+
+/// Publications that name the table itself.
+fn members(belongings: &Belongings) -> impl Iterator<Item = &Publication> {
+    belongings.publications.iter().filter(|publication| publication.table)
 }
 
 /// After the swap's commit: foreign keys that held for all rows are known to hold again. Each reads all rows of the

@@ -10,6 +10,7 @@ pub fn obstacles(belongings: &Belongings, server: &Server) -> Vec<Obstacle> {
     found.extend(unreadable(belongings));
     found.extend(trigger_states(belongings, server));
     found.extend(second_keys(belongings));
+    found.extend(published_chunks(belongings));
     found
 }
 
@@ -62,7 +63,13 @@ fn second_keys(belongings: &Belongings) -> Vec<Obstacle> {
         .collect()
 }
 
-fn is_at_least(server: &Server, version: (u32, u32)) -> bool {
+fn published_chunks(belongings: &Belongings) -> Vec<Obstacle> {
+    let reason = "it names chunks of the table and not the table itself";
+    let chunks_only = belongings.publications.iter().filter(|publication| !publication.table);
+    chunks_only.map(|publication| Obstacle::new("publication", display_ident(&publication.name), reason)).collect()
+}
+
+pub(super) fn is_at_least(server: &Server, version: (u32, u32)) -> bool {
     let text = server.timescaledb.as_deref().unwrap_or_default();
     let mut numbers = text.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version

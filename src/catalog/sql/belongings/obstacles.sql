@@ -135,11 +135,4 @@ where member.prrelid = $1 and not pg_has_role(publication.pubowner, 'usage')
 union all
 select 'publication', quote_ident(publication.pubname), 'it publishes all tables: the rows would be sent again from the new one'
 from pg_catalog.pg_publication publication where publication.puballtables
-union all
-select 'publication', quote_ident(publication.pubname), 'it names chunks of the table, which the new one will not have'
-from pg_catalog.pg_publication publication
-where exists (
-    select from pg_catalog.pg_publication_rel member
-    join pg_catalog.pg_inherits child on child.inhrelid = member.prrelid
-    where member.prpubid = publication.oid and child.inhparent = $1)
 order by kind, object, reason
