@@ -42,7 +42,7 @@ pub struct Belongings {
     pub foreign_keys: Vec<ForeignKey>,
     /// Foreign keys of other tables that refer to the table.
     pub referencing_keys: Vec<ReferencingKey>,
-    /// Publications that the table is a member of by its name.
+    /// Publications that the table, or chunks of it, are members of by name.
     pub publications: Vec<Publication>,
     /// What cannot be put onto another table, or not by the current role.
     pub obstacles: Vec<Obstacle>,
@@ -285,6 +285,10 @@ pub struct ReferencingKey {
 pub struct Publication {
     /// The publication's name.
     pub name: String,
+    /// The table itself is a member.
+    pub table: bool,
+    /// Chunks are members, as they are where the table was added without ONLY.
+    pub chunks: bool,
     /// The columns that are published; none for all.
     pub columns: Option<Vec<String>>,
     /// The rows that are published; none for all.

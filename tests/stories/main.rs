@@ -4,6 +4,7 @@
 //! server of yours in their place; stories that need TimescaleDB's community edition run only there.
 
 mod append;
+mod belongings;
 mod command_line;
 mod community;
 mod concurrency;

@@ -93,22 +93,37 @@ pub(super) fn validate(wanted: &Belongings, table: &QualifiedName) -> Vec<Statem
         .collect()
 }
 
-impl Belonging for Publication {
-    fn put_on(&self, table: &QualifiedName) -> Vec<Statement> {
-        let columns =
-            self.columns.iter().map(|names| format!(" ({})", quote_columns(names.iter().map(String::as_str))));
-        let filter = self.filter.iter().map(|filter| format!(" where ({filter})"));
-        let details: String = columns.chain(filter).collect();
-        vec![Statement::new(
-            format!("add {table} to publication {}", display_ident(&self.name)),
-            format!("alter publication {} add table {}{details}", quote_ident(&self.name), table.sql()),
-        )]
-    }
+/// Makes the table a member of its publications, and its chunks where they were. Chunks that it has left there stay
+/// members, so those are members already of a table that comes back; nothing is written to them while it is away.
+pub(super) fn publish(have: &[Publication], wanted: &[Publication], table: &QualifiedName) -> Vec<Statement> {
+    let of = |name: &str| have.iter().find(|have| have.name == name);
+    let missing = wanted.iter().filter(|wanted| of(&wanted.name) != Some(wanted));
+    missing
+        .flat_map(|wanted| {
+            let have = of(&wanted.name);
+            let changed = have.filter(|have| have.table).map(|_| unpublish(wanted, table));
+            let only = !wanted.chunks || have.is_some_and(|have| have.chunks);
+            changed.into_iter().chain([add(wanted, table, only)])
+        })
+        .collect()
+}
 
-    fn take_off(&self, table: &QualifiedName) -> Statement {
-        Statement::new(
-            format!("drop {table} from publication {}", display_ident(&self.name)),
-            format!("alter publication {} drop table {}", quote_ident(&self.name), table.sql()),
-        )
-    }
+fn add(publication: &Publication, table: &QualifiedName, only: bool) -> Statement {
+    let columns = publication.columns.iter();
+    let columns = columns.map(|names| format!(" ({})", quote_columns(names.iter().map(String::as_str))));
+    let filter = publication.filter.iter().map(|filter| format!(" where ({filter})"));
+    let details: String = columns.chain(filter).collect();
+    let only = if only { "only " } else { "" };
+    Statement::new(
+        format!("add {table} to publication {}", display_ident(&publication.name)),
+        format!("alter publication {} add table {only}{}{details}", quote_ident(&publication.name), table.sql()),
+    )
+}
+
+/// Takes the table alone out of a publication: PostgreSQL would refuse to take out chunks of which one is no member.
+pub(super) fn unpublish(publication: &Publication, table: &QualifiedName) -> Statement {
+    Statement::new(
+        format!("drop {table} from publication {}", display_ident(&publication.name)),
+        format!("alter publication {} drop table only {}", quote_ident(&publication.name), table.sql()),
+    )
 }

@@ -25,17 +25,27 @@ impl<'a> Bearer<'a> {
 
 /// Takes back what is not wanted, what depends on others first, and gives what is missing.
 pub(super) fn turn(have: &[Grant], wanted: &[Grant], bearer: &Bearer<'_>) -> Vec<Statement> {
-    let gone = have.iter().rev().filter(|grant| !wanted.contains(grant));
-    let missing = wanted.iter().filter(|grant| !have.contains(grant));
-    gone.map(|grant| revoke(grant, bearer)).chain(missing.map(|grant| give(grant, bearer))).collect()
+    let (gone, missing) = (beyond(have, wanted), beyond(wanted, have));
+    let gone = gone.iter().rev().map(|grant| revoke(grant, bearer));
+    gone.chain(missing.iter().map(|grant| give(grant, bearer))).collect()
 }
 
-/// The same without what the owner has himself.
-pub(super) fn turn_to_others(have: &[Grant], wanted: &[Grant], bearer: &Bearer<'_>) -> Vec<Statement> {
-    let of_others = |grants: &[Grant]| -> Vec<Grant> {
-        grants.iter().filter(|grant| grant.grantee.as_deref() != Some(bearer.owner)).cloned().collect()
-    };
-    turn(&of_others(have), &of_others(wanted), bearer)
+/// What `grants` hold beyond `others`, privilege by privilege, so that what is in both keeps its place in the list.
+fn beyond(grants: &[Grant], others: &[Grant]) -> Vec<Grant> {
+    let way = |grant: &Grant| (grant.column.clone(), grant.grantee.clone(), grant.grantor.clone(), grant.grantable);
+    let rest = grants.iter().map(|grant| {
+        let other = others.iter().find(|other| way(other) == way(grant));
+        let is_missing = |privilege: &&String| other.is_none_or(|other| !other.privileges.contains(privilege));
+        Grant { privileges: grant.privileges.iter().filter(is_missing).cloned().collect(), ..grant.clone() }
+    });
+    rest.filter(|grant| !grant.privileges.is_empty()).collect()
+}
+
+/// The same for what the owner has given to others.
+pub(super) fn turn_early(have: &[Grant], wanted: &[Grant], bearer: &Bearer<'_>) -> Vec<Statement> {
+    let is_early = |grant: &&Grant| is_owners(grant, bearer) && grant.grantee.as_deref() != Some(bearer.owner);
+    let early = |grants: &[Grant]| -> Vec<Grant> { grants.iter().filter(is_early).cloned().collect() };
+    turn(&early(have), &early(wanted), bearer)
 }
 
 fn give(grant: &Grant, bearer: &Bearer<'_>) -> Statement {

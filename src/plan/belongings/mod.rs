@@ -28,7 +28,7 @@ pub use obstacles::{irreversible, obstacles};
 
 use self::grants::Bearer;
 use super::Statement;
-use crate::catalog::belongings::Belongings;
+use crate::catalog::belongings::{Belongings, Publication};
 use crate::ident::QualifiedName;
 
 /// What is put onto a table by one statement and taken off by another.
@@ -54,11 +54,12 @@ fn turn<'a, T: Belonging + 'a>(
 /// What chunks inherit as they are made, and what is cheap on an empty table: owner, grants, storage parameters, column
 /// settings, row-level security, comments.
 ///
-/// Row-level security has to be enabled before the columnstore, which refuses it afterwards. What the owner has taken
-/// from himself waits for the swap, because he may have to write the rows.
+/// Row-level security has to be enabled before the columnstore, which refuses it afterwards. Two kinds of grants wait
+/// for the swap: what the owner has taken from himself, because he may have to write the rows, and what others than he
+/// have given, because they must be able to look into the table's schema.
 pub fn settings(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
     let mut statements = settings::owner(&have.table, &wanted.table, table);
-    statements.extend(grants::turn_to_others(&have.grants, &wanted.grants, &Bearer::table(table, &wanted.table.owner)));
+    statements.extend(grants::turn_early(&have.grants, &wanted.grants, &Bearer::table(table, &wanted.table.owner)));
     statements.extend(settings::of_empty_table(have, wanted, table));
     statements.extend(sequences::names(have, wanted, table));
     statements
@@ -77,7 +78,7 @@ pub fn behind_indexes(have: &Belongings, wanted: &Belongings, table: &QualifiedN
 /// memberships in publications, and ownership of sequences leave it.
 pub fn take_off(leaving: &Belongings, table: &QualifiedName) -> Vec<Statement> {
     let mut statements: Vec<Statement> =
-        leaving.publications.iter().map(|publication| publication.take_off(table)).collect();
+        members(leaving).map(|publication| attachments::unpublish(publication, table)).collect();
     statements.extend(leaving.referencing_keys.iter().map(|key| key.take_off(table)));
     statements.extend(leaving.foreign_keys.iter().map(|key| key.take_off(table)));
     statements.extend(leaving.owned_sequences.iter().map(|sequence| sequence.take_off(table)));
@@ -86,7 +87,9 @@ pub fn take_off(leaving: &Belongings, table: &QualifiedName) -> Vec<Statement> {
 
 /// In the swap's transaction, when `table` means the table that arrives: everything that it lacks of what is `wanted`,
 /// which was read of the table that leaves before its names went `away`. `have` is read of the table that arrives, now,
-/// under its new name. Foreign keys are not validated, so that no row is read.
+/// under its new name. Foreign keys are not validated, so that no row is read; but TimescaleDB puts each of them, in
+/// either direction, onto every chunk by itself, as it does with triggers for each row. With 1,000 chunks a trigger was
+/// measured to take as long as `alter index … rename`, and a foreign key fifteen times that.
 pub fn put_on(have: &Belongings, wanted: &Belongings, table: &QualifiedName, away: &Away) -> Vec<Statement> {
     let mut statements = settings::owner(&have.table, &wanted.table, table);
     statements.extend(grants::turn(&have.grants, &wanted.grants, &Bearer::table(table, &wanted.table.owner)));
@@ -100,8 +103,14 @@ pub fn put_on(have: &Belongings, wanted: &Belongings, table: &QualifiedName, awa
     statements.extend(turn(have.triggers.iter(), wanted.triggers.iter(), table));
     statements.extend(turn(have.foreign_keys.iter(), wanted.foreign_keys.iter(), table));
     statements.extend(turn(have.referencing_keys.iter(), wanted.referencing_keys.iter(), table));
-    statements.extend(turn(have.publications.iter(), wanted.publications.iter(), table));
+    let published: Vec<Publication> = members(wanted).cloned().collect();
+    statements.extend(attachments::publish(&have.publications, &published, table));
     statements
+}
+
+/// Publications that name the table itself.
+fn members(belongings: &Belongings) -> impl Iterator<Item = &Publication> {
+    belongings.publications.iter().filter(|publication| publication.table)
 }
 
 /// After the swap's commit: foreign keys that held for all rows are known to hold again. Each reads all rows of the
@@ -122,4 +131,117 @@ pub fn locked_tables(leaving: &Belongings) -> Vec<QualifiedName> {
     tables.sort();
     tables.dedup();
     tables
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::belongings::{
+        Comment, CommentOn, Grant, ReplicaIdentity, TableSettings, Trigger, TriggerState,
+    };
+
+    /// What a table has that nothing was done to.
+    pub(super) fn bare() -> Belongings {
+        Belongings {
+            table: TableSettings {
+                owner: "owner".into(),
+                row_security: false,
+                row_security_forced: false,
+                replica_identity: ReplicaIdentity::Default,
+                clustered_index: None,
+                tablespace: None,
+            },
+            grants: Vec::new(),
+            comments: Vec::new(),
+            storage_parameters: Vec::new(),
+            column_settings: Vec::new(),
+            not_nulls: Vec::new(),
+            indexes: Vec::new(),
+            policies: Vec::new(),
+            statistics: Vec::new(),
+            owned_sequences: Vec::new(),
+            identity_sequences: Vec::new(),
+            triggers: Vec::new(),
+            foreign_keys: Vec::new(),
+            referencing_keys: Vec::new(),
+            publications: Vec::new(),
+            obstacles: Vec::new(),
+        }
+    }
+
+    fn sql(statements: &[Statement]) -> Vec<&str> {
+        statements.iter().map(|statement| statement.sql.as_str()).collect()
+    }
+
+    fn put_on_metrics(have: &Belongings, wanted: &Belongings) -> Vec<Statement> {
+        let away = Away { table: QualifiedName::new("s", "old"), renames: Vec::new() };
+        put_on(have, wanted, &QualifiedName::new("s", "metrics"), &away)
+    }
+
+    fn grant(grantor: &str, grantee: &str) -> Grant {
+        Grant {
+            column: None,
+            grantee: Some(grantee.into()),
+            grantor: grantor.into(),
+            grantable: true,
+            privileges: vec!["SELECT".into()],
+        }
+    }
+
+    fn trigger(name: &str, after: &str) -> Trigger {
+        Trigger {
+            name: name.into(),
+            around: Some(("CREATE TRIGGER t BEFORE INSERT ON ".into(), after.into())),
+            enabled: TriggerState::Origin,
+            comment: None,
+        }
+    }
+
+    #[test]
+    fn equal_belongings_need_nothing() {
+        let on = Comment { on: CommentOn::Table, text: "it's".into() };
+        let table = Belongings { comments: vec![on], triggers: vec![trigger("t", " x")], ..bare() };
+        assert!(put_on_metrics(&table, &table).is_empty());
+    }
+
+    #[test]
+    fn what_differs_is_taken_off_before_it_is_put_on() {
+        let have = Belongings { triggers: vec![trigger("t", " old"), trigger("u", " u")], ..bare() };
+        let wanted = Belongings { triggers: vec![trigger("t", " new")], ..bare() };
+        assert_eq!(
+            sql(&put_on_metrics(&have, &wanted)),
+            [
+                "drop trigger \"u\" on \"s\".\"metrics\"",
+                "drop trigger \"t\" on \"s\".\"metrics\"",
+                "CREATE TRIGGER t BEFORE INSERT ON \"s\".\"metrics\" new"
+            ]
+        );
+    }
+
+    #[test]
+    fn grants_are_given_by_whoever_gave_them_and_taken_back_from_the_last_to_the_first() {
+        let chain = Belongings { grants: vec![grant("owner", "a"), grant("a", "b")], ..bare() };
+        assert_eq!(
+            sql(&put_on_metrics(&bare(), &chain)),
+            [
+                "grant select on table \"s\".\"metrics\" to \"a\" with grant option",
+                "set local role \"a\"; grant select on table \"s\".\"metrics\" to \"b\" with grant option; reset role"
+            ]
+        );
+        assert_eq!(
+            sql(&put_on_metrics(&chain, &bare())),
+            [
+                "set local role \"a\"; revoke select on table \"s\".\"metrics\" from \"b\"; reset role",
+                "revoke select on table \"s\".\"metrics\" from \"a\""
+            ]
+        );
+    }
+
+    #[test]
+    fn what_the_owner_took_from_himself_waits_for_the_swap() {
+        let have = Belongings { grants: vec![grant("owner", "owner")], ..bare() };
+        let table = QualifiedName::new("s", "metrics");
+        assert!(settings(&have, &bare(), &table).is_empty());
+        assert_eq!(sql(&put_on_metrics(&have, &bare())), ["revoke select on table \"s\".\"metrics\" from \"owner\""]);
+    }
 }

@@ -10,6 +10,7 @@ pub fn obstacles(belongings: &Belongings, server: &Server) -> Vec<Obstacle> {
     found.extend(unreadable(belongings));
     found.extend(trigger_states(belongings, server));
     found.extend(second_keys(belongings));
+    found.extend(published_chunks(belongings));
     found
 }
 
@@ -48,8 +49,8 @@ fn trigger_states(belongings: &Belongings, server: &Server) -> Vec<Obstacle> {
 }
 
 /// Where a table has several foreign keys to one hypertable, TimescaleDB brings the first of them to the chunks each time
-/// one is added (`relation_get_fk_constraint` in its `foreign_key.c`), so that rows of chunks that are there already
-/// could be deleted in spite of the others.
+/// one is added (its issue 10055), so that rows of chunks that are there already could be
+/// deleted in spite of the others.
 fn second_keys(belongings: &Belongings) -> Vec<Obstacle> {
     let keys = &belongings.referencing_keys;
     let later = keys.iter().enumerate().filter(|(n, key)| keys[..*n].iter().any(|k| k.referencing == key.referencing));
@@ -62,8 +63,36 @@ fn second_keys(belongings: &Belongings) -> Vec<Obstacle> {
         .collect()
 }
 
-fn is_at_least(server: &Server, version: (u32, u32)) -> bool {
+fn published_chunks(belongings: &Belongings) -> Vec<Obstacle> {
+    let reason = "it names chunks of the table and not the table itself";
+    let chunks_only = belongings.publications.iter().filter(|publication| !publication.table);
+    chunks_only.map(|publication| Obstacle::new("publication", display_ident(&publication.name), reason)).collect()
+}
+
+pub(super) fn is_at_least(server: &Server, version: (u32, u32)) -> bool {
     let text = server.timescaledb.as_deref().unwrap_or_default();
     let mut numbers = text.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= version
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::belongings::ReferencingKey;
+    use crate::ident::QualifiedName;
+
+    #[test]
+    fn only_later_keys_of_the_same_table_are_in_the_way() {
+        let key = |table: &str, name: &str| ReferencingKey {
+            referencing: QualifiedName::new("public", table),
+            name: name.into(),
+            around: Some(Default::default()),
+            validated: true,
+            comment: None,
+        };
+        let keys = vec![key("a", "first"), key("b", "other"), key("a", "second")];
+        let belongings = Belongings { referencing_keys: keys, ..super::super::tests::bare() };
+        let found = second_keys(&belongings);
+        assert_eq!(found.iter().map(|found| found.object.as_str()).collect::<Vec<_>>(), ["second on public.a"]);
+    }
 }

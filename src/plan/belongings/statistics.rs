@@ -43,7 +43,7 @@ fn partners<'a>(have: &'a Belongings, wanted: &Belongings) -> Vec<Option<&'a Sta
         let place = free
             .iter()
             .position(|other| same(other) && other.name == wanted.name)
-            .or_else(|| free.iter().position(|other| same(other)))?;
+            .or_else(|| free.iter().position(same))?;
         Some(free.remove(place))
     };
     wanted.statistics.iter().map(&mut take).collect()

@@ -50,6 +50,18 @@ union all
 select 'inheritance', inhrelid::regclass::text, 'it inherits from the table and is no chunk'
 from pg_catalog.pg_inherits where inhparent = $1 and inhrelid not in (select oid from chunk where oid is not null)
 union all
+select 'extension', quote_ident(extension.extname), 'the table belongs to it'
+from pg_catalog.pg_depend membership
+join pg_catalog.pg_extension extension on extension.oid = membership.refobjid
+where membership.classid = 'pg_catalog.pg_class'::regclass and membership.objid = $1 and membership.deptype = 'e'
+    and membership.refclassid = 'pg_catalog.pg_extension'::regclass
+union all
+select 'type', reloftype::regtype::text, 'the table is made of it'
+from relation where reloftype <> 0
+union all
+select 'access method', method.amname, 'the new table would be a heap'
+from relation join pg_catalog.pg_am method on method.oid = relation.relam where method.amname <> 'heap'
+union all
 select 'row type', pg_describe_object(dependency.classid, dependency.objid, dependency.objsubid),
     'it uses the type that the table''s rows have, which is the old table''s'
 from relation
@@ -123,11 +135,4 @@ where member.prrelid = $1 and not pg_has_role(publication.pubowner, 'usage')
 union all
 select 'publication', quote_ident(publication.pubname), 'it publishes all tables: the rows would be sent again from the new one'
 from pg_catalog.pg_publication publication where publication.puballtables
-union all
-select 'publication', quote_ident(publication.pubname), 'it names chunks of the table, which the new one will not have'
-from pg_catalog.pg_publication publication
-where exists (
-    select from pg_catalog.pg_publication_rel member
-    join pg_catalog.pg_inherits child on child.inhrelid = member.prrelid
-    where member.prpubid = publication.oid and child.inhparent = $1)
 order by kind, object, reason

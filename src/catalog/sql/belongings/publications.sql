@@ -1,11 +1,23 @@
--- Publications that name a table, with column list and row filter, which PostgreSQL has from 15 on. The filter is read
--- through a view, because a tree of an expression cannot be cast back from JSON. $1: the table's oid.
+-- Publications that name a table or chunks of it, with column list and row filter, which PostgreSQL has from 15 on: those
+-- of the table, or of a chunk where the table itself is no member. Whoever adds a hypertable without ONLY adds the chunks
+-- that there are. The filter is read through a view, because a tree of an expression cannot be cast back from JSON.
+-- $1: the table's oid.
+with member as (
+    select membership.prpubid, membership.prrelid, membership.prrelid = $1 as is_table, to_jsonb(membership) as record
+    from pg_catalog.pg_publication_rel membership
+    where membership.prrelid = $1
+        or membership.prrelid in (select inhrelid from pg_catalog.pg_inherits where inhparent = $1)
+), first as (
+    select distinct on (prpubid) * from member order by prpubid, is_table desc, prrelid
+)
 select
     publication.pubname as name,
+    first.is_table as "table",
+    exists (select from member where member.prpubid = first.prpubid and not member.is_table) as chunks,
     (
         select jsonb_agg(attribute.attname order by attribute.attnum)
-        from jsonb_array_elements_text(nullif(to_jsonb(member) -> 'prattrs', 'null')) number
-        join pg_catalog.pg_attribute attribute on attribute.attrelid = member.prrelid and attribute.attnum = number::int2
+        from jsonb_array_elements_text(nullif(first.record -> 'prattrs', 'null')) number
+        join pg_catalog.pg_attribute attribute on attribute.attrelid = first.prrelid and attribute.attnum = number::int2
     ) as columns,
     (
         select to_jsonb(published) ->> 'rowfilter'
@@ -13,9 +25,8 @@ select
         where published.pubname = publication.pubname
             and published.schemaname = namespace.nspname and published.tablename = relation.relname
     ) as filter
-from pg_catalog.pg_publication_rel member
-join pg_catalog.pg_publication publication on publication.oid = member.prpubid
-join pg_catalog.pg_class relation on relation.oid = member.prrelid
+from first
+join pg_catalog.pg_publication publication on publication.oid = first.prpubid
+join pg_catalog.pg_class relation on relation.oid = first.prrelid
 join pg_catalog.pg_namespace namespace on namespace.oid = relation.relnamespace
-where member.prrelid = $1
 order by publication.pubname
