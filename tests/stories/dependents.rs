@@ -232,6 +232,16 @@ fn described(database: &Database) -> Vec<String> {
     lines.into_iter().map(|row| row[0].clone().unwrap()).collect()
 }
 
+/// Expects the same lines, and names those that differ.
+#[track_caller]
+fn assert_same(now: &[String], before: &[String]) {
+    let only_in = |one: &[String], other: &[String]| -> Vec<String> {
+        one.iter().filter(|line| !other.contains(line)).cloned().collect()
+    };
+    assert_eq!(only_in(now, before), only_in(before, now));
+    assert_eq!(now, before, "in the same order");
+}
+
 /// Objects of every kind that use the table, in their own way each.
 const USERS: &str = r#"
     create schema "Other.""Schema";
@@ -246,7 +256,7 @@ const USERS: &str = r#"
     create view app.paths as
         select one.time, other.value from {table} one join {table} other using (time, device)
         union all select time, (select max(value) from {table}) from app.plain;
-    create recursive view app.counted (n) as select 1 union all select n + 1 from app.counted where n < (select count(*) from {table});
+    create recursive view app.counted (n) as select 1 union all select n + 1 from counted where n < (select count(*) from {table});
     -- Only the primary key makes this legal.
     create view app.grouped as select m.time, m.device, m.note, count(*) from {table} m group by m.time, m.device;
     create view app."as json" as select to_jsonb(m) as document, m.*::text as line, (null::{table}) is null as nothing from {table} m;
@@ -261,7 +271,7 @@ const USERS: &str = r#"
     grant update (note), insert on app.plain to pg_monitor with grant option;
 
     create function app.instead() returns trigger language plpgsql as
-        'begin insert into {table} values (new.time, new.device, new.value, ''instead''); return new; end';
+        'begin insert into {table} values (new.time, new.device, 0, ''instead''); return new; end';
     create trigger instead instead of insert on app.grouped for each row execute function app.instead();
     comment on trigger instead on app.grouped is 'instead';
 
@@ -309,13 +319,13 @@ fn what_uses_a_table_goes_with_its_name_and_comes_back() {
         rows("100");
 
         exchange.swap(&found);
-        assert_eq!(described(&exchange.database), before);
+        assert_same(&described(&exchange.database), &before);
         rows("101");
         assert_eq!(exchange.dependents(), found);
         assert_uses(&exchange);
 
         exchange.undo(&exchange.dependents());
-        assert_eq!(described(&exchange.database), before);
+        assert_same(&described(&exchange.database), &before);
         rows("100");
         assert_uses(&exchange);
     }
@@ -352,14 +362,14 @@ fn a_dump_is_the_same_after_the_exchange() {
     let sql = format!("{USERS}{MATERIALIZED}");
     let exchange = Exchange::new(Server::Trixie, "dumped", metrics(), &sql).expect("trixie has TimescaleDB");
     let dump = || {
-        let excluded = ["-T", "*_old_7", "-N", "_hypercopy_7", "-N", "_timescaledb*"];
+        let excluded = ["-T", "*.*_old_7", "-N", "_hypercopy_7", "-N", "_timescaledb*"];
         exchange.database.dump(&[&["--schema-only"], &excluded as &[&str]].concat())
     };
     let Some(before) = dump() else { return };
     exchange.swap(&exchange.dependents());
-    assert_eq!(dump().unwrap(), before);
+    assert_same(&dump().unwrap(), &before);
     exchange.undo(&exchange.dependents());
-    assert_eq!(dump().unwrap(), before);
+    assert_same(&dump().unwrap(), &before);
 }
 
 /// Materialized views of the table, of one another, and both.
@@ -418,7 +428,7 @@ fn materialized_views_are_made_anew_and_can_be_read_all_the_time() {
         assert_eq!(database.value(totals), "100 of 100, 100");
 
         exchange.swap(&found);
-        assert_eq!(described(database), before);
+        assert_same(&described(database), &before);
         assert_eq!(database.value(totals), "101 of 101, 101");
         assert!(database.try_query("select from app.empty").is_err(), "what was not populated is not");
         assert_eq!(exchange.count("app.from_both"), exchange.count("app.daily"));
@@ -426,7 +436,7 @@ fn materialized_views_are_made_anew_and_can_be_read_all_the_time() {
 
         database.run(&format!("delete from {} where note = 'only here'", exchange.table.sql()));
         exchange.undo(&exchange.dependents());
-        assert_eq!(described(database), before);
+        assert_same(&described(database), &before);
         assert_eq!(database.value(totals), "100 of 100, 100");
         database.run("refresh materialized view app.daily");
     }
@@ -456,7 +466,7 @@ fn what_belongs_to_the_table_is_not_taken_for_a_user_of_it() {
         create table app.places (place int primary key);
         alter table {table} add column place int references app.places, add column id bigserial,
             add column number int generated always as identity, add column twice double precision generated always as (value * 2) stored,
-            add check ({table_name}.* is not null), add constraint distinct_times exclude (time with =, device with =);
+            add check (value >= 0), add constraint distinct_times exclude (time with =, device with =);
         create unique index on {table} (time, (device + 1)) where value > 0;
         create statistics app.both on device, place from {table};
         create function app.watch() returns trigger language plpgsql as 'begin return null; end';
@@ -470,7 +480,6 @@ fn what_belongs_to_the_table_is_not_taken_for_a_user_of_it() {
         alter table {table} set (autovacuum_enabled = false);
         insert into {table} (time, device, note) values ('2025-05-01', 1, repeat('x', 100000));
     "#;
-    let sql = sql.replace("{table_name}", "metrics");
     for server in [Server::Trixie, Server::Sid] {
         let Some(database) = Database::create(server, "belongings") else { continue };
         database.run(
@@ -523,6 +532,7 @@ fn what_cannot_follow_is_an_obstacle_by_name() {
         "column one of composite type app.pair",
         "column row of table app.archive",
         "column rows of table app.archive",
+        "constraint positive_check",
         "default value for column note of table app.metrics",
         "default value for column number of table app.copies",
         "default value for column source of table app.sources",
@@ -581,7 +591,7 @@ fn an_ordinary_role_is_told_what_it_may_not_replace() {
     assert_eq!(exchange.obstacles(name), [] as [&str; 0]);
     let before = described(&exchange.database);
     exchange.swap(&exchange.dependents());
-    assert_eq!(described(&exchange.database), before);
+    assert_same(&described(&exchange.database), &before);
     assert_eq!(exchange.count("app.\"Their copy\""), "101");
     exchange.database.run(&format!(
         "drop schema app cascade; drop schema closed cascade; drop schema _hypercopy_7 cascade;

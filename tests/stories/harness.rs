@@ -179,10 +179,10 @@ impl Database {
         self.value(&format!("set extra_float_digits = 3; set timezone = 'UTC'; {}", multiset_sql(table)))
     }
 
-    /// What pg_dump prints of a database of Debian trixie's server, without what differs between two runs of it. For a
+    /// The lines that pg_dump prints of a database of Debian trixie's server, without what differs between two runs of it. For a
     /// server of others it takes an installed one; `None`, with a word about it, where that cannot.
     #[track_caller]
-    pub fn dump(&self, arguments: &[&str]) -> Option<String> {
+    pub fn dump(&self, arguments: &[&str]) -> Option<Vec<String>> {
         let own = cluster_of_others().is_none().then(|| cluster(Server::Trixie).expect("trixie has TimescaleDB"));
         let program = own.map_or(PathBuf::from("pg_dump"), |cluster| cluster.installation().program("pg_dump"));
         let dumped = Command::new(program).args(arguments).args(["--dbname", &self.conninfo]).output();
@@ -194,7 +194,7 @@ impl Database {
         assert_eq!(run.code, 0, "{}", run.stderr);
         // Each run makes a key of its own against statements that are smuggled into psql.
         let is_key = |line: &&str| line.starts_with("\\restrict") || line.starts_with("\\unrestrict");
-        Some(run.stdout.lines().filter(|line| !is_key(line)).collect::<Vec<_>>().join("\n"))
+        Some(run.stdout.lines().filter(|line| !is_key(line)).map(str::to_string).collect())
     }
 
     /// Asks until the query answers true; what is waited for is asked of the server, and no time is guessed.

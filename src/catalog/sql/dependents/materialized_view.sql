@@ -11,10 +11,10 @@ select
     method.amname as method,
     tablespace.spcname as tablespace,
     (
-        select coalesce(jsonb_agg(jsonb_build_object('namespace', parameter.namespace, 'name', option_name,
-            'value', option_value) order by parameter.namespace, option_name), '[]')
-        from (values (null, class.reloptions), ('toast', toast.reloptions)) parameter (namespace, options),
-            pg_options_to_table(parameter.options)
+        select coalesce(jsonb_agg(jsonb_build_object('namespace', parameters.namespace, 'name', option.name,
+            'value', option.value) order by parameters.namespace nulls first, option.position), '[]')
+        from (values (null, class.reloptions), ('toast', toast.reloptions)) parameters (namespace, options),
+            pg_options_to_table(parameters.options) with ordinality option (name, value, position)
     ) as options,
     obj_description(class.oid, 'pg_class') as comment,
     (
@@ -29,9 +29,10 @@ select
                 nullif(attribute.attstattarget, -1) as statistics_target,
                 (
                     -- Not what the server stamps onto columns by itself (pg_attver of PostgreSQL 15.20).
-                    select coalesce(jsonb_agg(jsonb_build_object('name', option_name, 'value', option_value)
-                        order by option_name), '[]')
-                    from pg_options_to_table(attribute.attoptions) where option_name not like 'pg\_%'
+                    select coalesce(jsonb_agg(jsonb_build_object('name', option.name, 'value', option.value)
+                        order by option.position), '[]')
+                    from pg_options_to_table(attribute.attoptions) with ordinality option (name, value, position)
+                    where option.name not like 'pg\_%'
                 ) as options,
                 col_description(class.oid, attribute.attnum) as comment
             from pg_catalog.pg_attribute attribute

@@ -6,8 +6,8 @@ select
     pg_has_role(class.relowner, 'usage') as may_act_as_owner,
     has_schema_privilege(class.relnamespace, 'create') as may_create_in_schema,
     (
-        select coalesce(jsonb_agg(jsonb_build_object('name', option_name, 'value', option_value) order by option_name), '[]')
-        from pg_options_to_table(class.reloptions)
+        select coalesce(jsonb_agg(jsonb_build_object('name', option.name, 'value', option.value) order by option.position), '[]')
+        from pg_options_to_table(class.reloptions) with ordinality option (name, value, position)
     ) as options,
     pg_get_viewdef(class.oid) as definition
 from pg_catalog.pg_class class
