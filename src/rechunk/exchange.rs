@@ -22,6 +22,7 @@ pub(super) fn backward(plan: &JobPlan) -> Vec<Statement> {
     let mut statements = plan.capture.remove(table, guard(plan));
     statements.extend(open(&kept, &plan.capture));
     statements.push(set_schema(table, &beside));
+    statements.extend(close(&beside, &plan.capture));
     statements.push(rename(&kept, table));
     statements.extend(plan.index_names.iter().map(|name| rename_index(&plan.kept_as(name), &of_table(table, name))));
     statements
