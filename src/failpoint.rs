@@ -3,8 +3,8 @@
 //! `HYPERCOPY_FAILPOINT=name` ends it at the first hit of that place, `name:3` at the third. Only debug builds look;
 //! in a release build this is nothing.
 
-/// Every place that has a name.
-pub const NAMES: &[&str] = &[
+/// The places that a migration passes.
+pub const MIGRATE: &[&str] = &[
     "begin-before-statement",
     "begin-before-commit",
     "begin-after-commit",
@@ -21,24 +21,46 @@ pub const NAMES: &[&str] = &[
     "finalize-before-commit",
     "finalize-after-commit",
     "before-finish",
+];
+
+/// The places that a rechunk passes of a table that is written.
+pub const RECHUNK: &[&str] = &[
+    "begin-before-statement",
+    "begin-before-commit",
+    "begin-after-commit",
     "capture-before-commit",
     "capture-after-commit",
+    "chunks-before-batch",
+    "chunks-after-batch",
+    "before-claim",
+    "mid-copy",
+    "before-commit",
+    "after-commit",
+    "finalize-before-step",
+    "finalize-before-commit",
+    "finalize-after-commit",
     "catch-up-before-commit",
     "catch-up-after-commit",
     "swap-before-commit",
     "swap-after-commit",
-    "abort-before-commit",
-    "abort-after-commit",
-    "undo-before-commit",
-    "undo-after-commit",
-    "drop-after-capture",
-    "drop-after-chunks",
 ];
+
+/// Those of giving it up.
+pub const ABORT: &[&str] = &["abort-before-commit", "abort-after-commit", "drop-after-chunks"];
+
+/// Those of undoing it.
+pub const UNDO: &[&str] = &["undo-before-commit", "undo-after-commit", "drop-after-chunks"];
+
+/// Those of dropping the old table, once that has begun.
+pub const DROP_OLD: &[&str] = &["drop-after-capture", "drop-after-chunks", "drop-before-finish"];
 
 /// Ends the process here if the environment names this place.
 #[inline]
 pub fn hit(name: &'static str) {
-    debug_assert!(NAMES.contains(&name), "{name} is in the list");
+    debug_assert!(
+        [MIGRATE, RECHUNK, ABORT, UNDO, DROP_OLD].iter().any(|names| names.contains(&name)),
+        "{name} is in a list"
+    );
     #[cfg(debug_assertions)]
     armed::hit(name);
 }

@@ -50,11 +50,11 @@ impl Capture {
                 format!("revoke all on function {}() from public", function.sql()),
             ),
         ];
-        statements.extend(self.triggers().into_iter().map(|(name, event, scope)| {
+        statements.extend(self.triggers(guard).into_iter().map(|(name, event, scope)| {
             Statement::new(
                 format!("create trigger {name} on {table}"),
                 format!(
-                    "create trigger {} after {event} on {} {scope} execute function {}()",
+                    "create trigger {} {event} on {} {scope} execute function {}()",
                     quote_ident(&name),
                     table.sql(),
                     function.sql()
@@ -67,7 +67,7 @@ impl Capture {
     /// Ends the noting of changes of `table`. The marks stay.
     pub fn remove(&self, table: &QualifiedName, guard: Option<&Guard>) -> Vec<Statement> {
         let mut statements: Vec<Statement> = self
-            .triggers()
+            .triggers(guard)
             .into_iter()
             .map(|(name, ..)| {
                 Statement::new(
@@ -84,21 +84,26 @@ impl Capture {
         statements
     }
 
-    /// Name, event and scope of each trigger.
-    fn triggers(&self) -> Vec<(String, &'static str, &'static str)> {
+    /// Name, event and scope of each trigger. Where rows are noted one by one, a statement that finds none has to pass
+    /// the guard, too: an older transaction does not find all rows that it should.
+    fn triggers(&self, guard: Option<&Guard>) -> Vec<(String, &'static str, &'static str)> {
         let name = |event: &str| format!("hypercopy_{}_{event}", self.job);
-        match self.by_row {
-            true => vec![(name("change"), "insert or update or delete", "for each row")],
-            false => vec![
-                (name("insert"), "insert", "referencing new table as new_rows for each statement"),
+        if !self.by_row {
+            return vec![
+                (name("insert"), "after insert", "referencing new table as new_rows for each statement"),
                 (
                     name("update"),
-                    "update",
+                    "after update",
                     "referencing old table as old_rows new table as new_rows for each statement",
                 ),
-                (name("delete"), "delete", "referencing old table as old_rows for each statement"),
-            ],
+                (name("delete"), "after delete", "referencing old table as old_rows for each statement"),
+            ];
         }
+        let mut triggers = vec![(name("change"), "after insert or update or delete", "for each row")];
+        if guard.is_some() {
+            triggers.push((name("guard"), "before insert or update or delete", "for each statement"));
+        }
+        triggers
     }
 
     fn function(&self, guard: Option<&Guard>) -> QualifiedName {
@@ -111,12 +116,16 @@ impl Capture {
             "create function {}() returns trigger language plpgsql security definer \
              set search_path = pg_catalog, pg_temp as {}",
             function.sql(),
-            quote_literal(&format!(
-                "begin\n{}{}    return null;\nend",
-                guard.map(Guard::test).unwrap_or_default(),
-                self.note()
-            ))
+            quote_literal(&format!("begin\n{}{}    return null;\nend", self.guarded(guard), self.note()))
         )
+    }
+
+    fn guarded(&self, guard: Option<&Guard>) -> String {
+        let Some(test) = guard.map(Guard::test) else { return String::new() };
+        match self.by_row {
+            true => format!("    if tg_level = 'STATEMENT' then\n{test}        return null;\n    end if;\n"),
+            false => test,
+        }
     }
 
     fn note(&self) -> String {

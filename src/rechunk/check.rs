@@ -41,11 +41,28 @@ impl Work<'_> {
         let buckets = &self.plan.capture.buckets;
         let marked = self.marked(target, range).await?;
         let marked = marked.into_iter().map(|run| buckets.range(run).intersect(range)).filter(|part| !part.is_empty());
+        let found = self.differences(target, range.without(marked), old, new).await?;
+        if found.is_empty() {
+            return Ok(found);
+        }
+        // No mark says that a chunk was dropped, emptied or made anew since it was read.
+        let stale = self.stale(target).await?;
+        let rest = found.iter().flat_map(|found| stale.rest_of(found.range)).collect();
+        self.differences(target, rest, old, new).await
+    }
+
+    async fn differences(
+        &self,
+        target: &Target,
+        ranges: Vec<Range>,
+        old: &Reading,
+        new: &Reading,
+    ) -> Result<Vec<Difference>> {
         let with_checksum = self.run.request.verify == Mode::Checksum;
         let mut differences = Vec::new();
-        for clean in range.without(marked) {
-            let source = old.read(target, clean, with_checksum).await?;
-            let difference = Difference { range: clean, source, target: new.read(target, clean, with_checksum).await? };
+        for range in ranges {
+            let source = old.read(target, range, with_checksum).await?;
+            let difference = Difference { range, source, target: new.read(target, range, with_checksum).await? };
             differences.extend(difference.differs().then_some(difference));
         }
         Ok(differences)

@@ -80,7 +80,8 @@ impl Work<'_> {
         run(control, &belongings::take_off(&surroundings.belongings, table)).await?;
         run(control, &away.leave()).await?;
         run(control, &[set_schema(table, &away.table), rename(kept, table)]).await?;
-        run(control, &swapped.away.come_back()).await?;
+        run(control, &close(&away.table, &plan.capture)).await?;
+        run(control, &swapped.away.come_back(self.ground.server())).await?;
         self.arrive(&surroundings, &away).await?;
         let swapped = Swapped { surroundings, ..swapped.clone() };
         Ok(JobPlan { swapped: Some(swapped), ..plan.clone() })

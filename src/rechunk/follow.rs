@@ -107,12 +107,17 @@ impl Work<'_> {
     /// was noted and what is there are read under one snapshot.
     pub(super) async fn mark_stale(&self, target: &Target) -> Result<()> {
         ledger::hold(target, self.claim).await?;
-        let noted = ledger::noted_chunks(target, self.claim.job).await?;
-        let stale = stale(&noted, &self.chunk_files(target, Range::ALL).await?);
+        let stale = self.stale(target).await?;
         match stale.is_empty() {
             true => Ok(()),
             false => self.mark(target, &stale).await,
         }
+    }
+
+    /// Where the chunks are not those that were copied, as the caller's transaction sees it.
+    pub(super) async fn stale(&self, target: &Target) -> Result<Stale> {
+        let noted = ledger::noted_chunks(target, self.claim.job).await?;
+        Ok(stale(&noted, &self.chunk_files(target, Range::ALL).await?))
     }
 
     async fn mark(&self, target: &Target, stale: &Stale) -> Result<()> {

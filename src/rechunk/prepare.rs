@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_ident};
 use crate::ledger::{self, JobId, JobState, NewJob, Origin, RECHUNK};
-use crate::plan::{Buckets, Capture, Statement, belongings};
+use crate::plan::{Buckets, Capture, Statement, belongings, open};
 use crate::schema::{self, job_schema};
 
 /// Makes the job and, in the same transaction, the new table.
@@ -149,6 +149,10 @@ impl Work<'_> {
         ledger::forget_tasks(control, self.claim.job).await?;
         let noted = ledger::noted_chunks(control, self.claim.job).await?;
         ledger::forget_chunks(control, self.claim.job, &noted).await?;
+        // An undo has closed it, and has ended there.
+        for statement in open(&beside, &self.plan.capture) {
+            schema::run(control, &statement).await?;
+        }
         let truncate =
             |table: &QualifiedName| Statement::new(format!("empty {table}"), format!("truncate {}", table.sql()));
         schema::run(control, &truncate(&beside)).await?;

@@ -1,7 +1,6 @@
 //! The ways back: giving up before the swap, undoing it, and dropping the old table behind it.
 
 use super::plan::JobPlan;
-use super::stale::stale;
 use super::work::Work;
 use crate::catalog::read;
 use crate::connect::Target;
@@ -33,7 +32,6 @@ impl Work<'_> {
             })
             .await?;
         failpoint::hit("abort-after-commit");
-        self.clear_away(&self.plan.beside()).await?;
         self.forget().await
     }
 
@@ -77,14 +75,12 @@ impl Work<'_> {
     /// What follows when the names are back.
     pub(super) async fn end_undo(&self) -> Result<()> {
         self.follow_swap().await?;
-        self.clear_away(&self.plan.beside()).await?;
         self.forget().await
     }
 
     async fn refuse_later_changes(&self) -> Result<()> {
         let control = self.control();
-        let noted = ledger::noted_chunks(control, self.claim.job).await?;
-        let stale = stale(&noted, &self.chunk_files(control, Range::ALL).await?);
+        let stale = self.stale(control).await?;
         let buckets = &self.plan.capture.buckets;
         let mut ranges: Vec<Range> =
             self.marked(control, Range::ALL).await?.into_iter().map(|run| buckets.range(run)).collect();
@@ -129,11 +125,27 @@ impl Work<'_> {
             })
             .await?;
         failpoint::hit("drop-after-capture");
-        self.clear_away(kept).await
+        self.drop_chunks(kept).await?;
+        schema::durably(control, async || self.drop_rest(kept).await).await?;
+        failpoint::hit("drop-before-finish");
+        Ok(())
     }
 
-    /// Drops a table of ours in short transactions, and the job's schema.
-    async fn clear_away(&self, table: &QualifiedName) -> Result<()> {
+    /// Drops the new table, and forgets the job in the transaction that drops the last of it: as long as there is a job
+    /// it can be gone on with, in either direction.
+    async fn forget(&self) -> Result<()> {
+        let (control, beside) = (self.control(), self.plan.beside());
+        self.drop_chunks(&beside).await?;
+        let rest = async || {
+            self.drop_rest(&beside).await?;
+            ledger::delete_job(control, self.claim.job).await
+        };
+        schema::durably(control, rest).await?;
+        schema::drop_empty_ledger(control).await
+    }
+
+    /// Drops the chunks of a table of ours in short transactions.
+    async fn drop_chunks(&self, table: &QualifiedName) -> Result<()> {
         let control = self.control();
         self.supervision().progress.phase(format!("dropping {table}"));
         if let Some(row) = read::hypertable_row(control, table).await? {
@@ -146,6 +158,11 @@ impl Work<'_> {
                 failpoint::hit("drop-after-chunks");
             }
         }
+        Ok(())
+    }
+
+    /// Drops a table of ours, what was needed to follow changes or to go back, and the job's schema.
+    async fn drop_rest(&self, table: &QualifiedName) -> Result<()> {
         let schema = &self.plan.capture.schema;
         let drops = [
             Statement::new(format!("drop table {table}"), format!("drop table if exists {}", table.sql())),
@@ -159,23 +176,14 @@ impl Work<'_> {
             ),
             Statement::new(format!("drop schema {schema}"), format!("drop schema if exists {}", quote_ident(schema))),
         ];
-        let all_or_nothing = async || {
-            for statement in &drops {
-                schema::run(control, statement).await?;
-            }
-            Ok(())
-        };
-        schema::durably(control, all_or_nothing).await
+        for statement in &drops {
+            schema::run(self.control(), statement).await?;
+        }
+        Ok(())
     }
 
     async fn run_alone(&self, control: &Target, statement: &Statement) -> Result<()> {
         let _open = self.supervision().interrupt.open()?;
         schema::durably(control, async || schema::run(control, statement).await).await
-    }
-
-    async fn forget(&self) -> Result<()> {
-        let control = self.control();
-        schema::durably(control, async || ledger::delete_job(control, self.claim.job).await).await?;
-        schema::drop_empty_ledger(control).await
     }
 }

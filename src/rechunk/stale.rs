@@ -40,6 +40,15 @@ impl Stale {
     pub(super) fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
+
+    /// What is left of a range without these.
+    pub(super) fn rest_of(&self, range: Range) -> Vec<Range> {
+        let outside =
+            |rest: Range, stale: Range| rest.without(Some(rest.intersect(stale)).filter(|part| !part.is_empty()));
+        self.ranges
+            .iter()
+            .fold(vec![range], |rest, stale| rest.into_iter().flat_map(|rest| outside(rest, *stale)).collect())
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +93,14 @@ mod tests {
         assert_eq!(found.ranges, [range(0, 10), range(0, 10)]);
         assert_eq!(found.new, [note(range(0, 10), &after)]);
         assert!(stale(&found.new, &[after]).is_empty());
+    }
+
+    #[test]
+    fn what_is_stale_is_left_out_wherever_it_lies() {
+        let stale = Stale { ranges: vec![range(5, 7), range(0, 6), range(20, 30)], ..Stale::default() };
+        assert_eq!(stale.rest_of(range(0, 10)), [range(7, 10)]);
+        assert_eq!(stale.rest_of(Range::ALL).len(), 3);
+        assert_eq!(stale.rest_of(range(21, 22)), []);
     }
 
     #[test]

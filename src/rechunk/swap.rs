@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ledger::{self, JobState, NotedChunk};
 use crate::plan::Range;
+use crate::verify::Mode;
 
 /// More runs of buckets than these are not copied under the lock, as long as another pass outside may help.
 const MOST_RUNS_UNDER_LOCK: usize = 64;
@@ -36,6 +37,7 @@ impl Work<'_> {
     pub(super) async fn swap(&mut self) -> Result<()> {
         let start = Instant::now();
         self.await_older_transactions().await?;
+        self.verify_again().await?;
         for retreat in 0.. {
             self.catch_up().await?;
             self.supervision().progress.phase("swapping");
@@ -50,6 +52,17 @@ impl Work<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// What an earlier run has compared may have been written past the triggers since.
+    async fn verify_again(&mut self) -> Result<()> {
+        if self.report().verification.is_some() || self.run.request.verify == Mode::None {
+            return Ok(());
+        }
+        self.catch_up().await?;
+        self.verify().await?;
+        self.plan.verified = Some(self.run.request.verify);
         Ok(())
     }
 
