@@ -66,7 +66,7 @@ impl TargetNames {
 }
 
 /// `name` cut so that it and `suffix` fit an identifier.
-fn with_suffix(name: &str, suffix: &str) -> String {
+pub(super) fn with_suffix(name: &str, suffix: &str) -> String {
     format!("{}{suffix}", truncate_ident(name, MAX_IDENT_BYTES.saturating_sub(suffix.len())))
 }
 

@@ -3,10 +3,13 @@
 //! **Invariant:** pure. Everything in here is computed from plain data of `catalog` and a request; nothing connects,
 //! reads a clock or prints.
 
+pub mod aggregates;
 mod ddl;
 mod dimension;
 mod layout;
+pub mod policies;
 mod range;
+mod retarget;
 mod task;
 mod types;
 mod wire;

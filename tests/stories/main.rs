@@ -4,8 +4,10 @@
 //! server of yours in their place; stories that need TimescaleDB's community edition run only there.
 
 mod append;
+mod beside;
 mod command_line;
 mod community;
+mod compressed_changes;
 mod concurrency;
 mod csv_dialect;
 mod definitions;
@@ -30,6 +32,8 @@ mod layouts;
 mod passwords;
 mod proxy;
 mod random;
+mod rechunk_aggregates;
+mod rechunk_policies;
 mod refusals;
 mod repair;
 mod resume;
