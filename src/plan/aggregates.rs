@@ -181,10 +181,14 @@ fn chunk_interval(old: &Aggregate, new: &Aggregate, server: &Server) -> Statemen
     )
 }
 
-/// The columns of a materialization are those of its view, on which TimescaleDB makes its indexes.
+/// The columns of a materialization are those of its view, on which TimescaleDB makes its indexes. The one over its bucket
+/// is there from the beginning, as that of any hypertable is.
 fn create_index(exchange: &Exchange, index: &Index) -> Option<Statement> {
     let body = index.body.as_ref().filter(|_| index.valid)?;
     let is_named = !is_called_after(index, &exchange.old);
+    if !is_named && exchange.new.indexes.iter().any(|made| made.body.as_ref() == Some(body)) {
+        return None;
+    }
     let name = if is_named { format!(" {}", quote_ident(&exchange.new_name(&index.name))) } else { String::new() };
     let unique = if index.unique { "unique " } else { "" };
     Some(Statement::new(

@@ -93,6 +93,7 @@ impl Beside {
     pub fn swap(&self, statements: &[Statement]) {
         let (table, new, away) = (self.table.sql(), self.new.sql(), quoted(&self.away.name));
         self.batch(&format!("begin; lock table {table} in access exclusive mode"));
+        self.rename_indexes(&self.table, "relname || '_old_7'");
         self.batch(&format!("alter table {table} rename to {away}"));
         self.batch(&format!("alter table {new} set schema {}", quoted(&self.table.schema)));
         self.run(statements);
@@ -106,8 +107,22 @@ impl Beside {
         self.batch(&format!("begin; lock table {table} in access exclusive mode"));
         self.batch(&format!("alter table {table} set schema {JOB_SCHEMA}"));
         self.batch(&format!("alter table {away} rename to {}", quoted(&self.table.name)));
+        self.rename_indexes(&self.table, "left(relname, -6)");
         self.run(statements);
         self.batch("commit");
+    }
+
+    /// Gives all indexes of a table the names that `name` makes of theirs.
+    #[track_caller]
+    fn rename_indexes(&self, table: &QualifiedName, name: &str) {
+        let literal = table.sql().replace('\'', "''");
+        let names = format!(
+            "select format('alter index %I.%I rename to %I', nspname, relname, {name})
+             from pg_index join pg_class on pg_class.oid = indexrelid join pg_namespace on pg_namespace.oid = relnamespace
+             where indrelid = '{literal}'::regclass"
+        );
+        let statements = self.database.wait(self.session.rows(&names, &[])).expect("indexes can be read");
+        statements.iter().for_each(|row| self.batch(row.get(0)));
     }
 
     #[track_caller]

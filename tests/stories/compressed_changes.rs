@@ -124,3 +124,26 @@ fn without_a_row_trigger_a_segment_is_deleted_unseen() {
     database.run("delete from metrics where device = 2 and time < '2025-03-02+00'");
     assert_eq!(database.value("select count(*) from seen where operation = 'DELETE'"), "8");
 }
+
+#[test]
+fn a_table_with_compressed_chunks_takes_keys_but_no_checks_and_no_foreign_keys() {
+    let Some(beside) = metrics("constraints") else { return };
+    let database = &beside.database;
+    database.run("create table devices (id int primary key); insert into devices values (0), (1), (2)");
+    for refused in [
+        "alter table metrics add check (value >= 0) not valid",
+        "alter table metrics add foreign key (device) references devices not valid",
+        "alter table metrics add foreign key (device) references devices",
+    ] {
+        assert!(database.try_query(refused).is_err(), "{refused}");
+    }
+    database.run("alter table metrics add constraint twice unique (time, device)");
+    database.run("create index on metrics (value)");
+    // With the columnstore and no compressed chunk they are taken, but not validated later.
+    database
+        .run("select decompress_chunk(c) from show_chunks('metrics', older_than => '2025-03-02+00'::timestamptz) c");
+    database.run("alter table metrics add constraint known foreign key (device) references devices not valid");
+    assert!(database.try_query("alter table metrics validate constraint known").is_err());
+    database.run("alter table metrics drop constraint known; alter table metrics add constraint known foreign key (device) references devices");
+    database.run("select compress_chunk(c) from show_chunks('metrics') c; alter table metrics drop constraint known");
+}

@@ -65,8 +65,6 @@ fn jobs_go_with_the_name_and_come_back_in_an_undo() {
     beside.run(&[policies::enable_columnstore(before.columnstore.as_ref().unwrap(), &beside.new)]);
     beside.database.run(&format!("create index \"My Index\" on {} (\"Time.Stamp\" desc)", beside.new.sql()));
 
-    let old_index = format!("alter index {}.\"My Index\" rename to \"My Index_old_7\"", quoted(SCHEMA));
-    beside.database.run(&old_index);
     let to = Subject { id: new_id, name: &beside.table };
     beside.swap(&policies::hand_over(&before.jobs, before.hypertable_id, to, &beside.server));
     let after = beside.policies(&beside.table);
@@ -222,6 +220,54 @@ fn compressed_chunks_are_compressed_again_and_can_be_caught_up() {
          delete from {new_name} where {range}; insert into {new_name} select * from {table} where {range}; commit"
     ));
     assert_eq!(beside.database.multiset(&table), beside.database.multiset(&new_name));
+}
+
+#[test]
+fn chunks_that_the_columnstore_merges_are_compressed_in_turn() {
+    let Some(beside) = metrics("merged") else { return };
+    let literal = beside.table.sql().replace('\'', "''");
+    beside.database.run(&format!("select compress_chunk(c) from show_chunks('{literal}') c"));
+    let before = beside.policies(&beside.table);
+    beside.make_twin("Time.Stamp", "interval '6 hours'");
+    beside.copy();
+    beside.run(&[policies::enable_columnstore(before.columnstore.as_ref().unwrap(), &beside.new)]);
+    let (old, new) = (beside.chunks(&beside.table), beside.chunks(&beside.new));
+    beside.run(&policies::compress_chunks(&policies::compressible(&new, &old), &beside.server));
+    let merged = beside.chunks(&beside.new);
+    assert!(merged.len() < new.len() && merged.iter().all(|chunk| chunk.compressed), "{merged:?}");
+    assert_eq!(beside.database.multiset(&beside.table.sql()), beside.database.multiset(&beside.new.sql()));
+}
+
+#[test]
+fn of_two_catch_ups_in_one_compressed_chunk_the_later_one_is_repeated() {
+    let Some(beside) = metrics("conflict") else { return };
+    beside.make_twin("Time.Stamp", "interval '1 day'");
+    beside.copy();
+    beside.run(&[policies::enable_columnstore(&beside.policies(&beside.table).columnstore.unwrap(), &beside.new)]);
+    let literal = beside.new.sql().replace('\'', "''");
+    beside.database.run(&format!(
+        "select compress_chunk(c) from show_chunks('{literal}', older_than => '2025-03-02+00'::timestamptz) c"
+    ));
+    let catch_up = |hour: u32| {
+        let range =
+            format!("\"Time.Stamp\" >= '2025-03-01 {hour}:00+00' and \"Time.Stamp\" < '2025-03-01 {}:00+00'", hour + 1);
+        let (table, new) = (beside.table.sql(), beside.new.sql());
+        format!(
+            "begin isolation level repeatable read; delete from {new} where {range};
+             insert into {new} select * from {table} where {range};"
+        )
+    };
+    let first = Hold::new(&beside.database, &catch_up(3));
+    let (session, sql) = (beside.database.session(), catch_up(20));
+    // Both make the chunk a partial one, which is one row of the catalog.
+    let second = beside.database.spawn(async move { session.batch_execute(&sql).await });
+    let waits =
+        "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')";
+    beside.database.wait_until("the second at a lock", waits);
+    first.run("commit");
+    let error = beside.database.wait(second).expect("the session does not panic").expect_err("the second cannot go on");
+    assert_eq!(error.code().map(tokio_postgres::error::SqlState::code), Some("40001"));
+    assert_eq!(beside.database.multiset(&beside.table.sql()), beside.database.multiset(&beside.new.sql()));
 }
 
 #[test]
