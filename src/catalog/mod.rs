@@ -10,9 +10,15 @@ pub mod belongings;
 pub mod dependents;
 pub mod read;
 
+mod aggregates;
+mod policies;
+
 use serde::{Deserialize, Serialize};
 
-use crate::ident::QualifiedName;
+pub use aggregates::{Aggregate, Comment, Grant, View};
+pub use policies::{Columnstore, Job, OrderBy, Policies, SparseIndex};
+
+use crate::ident::{QualifiedName, quote_ident};
 
 /// A server and the database we are connected to.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -67,6 +73,11 @@ impl Server {
     pub fn is_one_database_with(&self, other: &Server) -> bool {
         let database = |server: &Server| (server.system.clone(), server.database_oid);
         database(self) == database(other)
+    }
+
+    /// A qualified function of TimescaleDB for users: `"public".name`.
+    pub fn user_function(&self, name: &str) -> String {
+        format!("{}.{name}", quote_ident(self.timescaledb_schema.as_deref().unwrap_or("public")))
     }
 
     /// A qualified internal function of TimescaleDB: `_timescaledb_functions.name`.

@@ -10,6 +10,7 @@ use super::dependents::{Dependents, MaterializedView, Users};
 use super::*;
 use crate::connect::{Params, Session};
 use crate::error::Result;
+use crate::ident::quote_ident;
 
 /// What the server is and what it can do.
 pub async fn server(session: &Session) -> Result<Server> {
@@ -90,9 +91,7 @@ pub async fn dimensions(session: &Session, hypertable_id: i32) -> Result<Vec<Dim
 async fn chunk_differences(session: &Session, server: &Server, oid: &u32, id: i32) -> Result<Vec<NotCarried>> {
     let chunk_oids: Vec<u32> = chunks(session, server, id).await?.iter().filter_map(|chunk| chunk.oid).collect();
     let mut found = session.records(include_str!("sql/chunk_differences.sql"), &[oid, &chunk_oids]).await?;
-    let skipping =
-        session.row("select to_regclass('_timescaledb_catalog.chunk_column_stats') is not null", &[]).await?;
-    if skipping.get(0) {
+    if has_relation(session, "_timescaledb_catalog.chunk_column_stats").await? {
         found.extend(session.records(include_str!("sql/chunk_skipping.sql"), &[&id]).await?);
     }
     Ok(found)
@@ -102,6 +101,78 @@ async fn chunk_differences(session: &Session, server: &Server, oid: &u32, id: i3
 pub async fn chunks(session: &Session, server: &Server, hypertable_id: i32) -> Result<Vec<Chunk>> {
     let sql = include_str!("sql/chunks.sql").replace("{slices}", chunk_slices(server));
     session.records(&sql, &[&hypertable_id]).await
+}
+
+/// What TimescaleDB does by itself to the hypertable of this id and name.
+pub async fn policies(session: &Session, hypertable_id: i32, name: &QualifiedName) -> Result<Policies> {
+    let id = &hypertable_id;
+    let skipping_columns = match has_relation(session, "_timescaledb_catalog.chunk_column_stats").await? {
+        true => names(session, include_str!("sql/skipping_columns.sql"), id).await?,
+        false => Vec::new(),
+    };
+    Ok(Policies {
+        hypertable_id,
+        jobs: jobs(session, hypertable_id).await?,
+        columnstore: columnstore(session, hypertable_id).await?,
+        tablespaces: names(session, include_str!("sql/tablespaces.sql"), id).await?,
+        skipping_columns,
+        not_carried: session
+            .records(include_str!("sql/policies_not_carried.sql"), &[id, &name.schema, &name.name])
+            .await?,
+    })
+}
+
+/// The jobs of a hypertable, or of a continuous aggregate's materialization.
+pub async fn jobs(session: &Session, hypertable_id: i32) -> Result<Vec<Job>> {
+    session.records(include_str!("sql/jobs.sql"), &[&hypertable_id]).await
+}
+
+/// Which of the given jobs are running.
+pub async fn running_jobs(session: &Session, ids: &[i32]) -> Result<Vec<i32>> {
+    let rows = session.rows(include_str!("sql/running_jobs.sql"), &[&ids]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// How chunks of a hypertable are compressed; none where they are not.
+pub async fn columnstore(session: &Session, hypertable_id: i32) -> Result<Option<Columnstore>> {
+    let settings = match has_relation(session, "_timescaledb_catalog.compression_settings").await? {
+        true => include_str!("sql/columnstore_settings.sql"),
+        false => include_str!("sql/columnstore_settings_by_column.sql"),
+    };
+    let sql = include_str!("sql/columnstore.sql").replace("{settings}", settings);
+    Ok(session.records(&sql, &[&hypertable_id]).await?.pop())
+}
+
+/// The continuous aggregates over a hypertable and over each other, in the order in which they can be made.
+pub async fn aggregates(session: &Session, server: &Server, hypertable_id: i32) -> Result<Vec<Aggregate>> {
+    let sql = include_str!("sql/aggregates.sql").replace("{slices}", chunk_slices(server));
+    let mut found: Vec<Aggregate> = session.records(&sql, &[&hypertable_id]).await?;
+    for aggregate in &mut found {
+        aggregate.first = first_bucket(session, server, aggregate).await?;
+        aggregate.columnstore = columnstore(session, aggregate.id).await?;
+        aggregate.indexes = session.records(include_str!("sql/indexes.sql"), &[&aggregate.materialization_oid]).await?;
+        aggregate.jobs = jobs(session, aggregate.id).await?;
+    }
+    Ok(found)
+}
+
+async fn first_bucket(session: &Session, server: &Server, aggregate: &Aggregate) -> Result<Option<i64>> {
+    let sql = format!(
+        "select {}(min({})) from {}",
+        server.internal_function("time_to_internal"),
+        quote_ident(&aggregate.bucket),
+        aggregate.materialization.sql()
+    );
+    Ok(session.row(&sql, &[]).await?.get(0))
+}
+
+async fn has_relation(session: &Session, name: &str) -> Result<bool> {
+    Ok(session.row("select to_regclass($1) is not null", &[&name]).await?.get(0))
+}
+
+/// The names that a query on a hypertable's id answers.
+async fn names(session: &Session, sql: &str, hypertable_id: &i32) -> Result<Vec<String>> {
+    Ok(session.rows(sql, &[hypertable_id]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 fn chunk_slices(server: &Server) -> &'static str {

@@ -220,7 +220,8 @@ fn open_dimension(table: &QualifiedName, dimension: &Dimension) -> Result<OpenDi
     Ok(OpenDimension { column: dimension.column.clone(), time_type, interval })
 }
 
-fn time_type(type_name: &str) -> Option<TimeType> {
+/// The type of an open dimension by its name; none where it is not supported.
+pub(super) fn time_type(type_name: &str) -> Option<TimeType> {
     Some(match type_name {
         "timestamp with time zone" => TimeType::Timestamptz,
         "timestamp without time zone" => TimeType::Timestamp,

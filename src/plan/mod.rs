@@ -3,6 +3,7 @@
 //! **Invariant:** pure. Everything in here is computed from plain data of `catalog` and a request; nothing connects,
 //! reads a clock or prints.
 
+pub mod aggregates;
 pub mod belongings;
 mod bucket;
 mod capture;
@@ -10,7 +11,9 @@ mod ddl;
 pub mod dependents;
 mod dimension;
 mod layout;
+pub mod policies;
 mod range;
+mod retarget;
 mod task;
 mod types;
 mod wire;

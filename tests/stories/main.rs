@@ -5,8 +5,10 @@
 
 mod append;
 mod belongings;
+mod beside;
 mod command_line;
 mod community;
+mod compressed_changes;
 mod concurrency;
 mod csv_dialect;
 mod definitions;
@@ -32,6 +34,8 @@ mod layouts;
 mod passwords;
 mod proxy;
 mod random;
+mod rechunk_aggregates;
+mod rechunk_policies;
 mod refusals;
 mod repair;
 mod resume;
