@@ -11,7 +11,7 @@ use crate::connect::Target;
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, quote_ident};
 use crate::plan::belongings::Away;
-use crate::plan::{Guard, Statement, belongings, close, dependents, open};
+use crate::plan::{Guard, Statement, belongings, close, dependents, open, policies};
 use crate::schema;
 
 /// What is locked, and since when.
@@ -29,7 +29,7 @@ impl Work<'_> {
     /// somebody has changed what hangs on it meanwhile: it is to be begun again.
     pub(super) async fn lock_all(&self, contention: &Contention<'_>, oid: u32) -> Result<Option<Locked>> {
         let (control, table) = (self.control(), &self.plan.table);
-        let before = Surroundings::read(control, oid).await?;
+        let before = Surroundings::read(control, oid, table).await?;
         for lock in before.locks() {
             schema::run(control, &lock).await?;
         }
@@ -38,7 +38,7 @@ impl Work<'_> {
         }
         contention.lock(control, table, self.locks_root_only(), "access exclusive").await?;
         let since = Instant::now();
-        let surroundings = Surroundings::read(control, oid).await?;
+        let surroundings = Surroundings::read(control, oid, table).await?;
         let titles = |of: &Surroundings| of.locks().into_iter().map(|lock| lock.title).collect::<Vec<_>>();
         if titles(&before) != titles(&surroundings) || before.locked_tables() != surroundings.locked_tables() {
             return Ok(None);
@@ -50,8 +50,9 @@ impl Work<'_> {
     }
 
     /// The new table takes the old one's name and place; answers the plan from then on.
-    pub(super) async fn exchange(&self, surroundings: Surroundings) -> Result<JobPlan> {
+    pub(super) async fn exchange(&self, mut surroundings: Surroundings) -> Result<JobPlan> {
         let (control, plan) = (self.control(), &self.plan);
+        surroundings.reschedule(&plan.policies);
         let (table, beside) = (&plan.table, plan.beside());
         let transaction: String = control.row("select pg_catalog.pg_current_xact_id()::text", &[]).await?.get(0);
         let taken = names_in_schema(control, &table.schema).await?;
@@ -59,6 +60,7 @@ impl Work<'_> {
         let away = Away::beside(&surroundings.belongings, table, &suffix, &taken);
         let guard = Guard { transaction };
 
+        run(control, &policies::pause(&surroundings.policies, self.ground.server())).await?;
         run(control, &plan.capture.remove(table, None)).await?;
         run(control, &belongings::take_off(&surroundings.belongings, table)).await?;
         run(control, &away.leave()).await?;
@@ -67,14 +69,15 @@ impl Work<'_> {
         run(control, &close(&away.table, &plan.capture)).await?;
         run(control, &plan.capture.install(table, Some(&guard))).await?;
         let swapped = Swapped { guard, away, surroundings, is_dropping: false };
-        Ok(JobPlan { swapped: Some(swapped), ..plan.clone() })
+        Ok(JobPlan { swapped: Some(swapped), policies: plan.no_policies(), ..plan.clone() })
     }
 
     /// The old table takes its name and place back; answers the plan from then on.
-    pub(super) async fn exchange_back(&self, surroundings: Surroundings, swapped: &Swapped) -> Result<JobPlan> {
+    pub(super) async fn exchange_back(&self, mut surroundings: Surroundings, swapped: &Swapped) -> Result<JobPlan> {
         let (control, plan) = (self.control(), &self.plan);
         let (table, kept) = (&plan.table, &swapped.away.table);
         let away = Away::into_schema(&surroundings.belongings, table, &plan.capture.schema);
+        run(control, &policies::pause(&surroundings.policies, self.ground.server())).await?;
         run(control, &plan.capture.remove(table, Some(&swapped.guard))).await?;
         run(control, &open(kept, &plan.capture)).await?;
         run(control, &belongings::take_off(&surroundings.belongings, table)).await?;
@@ -82,9 +85,24 @@ impl Work<'_> {
         run(control, &[set_schema(table, &away.table), rename(kept, table)]).await?;
         run(control, &close(&away.table, &plan.capture)).await?;
         run(control, &swapped.away.come_back(self.ground.server())).await?;
+        self.leave_irreversible(&mut surroundings, table).await?;
         self.arrive(&surroundings, &away).await?;
         let swapped = Swapped { surroundings, ..swapped.clone() };
         Ok(JobPlan { swapped: Some(swapped), ..plan.clone() })
+    }
+
+    /// What the old table cannot have again stays away from it, and is said.
+    async fn leave_irreversible(&self, wanted: &mut Surroundings, table: &QualifiedName) -> Result<()> {
+        let Some(row) = read::hypertable_row(self.control(), table).await? else { return Ok(()) };
+        let chunks = read::chunks(self.control(), self.ground.server(), row.id).await?;
+        let compressed = chunks.iter().any(|chunk| chunk.compressed);
+        for lost in belongings::irreversible(&wanted.belongings, compressed) {
+            self.supervision().progress.say(format!("{} {} is lost: {}", lost.kind, lost.object, lost.reason));
+        }
+        if compressed {
+            wanted.belongings.foreign_keys.clear();
+        }
+        Ok(())
     }
 
     /// Gives the table that has the name now what hung on the one that went `away`.
@@ -98,7 +116,7 @@ impl Work<'_> {
     }
 }
 
-async fn run(control: &Target, statements: &[Statement]) -> Result<()> {
+pub(super) async fn run(control: &Target, statements: &[Statement]) -> Result<()> {
     for statement in statements {
         schema::run(control, statement).await?;
     }

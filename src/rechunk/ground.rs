@@ -50,7 +50,7 @@ impl Ground {
         let rights =
             target.record(include_str!("sql/rights.sql"), &[&found.table.oid, &name.schema, &name.name]).await?;
         let hypertable = found.describe(&found.session).await?;
-        let surroundings = Surroundings::read(&target, found.table.oid).await?;
+        let surroundings = Surroundings::read(&target, found.table.oid, &found.table.name).await?;
         let chunks = read::chunks(&target, &server, found.row.id).await?.len();
         Ok(Ground { found, target, hypertable, rights, surroundings, chunks })
     }

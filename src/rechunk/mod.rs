@@ -40,11 +40,12 @@ use self::sample::Sample;
 use self::shape::Shape;
 use self::surroundings::Surroundings;
 use self::work::{Run, Work};
-use crate::catalog::read;
+use crate::catalog::{Policies, read};
 use crate::connect::{Side, Target};
 use crate::error::{Error, Result};
 use crate::ledger::{self, Job, JobState};
 use crate::persistence::{Attempt, Persistence};
+use crate::plan::policies::{self, Subject};
 use crate::plan::{Range, Statement, belongings, dependents};
 use crate::report::{JobRun, to_json};
 use crate::schema;
@@ -275,6 +276,7 @@ impl Work<'_> {
                 }
                 JobState::Ready if no_swap => {
                     self.catch_up().await?;
+                    self.put_policies_back().await?;
                     return self.end_ready().await;
                 }
                 JobState::Ready => {
@@ -344,8 +346,9 @@ impl Work<'_> {
         let Some(swapped) = &self.plan.swapped else { return Ok(()) };
         let start = Instant::now();
         let (job, table) = (self.claim.job, &self.plan.table);
-        let Surroundings { belongings, dependents } = &swapped.surroundings;
+        let Surroundings { belongings, dependents, policies } = &swapped.surroundings;
         let mut statements = belongings::after_swap(belongings, table);
+        statements.extend(self.policies_after_swap(policies).await?);
         statements.extend(dependents::after_swap(dependents, job.0, self.run.request.lock_timeout));
         let steps = ledger::steps(self.control(), job).await?;
         statements.retain(|statement| !steps.contains(&statement.title));
@@ -353,6 +356,34 @@ impl Work<'_> {
             self.finisher().run_in_turn(&statements).await?;
             self.phase("validate and refresh", start);
         }
+        Ok(())
+    }
+
+    /// The columnstore, and then the jobs, which need it.
+    async fn policies_after_swap(&self, policies: &Policies) -> Result<Vec<Statement>> {
+        let (control, server, table) = (self.control(), self.ground.server(), &self.plan.table);
+        let gone = || Error::internal(format!("{table} is no hypertable any more"));
+        let id = read::hypertable_row(control, table).await?.ok_or_else(gone)?.id;
+        let has_columnstore = read::columnstore(control, id).await?.is_some();
+        let settings = policies.columnstore.as_ref().filter(|_| !has_columnstore);
+        let mut statements: Vec<Statement> =
+            settings.map(|settings| policies::enable_columnstore(settings, table)).into_iter().collect();
+        let to = Subject { id, name: table };
+        statements.extend(policies::hand_over(&policies.jobs, policies.hypertable_id, to, server));
+        statements.extend(policies::resume(policies, server));
+        Ok(statements)
+    }
+
+    /// Lets the policies run as before, while the new table is ready.
+    async fn put_policies_back(&mut self) -> Result<()> {
+        let (control, claim, server) = (&self.ground.target, self.claim, self.ground.server());
+        let resumed = JobPlan { policies: self.plan.no_policies(), ..self.plan.clone() };
+        schema::durably(control, async || {
+            exchange::run(control, &policies::resume(&self.plan.policies, server)).await?;
+            ledger::set_plan(control, claim, &resumed.json()?).await
+        })
+        .await?;
+        self.plan = resumed;
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::request::Change;
 use super::shape::Shape;
 use super::surroundings::Surroundings;
+use crate::catalog::Policies;
 use crate::error::{Context, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::ledger::Job;
@@ -30,6 +31,8 @@ pub(crate) struct JobPlan {
     pub(super) indexes: Vec<Statement>,
     /// What the new table was made from.
     pub(super) shape: Shape,
+    /// The table's policies as they were before they were paused; without jobs where they run again.
+    pub(super) policies: Policies,
     /// How the two tables were compared before the swap; none where nobody has.
     pub(super) verified: Option<Mode>,
     /// What the swap has done; none before it.
@@ -63,6 +66,11 @@ impl JobPlan {
     /// The new table before the swap, and again when that was undone.
     pub(super) fn beside(&self) -> QualifiedName {
         QualifiedName::new(&self.capture.schema, &self.table.name)
+    }
+
+    /// No jobs: they run again.
+    pub(super) fn no_policies(&self) -> Policies {
+        Policies { jobs: Vec::new(), ..self.policies.clone() }
     }
 
     /// The ledger's ranges are of this type.

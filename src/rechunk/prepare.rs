@@ -1,11 +1,13 @@
 //! The beginning of a job: the new table beside the old one, and from then on a mark for every change.
 
+use super::exchange::run;
 use super::ground::Ground;
 use super::plan::{JobPlan, request_json};
 use super::planned::{Definition, Planned};
 use super::report::RechunkReport;
 use super::request::Change;
 use super::shape::Shape;
+use super::surroundings::Surroundings;
 use super::work::{Run, Work};
 use crate::catalog::read;
 use crate::connect::Target;
@@ -13,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_ident};
 use crate::ledger::{self, JobId, JobState, NewJob, Origin, RECHUNK};
-use crate::plan::{Buckets, Capture, Statement, belongings, open};
+use crate::plan::{Buckets, Capture, Statement, belongings, open, policies};
 use crate::schema::{self, job_schema};
 
 /// Makes the job and, in the same transaction, the new table.
@@ -75,22 +77,23 @@ fn new_table(ground: &Ground, planned: &Planned, job: JobId) -> Result<(JobPlan,
         constraints,
         indexes,
         shape: Shape::of(&ground.hypertable)?,
+        policies: ground.surroundings.policies.clone(),
         verified: None,
         swapped: None,
     };
     Ok((plan, statements))
 }
 
-/// Gives the new, empty table what its chunks inherit.
+/// Gives the new, empty table what its chunks inherit, and keeps policies from working on the old one meanwhile.
 async fn settle(ground: &Ground, beside: &QualifiedName) -> Result<()> {
     let target = &ground.target;
     let gone = || Error::internal(format!("{beside} is not there in the transaction that has made it"));
     let oid = read::resolve_exactly(target, beside).await?.ok_or_else(gone)?;
     let have = read::belongings(target, oid).await?;
-    for statement in belongings::settings(&have, &ground.surroundings.belongings, beside) {
-        schema::run(target, &statement).await?;
-    }
-    Ok(())
+    let Surroundings { belongings, policies, .. } = &ground.surroundings;
+    run(target, &belongings::settings(&have, belongings, beside)).await?;
+    run(target, &policies::on_empty_table(policies, beside, ground.server())).await?;
+    run(target, &policies::pause(policies, ground.server())).await
 }
 
 /// How changes will be noted.
@@ -102,14 +105,16 @@ pub(super) fn capture(ground: &Ground, planned: &Planned, job: JobId) -> Capture
         buckets: Buckets { width: planned.bucket_width(ground), time_type: primary.time_type },
         column: primary.column.clone(),
         functions: ground.server().functions_schema.clone(),
-        by_row: notes_by_row(
-            ground.server().timescaledb.as_deref().unwrap_or_default(),
-            ground.rights.has_dropped_columns,
-        ),
+        by_row: ground.surroundings.policies.columnstore.is_some()
+            || notes_by_row(
+                ground.server().timescaledb.as_deref().unwrap_or_default(),
+                ground.rights.has_dropped_columns,
+            ),
     }
 }
 
-/// Transition tables came with 2.18. Where a column was dropped they end the whole server before 2.26.4 (TimescaleDB's
+/// A columnstore excludes triggers on delete with transition tables, and without a row trigger whole segments are deleted
+/// unread. Transition tables came with 2.18. Where a column was dropped they end the whole server before 2.26.4 (TimescaleDB's
 /// pull requests 9615 and 9641), so that trying is no way to find out.
 fn notes_by_row(version: &str, has_dropped_columns: bool) -> bool {
     let numbers: Vec<u32> = version.split(['.', '-']).map_while(|part| part.parse().ok()).collect();

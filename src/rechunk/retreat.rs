@@ -1,5 +1,6 @@
 //! The ways back: giving up before the swap, undoing it, and dropping the old table behind it.
 
+use super::exchange::run;
 use super::plan::JobPlan;
 use super::work::Work;
 use crate::catalog::read;
@@ -8,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_ident};
 use crate::ledger::{self, JobState};
-use crate::plan::{Range, Statement};
+use crate::plan::{Range, Statement, policies};
 use crate::schema;
 
 /// Chunks that one transaction drops: each holds its locks until the commit.
@@ -25,6 +26,7 @@ impl Work<'_> {
                 for statement in self.plan.capture.remove(&self.plan.table, None) {
                     schema::run(control, &statement).await?;
                 }
+                run(control, &policies::resume(&self.plan.policies, self.ground.server())).await?;
                 // A run that goes on in spite of this begins anew.
                 ledger::set_state(control, self.claim, JobState::Prepared).await?;
                 failpoint::hit("abort-before-commit");

@@ -4,23 +4,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::belongings::Belongings;
 use crate::catalog::dependents::Dependents;
-use crate::catalog::{Server, read};
+use crate::catalog::{Policies, Server, read};
 use crate::connect::Session;
 use crate::error::{Error, Result};
 use crate::ident::QualifiedName;
-use crate::plan::{Statement, belongings, dependents};
+use crate::plan::{Statement, belongings, dependents, policies};
 
 /// What hangs on a table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Surroundings {
     pub(super) belongings: Belongings,
     pub(super) dependents: Dependents,
+    pub(super) policies: Policies,
 }
 
 impl Surroundings {
-    pub(super) async fn read(session: &Session, oid: u32) -> Result<Surroundings> {
+    pub(super) async fn read(session: &Session, oid: u32, table: &QualifiedName) -> Result<Surroundings> {
         let belongings = read::belongings(session, oid).await?;
-        Ok(Surroundings { belongings, dependents: read::dependents(session, oid).await? })
+        let dependents = read::dependents(session, oid).await?;
+        let gone = || Error::new(session.side().kind(), format!("{table} is no hypertable any more"));
+        let row = read::hypertable_row(session, table).await?.ok_or_else(gone)?;
+        Ok(Surroundings { belongings, dependents, policies: read::policies(session, row.id, table).await? })
+    }
+
+    /// Takes jobs for scheduled that were so `before` they were paused.
+    pub(super) fn reschedule(&mut self, before: &Policies) {
+        for job in &mut self.policies.jobs {
+            job.scheduled |= before.jobs.iter().any(|known| known.id == job.id && known.scheduled);
+        }
     }
 
     /// What would be lost, or would go on using the old table.
@@ -28,7 +39,12 @@ impl Surroundings {
         let belongings = belongings::obstacles(&self.belongings, server);
         let belongings = belongings.iter().map(|found| format!("{} {}: {}", found.kind, found.object, found.reason));
         let dependents = dependents::obstacles(&self.dependents, &server.role);
-        belongings.chain(dependents.iter().map(|found| format!("{}: {}", found.object, found.reason))).collect()
+        let jobs = policies::obstacles(&self.policies);
+        let jobs = jobs.iter().map(|found| format!("{} {}: the role may not alter it", found.kind, found.object));
+        belongings
+            .chain(jobs)
+            .chain(dependents.iter().map(|found| format!("{}: {}", found.object, found.reason)))
+            .collect()
     }
 
     /// Refuses what stands in the way of another table in this one's place.
@@ -65,6 +81,7 @@ impl Surroundings {
         let policies = users.policies.iter().map(|policy| format!("policy {} on {}", policy.policy, policy.table));
         let keys = self.belongings.referencing_keys.iter();
         let keys = keys.map(|key| format!("foreign key {} on {}", key.name, key.referencing));
-        views.chain(materialized).chain(functions).chain(rules).chain(policies).chain(keys).collect()
+        let jobs = self.policies.jobs.iter().map(|job| format!("job {} ({})", job.id, job.procedure.name));
+        views.chain(jobs).chain(materialized).chain(functions).chain(rules).chain(policies).chain(keys).collect()
     }
 }
