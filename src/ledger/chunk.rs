@@ -44,8 +44,18 @@ pub async fn forget_chunks(target: &Target, job: JobId, noted: &[NotedChunk]) ->
 
 /// All that was noted, along the axis.
 pub async fn noted_chunks(session: &Session, job: JobId) -> Result<Vec<NotedChunk>> {
+    noted(session, job, None).await
+}
+
+/// What was noted of these relations.
+pub async fn noted_chunks_of(session: &Session, job: JobId, relations: &[u32]) -> Result<Vec<NotedChunk>> {
+    noted(session, job, Some(relations)).await
+}
+
+async fn noted(session: &Session, job: JobId, relations: Option<&[u32]>) -> Result<Vec<NotedChunk>> {
     let sql = "select range_from, range_until, relation::int8, filenode::int8, compressed, slice_start, slice_end \
-               from _hypercopy.chunk where job = $1 order by range_from nulls first, relation";
+               from _hypercopy.chunk where job = $1 and ($2::oid[] is null or relation = any ($2)) \
+               order by range_from nulls first, relation";
     let noted = |row: &tokio_postgres::Row| NotedChunk {
         range: Range { from: row.get(0), until: row.get(1) },
         chunk: ChunkFile {
@@ -55,5 +65,5 @@ pub async fn noted_chunks(session: &Session, job: JobId) -> Result<Vec<NotedChun
             slice: Slice { start: row.get(5), end: row.get(6) },
         },
     };
-    Ok(session.rows(sql, &[&job.0]).await?.iter().map(noted).collect())
+    Ok(session.rows(sql, &[&job.0, &relations]).await?.iter().map(noted).collect())
 }

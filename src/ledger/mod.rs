@@ -20,7 +20,7 @@ pub use block::{
     DoneBlock, Outcome, Reject, Stretch, block_outcome, complete_block, done_blocks, insert_rejects, outcome, rejects,
     take_block,
 };
-pub use chunk::{NotedChunk, forget_chunks, note_chunks, noted_chunks};
+pub use chunk::{NotedChunk, forget_chunks, note_chunks, noted_chunks, noted_chunks_of};
 pub use job::{
     Claim, Holder, IMPORT, Job, JobId, JobState, MIGRATE, NewJob, Origin, RECHUNK, REPAIR, await_earlier_runs, claim,
     delete_job, forget_imports, hold, holder, insert_job, jobs, lock, set_finished, set_plan, set_state, set_table,

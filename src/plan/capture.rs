@@ -84,12 +84,13 @@ impl Capture {
         statements
     }
 
-    /// Name, event and scope of each trigger. Where rows are noted one by one, a statement that finds none has to pass
-    /// the guard, too: an older transaction does not find all rows that it should.
+    /// Name, event and scope of each trigger. The guard is asked before the statement: an older transaction does not find
+    /// rows that are there, so that it would do nothing, or violate a key.
     fn triggers(&self, guard: Option<&Guard>) -> Vec<(String, &'static str, &'static str)> {
         let name = |event: &str| format!("hypercopy_{}_{event}", self.job);
-        if !self.by_row {
-            return vec![
+        let mut triggers = match self.by_row {
+            true => vec![(name("change"), "after insert or update or delete", "for each row")],
+            false => vec![
                 (name("insert"), "after insert", "referencing new table as new_rows for each statement"),
                 (
                     name("update"),
@@ -97,9 +98,8 @@ impl Capture {
                     "referencing old table as old_rows new table as new_rows for each statement",
                 ),
                 (name("delete"), "after delete", "referencing old table as old_rows for each statement"),
-            ];
-        }
-        let mut triggers = vec![(name("change"), "after insert or update or delete", "for each row")];
+            ],
+        };
         if guard.is_some() {
             triggers.push((name("guard"), "before insert or update or delete", "for each statement"));
         }
@@ -116,16 +116,12 @@ impl Capture {
             "create function {}() returns trigger language plpgsql security definer \
              set search_path = pg_catalog, pg_temp as {}",
             function.sql(),
-            quote_literal(&format!("begin\n{}{}    return null;\nend", self.guarded(guard), self.note()))
+            quote_literal(&format!(
+                "begin\n{}{}    return null;\nend",
+                guard.map(Guard::test).unwrap_or_default(),
+                self.note()
+            ))
         )
-    }
-
-    fn guarded(&self, guard: Option<&Guard>) -> String {
-        let Some(test) = guard.map(Guard::test) else { return String::new() };
-        match self.by_row {
-            true => format!("    if tg_level = 'STATEMENT' then\n{test}        return null;\n    end if;\n"),
-            false => test,
-        }
     }
 
     fn note(&self) -> String {
@@ -163,46 +159,62 @@ pub struct Guard {
 impl Guard {
     fn test(&self) -> String {
         format!(
-            "    if not pg_visible_in_snapshot({}::text::xid8, pg_current_snapshot()) then\n        \
+            "    if tg_when = 'BEFORE' then\n        \
+             if not pg_visible_in_snapshot({}::text::xid8, pg_current_snapshot()) then\n            \
              raise exception 'the table was re-chunked by hypercopy after this transaction began' \
-             using errcode = 'serialization_failure', hint = 'Repeat the transaction.';\n    end if;\n",
+             using errcode = 'serialization_failure', hint = 'Repeat the transaction.';\n        end if;\n        \
+             return null;\n    end if;\n",
             quote_literal(&self.transaction)
         )
     }
 }
 
-/// Keeps whoever has found the old table before the swap, and has waited for its lock, from writing into it.
+/// Keeps whoever has found the old table before the swap, and has waited for its lock, from writing into it. A COPY that
+/// has waited fires the statement triggers of the table that has the name now, and writes to chunks of the one that had
+/// it: it is the row trigger, which is on all chunks, that keeps it out.
 pub fn close(table: &QualifiedName, capture: &Capture) -> Vec<Statement> {
     let function = QualifiedName::new(&capture.schema, "refuse");
     let body = "begin raise exception 'the table was re-chunked by hypercopy while this statement waited' \
                 using errcode = 'serialization_failure', hint = 'Repeat the statement.'; end";
+    let trigger = |name: &str, events: &str, scope: &str| {
+        Statement::new(
+            format!("close {table} by trigger {name}"),
+            format!(
+                "create trigger {} before {events} on {} for each {scope} execute function {}()",
+                quote_ident(name),
+                table.sql(),
+                function.sql()
+            ),
+        )
+    };
     vec![
         Statement::new(
             format!("create function {function}"),
             format!("create function {}() returns trigger language plpgsql as {}", function.sql(), quote_literal(body)),
         ),
-        Statement::new(
-            format!("close {table}"),
-            format!(
-                "create trigger {} before insert or update or delete or truncate on {} for each statement execute function {}()",
-                quote_ident(&closing_trigger(capture)),
-                table.sql(),
-                function.sql()
-            ),
-        ),
+        trigger(&closing_trigger(capture), "insert or update or delete or truncate", "statement"),
+        trigger(&closing_row_trigger(capture), "insert or update or delete", "row"),
     ]
 }
 
 /// Lets writers in again.
 pub fn open(table: &QualifiedName, capture: &Capture) -> Vec<Statement> {
     let function = QualifiedName::new(&capture.schema, "refuse");
-    vec![
+    let drop = |name: String| {
         Statement::new(
-            format!("open {table}"),
-            format!("drop trigger if exists {} on {}", quote_ident(&closing_trigger(capture)), table.sql()),
-        ),
+            format!("open {table} by trigger {name}"),
+            format!("drop trigger if exists {} on {}", quote_ident(&name), table.sql()),
+        )
+    };
+    vec![
+        drop(closing_trigger(capture)),
+        drop(closing_row_trigger(capture)),
         Statement::new(format!("drop function {function}"), format!("drop function if exists {}()", function.sql())),
     ]
+}
+
+fn closing_row_trigger(capture: &Capture) -> String {
+    format!("hypercopy_{}_closed_rows", capture.job)
 }
 
 fn closing_trigger(capture: &Capture) -> String {

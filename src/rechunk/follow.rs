@@ -2,7 +2,7 @@
 
 use futures_util::future::try_join_all;
 
-use super::stale::{Stale, stale};
+use super::stale::{Stale, stale, unknown};
 use super::work::Work;
 use crate::catalog::{ChunkFile, read};
 use crate::connect::Target;
@@ -82,6 +82,7 @@ impl Work<'_> {
         let (beside, primary) = (self.plan.beside(), &self.plan.layout.primary);
         let range = self.plan.capture.buckets.range(run);
         let part = condition(range, &primary.column, primary.time_type);
+        self.note_unknown(target, range).await?;
         target
             .execute(&format!("delete from {} where {}", self.plan.capture.marks().sql(), run.condition()), &[])
             .await?;
@@ -101,6 +102,18 @@ impl Work<'_> {
             }
         }
         Ok(rows)
+    }
+
+    /// Notes chunks that are read for the first time: whoever drops one leaves no mark, and it may be gone before all
+    /// chunks are compared again.
+    async fn note_unknown(&self, target: &Target, range: Range) -> Result<()> {
+        let files = self.chunk_files(target, range).await?;
+        let relations: Vec<u32> = files.iter().map(|file| file.relation).collect();
+        let noted = ledger::noted_chunks_of(target, self.claim.job, &relations).await?;
+        match unknown(&noted, &files, range) {
+            none if none.is_empty() => Ok(()),
+            unknown => ledger::note_chunks(target, self.claim.job, &unknown).await,
+        }
     }
 
     /// Marks the ranges of chunks that are not those that were copied: no trigger sees a DROP or TRUNCATE of a chunk. What

@@ -22,17 +22,23 @@ pub(super) fn stale(noted: &[NotedChunk], current: &[ChunkFile]) -> Stale {
         stale.gone.push(note.clone());
         stale.ranges.push(note.range.intersect(Range::of(note.chunk.slice)));
     }
-    for chunk in current {
-        let mut known: Vec<Range> = noted.iter().filter(|note| note.chunk == *chunk).map(|note| note.range).collect();
-        known.sort_unstable_by_key(|range| range.from);
-        let slice = Range::of(chunk.slice);
-        let known = known.into_iter().map(|range| range.intersect(slice)).filter(|range| !range.is_empty());
-        for range in slice.without(known) {
-            stale.ranges.push(range);
-            stale.new.push(NotedChunk { range, chunk: chunk.clone() });
-        }
-    }
+    stale.new = unknown(noted, current, Range::ALL);
+    stale.ranges.extend(stale.new.iter().map(|note| note.range));
     stale
+}
+
+/// What lies in a range of the chunks that are there, and was not noted.
+pub(super) fn unknown(noted: &[NotedChunk], current: &[ChunkFile], range: Range) -> Vec<NotedChunk> {
+    let mut unknown = Vec::new();
+    for chunk in current {
+        let part = Range::of(chunk.slice).intersect(range);
+        let known = noted.iter().filter(|note| note.chunk == *chunk).map(|note| note.range.intersect(part));
+        let mut known: Vec<Range> = known.filter(|known| !known.is_empty()).collect();
+        known.sort_unstable_by_key(|range| range.from);
+        let rest = part.without(known).into_iter().filter(|rest| !rest.is_empty());
+        unknown.extend(rest.map(|range| NotedChunk { range, chunk: chunk.clone() }));
+    }
+    unknown
 }
 
 impl Stale {

@@ -1,5 +1,10 @@
 //! Random numbers that a seed repeats.
 
+/// How many rounds a story goes: so many, unless `HYPERCOPY_ROUNDS` says otherwise.
+pub fn rounds(usual: u64) -> u64 {
+    std::env::var("HYPERCOPY_ROUNDS").map_or(usual, |rounds| rounds.parse().expect("rounds are a number"))
+}
+
 /// splitmix64.
 pub struct Random(u64);
 
@@ -11,6 +16,11 @@ impl Random {
             std::env::var("HYPERCOPY_SEED").ok().map_or_else(clock, |seed| seed.parse().expect("a seed is a number"));
         eprintln!("HYPERCOPY_SEED={seed}");
         Random(seed)
+    }
+
+    /// Another one, which this one's seed repeats.
+    pub fn fork(&mut self) -> Random {
+        Random(self.next())
     }
 
     pub fn next(&mut self) -> u64 {
