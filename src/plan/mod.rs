@@ -3,9 +3,9 @@
 //! **Invariant:** pure. Everything in here is computed from plain data of `catalog` and a request; nothing connects,
 //! reads a clock or prints.
 
+pub mod belongings;
 mod bucket;
 mod capture;
-pub mod belongings;
 mod ddl;
 pub mod dependents;
 mod dimension;

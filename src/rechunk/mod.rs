@@ -25,6 +25,7 @@ mod retreat;
 mod sample;
 mod shape;
 mod stale;
+mod standing;
 mod swap;
 mod work;
 
@@ -46,7 +47,6 @@ use crate::plan::{Range, Statement};
 use crate::report::{JobRun, to_json};
 use crate::schema;
 use crate::supervision::Supervision;
-use crate::takeover;
 use crate::verify::Mode;
 use crate::vigil::{Terms, Vigil};
 
@@ -158,13 +158,14 @@ impl<A: FnMut(&RechunkReport)> Rechunk<'_, A> {
 
 /// Goes on with a job, up to where it was asked to end.
 async fn go_on(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkReport) -> Result<()> {
+    standing::refuse(ground, &job).await?;
     report.state = Some(job.state.name().to_string());
     if run.request.dry_run {
         report.job.id = Some(job.id);
         report.run.planned();
         return Ok(());
     }
-    let job = takeover::lock(&ground.target, &job).await?;
+    let job = standing::lock(ground, &job).await?;
     if job.state != JobState::Swapped {
         let now = Shape::read(&ground.target, ground.found.table.oid).await?;
         JobPlan::of(&job)?.shape.refuse_altered(ground.name(), &now)?;
@@ -193,12 +194,14 @@ async fn go_back(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkRe
         }
         _ => {}
     }
+    standing::refuse(ground, &job).await?;
     report.state = Some(job.state.name().to_string());
     if run.request.dry_run {
+        report.job.id = Some(job.id);
         report.run.planned();
         return Ok(());
     }
-    let job = takeover::lock(&ground.target, &job).await?;
+    let job = standing::lock(ground, &job).await?;
     let work = Work::take_over(run, ground, &job, report).await?;
     match run.request.action {
         Action::Abort => work.abort().await?,

@@ -1,5 +1,6 @@
 //! The beginning of a job: the new table beside the old one, and from then on a mark for every change.
 
+use super::contention::{Lock, LockMode};
 use super::ground::Ground;
 use super::plan::{JobPlan, request_json};
 use super::planned::{Definition, Planned};
@@ -66,10 +67,7 @@ fn new_table(ground: &Ground, planned: &Planned, job: JobId) -> Result<(JobPlan,
     statements.extend(capture.make_marks());
     let Definition { before_rows, constraints, indexes } = definition;
     statements.extend(before_rows);
-    let owner = &ground.found.table.owner;
-    if *owner != ground.server().role {
-        statements.push(schema::set_owner(&QualifiedName::new(&schema, &ground.name().name), owner));
-    }
+    statements.extend(give_to_owner(ground, &schema));
     let plan = JobPlan {
         table: ground.name().clone(),
         old_oid: ground.found.table.oid,
@@ -83,6 +81,23 @@ fn new_table(ground: &Ground, planned: &Planned, job: JobId) -> Result<(JobPlan,
         swapped: None,
     };
     Ok((plan, statements))
+}
+
+/// An owner has to have the right to create tables where its table is. Only for this moment: the function that notes
+/// changes runs as the role that has made it, which may be a superuser.
+fn give_to_owner(ground: &Ground, schema: &str) -> Vec<Statement> {
+    let owner = &ground.found.table.owner;
+    if *owner == ground.server().role {
+        return Vec::new();
+    }
+    let (in_schema, role) = (quote_ident(schema), quote_ident(owner));
+    let lend = format!("grant create on schema {in_schema} to {role}");
+    let take_back = format!("revoke create on schema {in_schema} from {role}");
+    vec![
+        Statement::new(format!("let {owner} create tables in {schema}"), lend),
+        schema::set_owner(&QualifiedName::new(schema, &ground.name().name), owner),
+        Statement::new(format!("keep {owner} from creating tables in {schema}"), take_back),
+    ]
 }
 
 fn index_names(ground: &Ground) -> Vec<String> {
@@ -119,13 +134,12 @@ impl Work<'_> {
     /// Begins to note changes. When it is committed, every transaction that may have changed the table without leaving
     /// marks has ended.
     pub(super) async fn install_capture(&mut self) -> Result<()> {
-        let (control, contention, table) = (self.control(), self.contention(), &self.plan.table);
+        let (control, table) = (self.control(), &self.plan.table);
         self.supervision().progress.phase("beginning to note changes");
-        let tables = [self.plan.old_oid];
-        contention
-            .transaction(control, "begin to note changes", &tables, async || {
-                self.empty(control).await?;
-                contention.lock(control, table, true, "share row exclusive").await?;
+        schema::durably(control, async || self.empty(control).await).await?;
+        let lock = Lock { only: true, ..self.lock(LockMode::ShareRowExclusive) };
+        self.contention()
+            .under_lock(control, "begin to note changes", &lock, async || {
                 for statement in self.plan.capture.install(table, None) {
                     schema::run(control, &statement).await?;
                 }

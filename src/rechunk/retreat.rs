@@ -1,11 +1,11 @@
 //! The ways back: giving up before the swap, undoing it, and dropping the old table behind it.
 
+use super::contention::{Lock, LockMode};
 use super::exchange;
 use super::plan::JobPlan;
 use super::stale::stale;
 use super::work::Work;
 use crate::catalog::read;
-use crate::connect::Target;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_ident};
@@ -19,11 +19,10 @@ const CHUNKS_AT_ONCE: usize = 50;
 impl Work<'_> {
     /// Gives the job up: the old table is as it was, and nothing of ours is left.
     pub(super) async fn abort(&self) -> Result<()> {
-        let (control, contention) = (self.control(), self.contention());
-        let tables = [self.plan.old_oid];
-        contention
-            .transaction(control, "stop noting changes", &tables, async || {
-                contention.lock(control, &self.plan.table, true, "access exclusive").await?;
+        let control = self.control();
+        let lock = Lock { only: true, ..self.lock(LockMode::AccessExclusive) };
+        self.contention()
+            .under_lock(control, "stop noting changes", &lock, async || {
                 for statement in self.plan.capture.remove(&self.plan.table, None) {
                     schema::run(control, &statement).await?;
                 }
@@ -34,7 +33,6 @@ impl Work<'_> {
             })
             .await?;
         failpoint::hit("abort-after-commit");
-        self.clear_away(&self.plan.beside()).await?;
         self.forget().await
     }
 
@@ -43,29 +41,30 @@ impl Work<'_> {
     /// # Errors
     /// [`Kind::Refused`](crate::error::Kind::Refused) where the new table was written since the swap, unless `force`.
     pub(super) async fn undo(&self, force: bool) -> Result<()> {
-        let (control, contention, plan) = (self.control(), self.contention(), &self.plan);
-        let tables = [self.ground.found.table.oid];
+        let (control, plan) = (self.control(), &self.plan);
         if plan.swapped.as_ref().is_some_and(|swapped| swapped.is_dropping) {
             return Err(Error::refused(format!("{} is being dropped, and not whole any more", plan.kept()))
                 .hint("There is no way back: run --drop-old again to its end."));
         }
-        contention
-            .transaction(control, "undo the swap", &tables, async || {
-                contention.lock(control, &plan.table, self.locks_root_only(), "access exclusive").await?;
+        if !self.is_kept().await? {
+            return Err(Error::refused(format!("{} is not there any more", plan.kept()))
+                .hint("There is no way back: run --drop-old to clear away what is left."));
+        }
+        self.contention()
+            .under_lock(control, "undo the swap", &self.lock(LockMode::AccessExclusive), async || {
                 if !force {
                     self.refuse_later_changes().await?;
                 }
                 for statement in exchange::backward(plan) {
                     schema::run(control, &statement).await?;
                 }
-                ledger::set_table(control, self.claim, &plan.table).await?;
+                ledger::move_jobs(control, self.ground.found.table.oid, &plan.table).await?;
                 ledger::set_state(control, self.claim, JobState::Prepared).await?;
                 failpoint::hit("undo-before-commit");
                 Ok(())
             })
             .await?;
         failpoint::hit("undo-after-commit");
-        self.clear_away(&plan.beside()).await?;
         self.forget().await
     }
 
@@ -77,11 +76,11 @@ impl Work<'_> {
         let mut ranges: Vec<Range> =
             self.marked(control, Range::ALL).await?.into_iter().map(|run| buckets.range(run)).collect();
         ranges.extend(stale.ranges);
-        let Some(first) = ranges.first() else { return Ok(()) };
+        let Some((first, more)) = ranges.split_first() else { return Ok(()) };
+        let more = if more.is_empty() { String::new() } else { format!(", and in {} more ranges", more.len()) };
         Err(Error::refused(format!(
-            "{} was changed since the swap in {} ranges, the first one {}",
+            "{} was changed since the swap in {}{more}",
             self.plan.table,
-            ranges.len(),
             first.display(self.plan.time_type())
         ))
         .hint("What was written there is not in the old table: --undo --force drops it."))
@@ -92,20 +91,19 @@ impl Work<'_> {
     /// # Errors
     /// [`Kind::Refused`](crate::error::Kind::Refused) where nobody has compared the two tables before the swap.
     pub(super) async fn drop_old(&self) -> Result<()> {
-        let (control, contention, plan) = (self.control(), self.contention(), &self.plan);
-        let kept = plan.kept();
-        if plan.verified.is_none() {
+        let (control, plan) = (self.control(), &self.plan);
+        let (kept, is_kept) = (plan.kept(), self.is_kept().await?);
+        if is_kept && plan.verified.is_none() {
             return Err(Error::refused(format!("nobody has compared {} with {kept} before the swap", plan.table)).hint(
                 format!(
-                    "It ran with --verify none. Compare them with \"hypercopy verify --as {}\", then drop {kept} yourself and forget the job by \"hypercopy jobs clean {}\".",
-                    plan.table, self.claim.job.0
+                    "It ran with --verify none. Compare them with \"hypercopy verify {kept} --as {}\", drop {kept} yourself, and run the same command again.",
+                    plan.table
                 ),
             ));
         }
-        let tables = [self.ground.found.table.oid];
-        contention
-            .transaction(control, "stop noting changes", &tables, async || {
-                contention.lock(control, &plan.table, true, "access exclusive").await?;
+        let lock = Lock { only: true, ..self.lock(LockMode::AccessExclusive) };
+        self.contention()
+            .under_lock(control, "stop noting changes", &lock, async || {
                 for statement in plan.capture.remove(&plan.table, exchange::guard(plan)) {
                     schema::run(control, &statement).await?;
                 }
@@ -115,53 +113,61 @@ impl Work<'_> {
             })
             .await?;
         failpoint::hit("drop-after-capture");
-        self.clear_away(&kept).await
-    }
-
-    /// Drops a table of ours in short transactions, and the job's schema.
-    async fn clear_away(&self, table: &QualifiedName) -> Result<()> {
-        let control = self.control();
-        self.supervision().progress.phase(format!("dropping {table}"));
-        if let Some(row) = read::hypertable_row(control, table).await? {
-            let chunks = read::chunks(control, self.ground.server(), row.id).await?;
-            for some in chunks.chunks(CHUNKS_AT_ONCE) {
-                let names: Vec<String> = some.iter().map(|chunk| chunk.table().sql()).collect();
-                let drop =
-                    Statement::new(format!("drop chunks of {table}"), format!("drop table {}", names.join(", ")));
-                self.run_alone(control, &drop).await?;
-                failpoint::hit("drop-after-chunks");
-            }
+        if is_kept {
+            self.drop_chunks(&kept).await?;
+            schema::durably(control, async || self.run_all(&[drop_table(&kept)]).await).await?;
         }
-        let schema = &self.plan.capture.schema;
-        let drops = [
-            Statement::new(format!("drop table {table}"), format!("drop table if exists {}", table.sql())),
-            Statement::new(
-                "drop what closed the old table",
-                format!("drop function if exists {}.refuse()", quote_ident(schema)),
-            ),
-            Statement::new(
-                "drop the table of marks",
-                format!("drop table if exists {}", self.plan.capture.marks().sql()),
-            ),
-            Statement::new(format!("drop schema {schema}"), format!("drop schema if exists {}", quote_ident(schema))),
-        ];
-        let all_or_nothing = async || {
-            for statement in &drops {
-                schema::run(control, statement).await?;
-            }
-            Ok(())
-        };
-        schema::durably(control, all_or_nothing).await
+        schema::durably(control, async || self.run_all(&self.leftovers()).await).await
     }
 
-    async fn run_alone(&self, control: &Target, statement: &Statement) -> Result<()> {
-        let _open = self.supervision().interrupt.open()?;
-        schema::durably(control, async || schema::run(control, statement).await).await
-    }
-
+    /// Drops the new table, and the job with it.
     async fn forget(&self) -> Result<()> {
-        let control = self.control();
-        schema::durably(control, async || ledger::delete_job(control, self.claim.job).await).await?;
+        let (control, beside) = (self.control(), self.plan.beside());
+        self.drop_chunks(&beside).await?;
+        schema::durably(control, async || {
+            self.run_all(&[drop_table(&beside)]).await?;
+            self.run_all(&self.leftovers()).await?;
+            ledger::delete_job(control, self.claim.job).await
+        })
+        .await?;
         schema::drop_empty_ledger(control).await
     }
+
+    /// Drops the chunks of a table of ours in short transactions.
+    async fn drop_chunks(&self, table: &QualifiedName) -> Result<()> {
+        let control = self.control();
+        self.supervision().progress.phase(format!("dropping {table}"));
+        let Some(row) = read::hypertable_row(control, table).await? else { return Ok(()) };
+        let chunks = read::chunks(control, self.ground.server(), row.id).await?;
+        for some in chunks.chunks(CHUNKS_AT_ONCE) {
+            let names: Vec<String> = some.iter().map(|chunk| chunk.table().sql()).collect();
+            let drop = Statement::new(format!("drop chunks of {table}"), format!("drop table {}", names.join(", ")));
+            let _open = self.supervision().interrupt.open()?;
+            schema::durably(control, async || schema::run(control, &drop).await).await?;
+            failpoint::hit("drop-after-chunks");
+        }
+        Ok(())
+    }
+
+    /// What is dropped when neither table is in the job's schema any more.
+    fn leftovers(&self) -> [Statement; 3] {
+        let (schema, marks) = (&self.plan.capture.schema, self.plan.capture.marks());
+        let in_schema = quote_ident(schema);
+        [
+            Statement::new("drop what closed the old table", format!("drop function if exists {in_schema}.refuse()")),
+            Statement::new("drop the table of marks", format!("drop table if exists {}", marks.sql())),
+            Statement::new(format!("drop schema {schema}"), format!("drop schema if exists {in_schema}")),
+        ]
+    }
+
+    async fn run_all(&self, statements: &[Statement]) -> Result<()> {
+        for statement in statements {
+            schema::run(self.control(), statement).await?;
+        }
+        Ok(())
+    }
+}
+
+fn drop_table(table: &QualifiedName) -> Statement {
+    Statement::new(format!("drop table {table}"), format!("drop table if exists {}", table.sql()))
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::contention::LockMode;
 use super::exchange;
 use super::plan::{JobPlan, Swapped};
 use super::report::SwapReport;
@@ -95,12 +96,9 @@ impl Work<'_> {
     }
 
     async fn swap_under_lock(&self, whatever_it_takes: bool) -> Result<Held> {
-        let contention = self.contention();
-        let tables = [self.plan.old_oid];
-        contention
-            .transaction(self.control(), "swap", &tables, async || {
+        self.contention()
+            .under_lock(self.control(), "swap", &self.lock(LockMode::AccessExclusive), async || {
                 let (control, table) = (self.control(), &self.plan.table);
-                contention.lock(control, table, self.locks_root_only(), "access exclusive").await?;
                 let locked = Instant::now();
                 let now = Shape::read(control, self.plan.old_oid).await?;
                 self.plan.shape.refuse_altered(table, &now)?;
@@ -121,7 +119,7 @@ impl Work<'_> {
                     schema::run(control, &statement).await?;
                 }
                 self.note_new_chunks(&plan).await?;
-                ledger::set_table(control, self.claim, &plan.table).await?;
+                ledger::move_jobs(control, plan.old_oid, &plan.table).await?;
                 ledger::set_plan(control, self.claim, &plan.json()?).await?;
                 ledger::set_state(control, self.claim, JobState::Swapped).await?;
                 failpoint::hit("swap-before-commit");
