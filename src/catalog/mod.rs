@@ -223,6 +223,11 @@ impl Chunk {
         Estimate { bytes, rows }
     }
 
+    /// Bytes of its rows and indexes.
+    pub fn size(&self) -> u64 {
+        (self.bytes.unwrap_or(0) + self.index_bytes.unwrap_or(0)).max(0) as u64
+    }
+
     /// Its slice of the primary dimension.
     pub fn primary(&self) -> Slice {
         self.slices

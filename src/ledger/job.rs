@@ -211,10 +211,11 @@ pub async fn set_state(target: &Target, claim: Claim, state: JobState) -> Result
     claim.own(target.execute(sql, &[&claim.job.0, &claim.run, &state.name()]).await?)
 }
 
-/// Makes another table the job's: the one that has the name now.
-pub async fn set_table(target: &Target, claim: Claim, table: &QualifiedName) -> Result<()> {
-    let sql = "update _hypercopy.job set target_oid = $3::text::pg_catalog.regclass where id = $1 and run = $2";
-    claim.own(target.execute(sql, &[&claim.job.0, &claim.run, &table.sql()]).await?)
+/// Makes the table that has the name now that of all jobs on another one, whose rows it has: also of imports, which would
+/// be done a second time where their table is not known.
+pub async fn move_jobs(target: &Target, from: u32, table: &QualifiedName) -> Result<()> {
+    let sql = "update _hypercopy.job set target_oid = $2::text::pg_catalog.regclass where target_oid = $1";
+    target.execute(sql, &[&from, &table.sql()]).await.map(drop)
 }
 
 /// Puts another plan in the place of the one the job began with.

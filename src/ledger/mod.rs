@@ -23,7 +23,7 @@ pub use block::{
 pub use chunk::{NotedChunk, forget_chunks, note_chunks, noted_chunks, noted_chunks_of};
 pub use job::{
     Claim, Holder, IMPORT, Job, JobId, JobState, MIGRATE, NewJob, Origin, RECHUNK, REPAIR, await_earlier_runs, claim,
-    delete_job, forget_imports, hold, holder, insert_job, jobs, lock, set_finished, set_plan, set_state, set_table,
+    delete_job, forget_imports, hold, holder, insert_job, jobs, lock, move_jobs, set_finished, set_plan, set_state,
     unlock,
 };
 pub use task::{

@@ -14,6 +14,54 @@ use crate::progress::Progress;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// A lock that keeps others waiting.
+pub(super) struct Lock<'a> {
+    /// On what.
+    pub(super) table: &'a QualifiedName,
+    /// Its oid.
+    pub(super) oid: u32,
+    /// Whether its chunks are left out.
+    pub(super) only: bool,
+    /// Whom it keeps out.
+    pub(super) mode: LockMode,
+}
+
+/// Modes of a table's lock, by the names of the manual.
+#[derive(Clone, Copy)]
+pub(super) enum LockMode {
+    /// Keeps writers out.
+    ShareRowExclusive,
+    /// Keeps everybody out.
+    AccessExclusive,
+}
+
+impl LockMode {
+    fn sql(self) -> &'static str {
+        match self {
+            LockMode::ShareRowExclusive => "share row exclusive",
+            LockMode::AccessExclusive => "access exclusive",
+        }
+    }
+
+    /// The modes that it does not go together with, as `pg_locks` has them.
+    fn conflicts(self) -> &'static [&'static str] {
+        const ALL: [&str; 8] = [
+            "AccessShareLock",
+            "RowShareLock",
+            "RowExclusiveLock",
+            "ShareUpdateExclusiveLock",
+            "ShareLock",
+            "ShareRowExclusiveLock",
+            "ExclusiveLock",
+            "AccessExclusiveLock",
+        ];
+        match self {
+            LockMode::ShareRowExclusive => &ALL[2..],
+            LockMode::AccessExclusive => &ALL,
+        }
+    }
+}
+
 /// How a lock is asked for.
 pub(super) struct Contention<'a> {
     /// How long others wait behind us at most, each time.
@@ -27,16 +75,31 @@ pub(super) struct Contention<'a> {
 }
 
 impl Contention<'_> {
-    /// Does `work` in one transaction that is on the disk when this returns. Where one of its locks is not had in time all
-    /// is rolled back, and tried again after a pause. `tables` are those whose holders are named.
+    /// Does `work` under a lock, in one transaction that is on the disk when this returns. Where this or another lock is
+    /// not had in time all is rolled back, and tried again after a pause. `doing` says what, behind "cannot".
     ///
     /// # Errors
     /// [`Kind::Resumable`] where the locks were never had.
+    pub(super) async fn under_lock<T>(
+        &self,
+        target: &Target,
+        doing: &str,
+        lock: &Lock<'_>,
+        work: impl AsyncFn() -> Result<T>,
+    ) -> Result<T> {
+        let locked = async || {
+            self.take(target, lock.table, lock.only, lock.mode).await?;
+            work().await
+        };
+        self.transaction(target, doing, lock, locked).await
+    }
+
+    /// As [`Contention::under_lock`], but `work` takes the lock by itself, among others; it is what is told of.
     pub(super) async fn transaction<T>(
         &self,
         target: &Target,
         doing: &str,
-        tables: &[u32],
+        lock: &Lock<'_>,
         work: impl AsyncFn() -> Result<T>,
     ) -> Result<T> {
         let (start, mut pause) = (Instant::now(), FIRST_PAUSE);
@@ -45,7 +108,7 @@ impl Contention<'_> {
                 Err(error) if is_contended(&error) => error,
                 ended => return ended,
             };
-            let holders = holders(target, tables).await?;
+            let holders = holders(target, lock).await?;
             if start.elapsed() > self.patience {
                 return Err(Error::new(
                     Kind::Resumable,
@@ -67,14 +130,11 @@ impl Contention<'_> {
 
     async fn attempt<T>(&self, target: &Target, work: &impl AsyncFn() -> Result<T>) -> Result<T> {
         let _open = self.interrupt.open()?;
-        target
-            .batch(&format!(
-                "begin isolation level read committed read write; set local synchronous_commit = on; \
-                 set local lock_timeout = '{}ms'",
-                self.milliseconds()
-            ))
-            .await?;
-        let done = work().await;
+        let begun = target.batch(&self.begin()).await;
+        let done = match begun {
+            Ok(()) => work().await,
+            Err(error) => Err(error),
+        };
         match done {
             Ok(_) => target.batch("commit").await?,
             Err(_) => target.batch("rollback").await.unwrap_or_default(),
@@ -82,12 +142,24 @@ impl Contention<'_> {
         done
     }
 
-    /// Locks a table, and its chunks unless `only`. All of it together may take no longer than one lock.
-    pub(super) async fn lock(&self, target: &Target, table: &QualifiedName, only: bool, mode: &str) -> Result<()> {
-        let only = if only { "only " } else { "" };
-        target.batch(&format!("set local statement_timeout = '{}ms'", self.milliseconds())).await?;
-        target.batch(&format!("lock table {only}{} in {mode} mode", table.sql())).await?;
-        target.batch("set local statement_timeout = 0").await
+    fn begin(&self) -> String {
+        format!(
+            "begin isolation level read committed read write; set local synchronous_commit = on; \
+             set local lock_timeout = '{}ms'",
+            self.milliseconds()
+        )
+    }
+
+    /// Takes a lock in the caller's transaction. All chunks together may take no longer than one lock.
+    pub(super) async fn take(&self, target: &Target, table: &QualifiedName, only: bool, mode: LockMode) -> Result<()> {
+        let lock = format!(
+            "set local statement_timeout = '{}ms'; lock table {}{} in {} mode; set local statement_timeout = 0",
+            self.milliseconds(),
+            if only { "only " } else { "" },
+            table.sql(),
+            mode.sql()
+        );
+        target.batch(&lock).await
     }
 
     fn milliseconds(&self) -> u128 {
@@ -101,13 +173,9 @@ fn is_contended(error: &Error) -> bool {
     matches!(error.sqlstate(), Some(state) if CONTENDED.contains(state))
 }
 
-/// Who holds a lock on these tables, in words that follow a sentence.
-async fn holders(target: &Target, tables: &[u32]) -> Result<String> {
-    let sql = "select distinct activity.pid, coalesce(activity.application_name, '') \
-               from pg_catalog.pg_locks lock join pg_catalog.pg_stat_get_activity(null) activity on activity.pid = lock.pid \
-               where lock.relation = any ($1) and lock.granted and lock.pid <> pg_catalog.pg_backend_pid() \
-               order by 1 limit 3";
-    let holders = target.rows(sql, &[&tables]).await?;
+/// Who has what is in the way of a lock, in words that follow a sentence.
+async fn holders(target: &Target, lock: &Lock<'_>) -> Result<String> {
+    let holders = target.rows(include_str!("sql/holders.sql"), &[&lock.oid, &lock.mode.conflicts()]).await?;
     let name = |row: &tokio_postgres::Row| match row.get::<_, &str>(1) {
         "" => row.get::<_, i32>(0).to_string(),
         name => format!("{} ({name})", row.get::<_, i32>(0)),

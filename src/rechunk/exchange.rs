@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::contention::Contention;
+use super::contention::{Contention, LockMode};
 use super::plan::{JobPlan, Swapped};
 use super::surroundings::Surroundings;
 use super::work::Work;
@@ -34,9 +34,9 @@ impl Work<'_> {
             schema::run(control, &lock).await?;
         }
         for other in before.locked_tables() {
-            contention.lock(control, &other, false, "access exclusive").await?;
+            contention.take(control, &other, false, LockMode::AccessExclusive).await?;
         }
-        contention.lock(control, table, self.locks_root_only(), "access exclusive").await?;
+        contention.take(control, table, self.locks_root_only(), LockMode::AccessExclusive).await?;
         let since = Instant::now();
         let surroundings = Surroundings::read(control, oid, table).await?;
         let titles = |of: &Surroundings| of.locks().into_iter().map(|lock| lock.title).collect::<Vec<_>>();

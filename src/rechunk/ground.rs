@@ -67,35 +67,39 @@ impl Ground {
         self.found.report()
     }
 
-    /// The rechunk of this table that is not finished, and no other unfinished job on it.
+    /// The rechunk of this table that is not finished. To begin one, nothing else may be unfinished there.
     pub(super) async fn job(&self) -> Result<Option<Job>> {
         let mut jobs = ledger::jobs(&self.target).await?;
         jobs.retain(|job| job.target_oid == self.found.table.oid && job.state != JobState::Finished);
-        match jobs.iter().find(|job| job.kind != RECHUNK) {
-            Some(other) => Err(Error::refused(format!(
-                "job {} ({}) on {} is unfinished, and could not go on in a new table",
-                other.id.0,
-                other.kind,
-                self.name()
-            ))
-            .hint(format!(
-                "Run its command again until it is finished; \"hypercopy jobs show {}\" says what it does.",
-                other.id.0
-            ))),
-            None => Ok(jobs.pop()),
+        let rechunk = jobs.iter().position(|job| job.kind == RECHUNK);
+        match (rechunk, jobs.first()) {
+            (Some(rechunk), _) => Ok(Some(jobs.swap_remove(rechunk))),
+            (None, None) => Ok(None),
+            (None, Some(other)) => {
+                Err(Error::refused(format!("job {} ({}) on {} is unfinished", other.id.0, other.kind, self.name()))
+                    .hint(format!(
+                        "Run its command again until it is finished; \"hypercopy jobs show {}\" says what it does.",
+                        other.id.0
+                    )))
+            }
         }
+    }
+
+    /// Refuses whoever may not alter the table.
+    pub(super) fn refuse_stranger(&self) -> Result<()> {
+        if self.rights.owns {
+            return Ok(());
+        }
+        Err(Error::refused(format!("role {} does not own {}", display_ident(&self.server().role), self.name())).hint(
+            format!("Use its owner, {}, or a role that is a member of it.", display_ident(&self.found.table.owner)),
+        ))
     }
 
     /// What no rechunk of this table can work with, whatever the new layout is.
     pub(super) fn refuse(&self) -> Result<()> {
+        self.refuse_stranger()?;
         let (table, server, rights) = (self.name(), self.server(), &self.rights);
         let role = display_ident(&server.role);
-        if !rights.owns {
-            return Err(Error::refused(format!("role {role} does not own {table}")).hint(format!(
-                "Use its owner, {}, or a role that is a member of it.",
-                display_ident(&self.found.table.owner)
-            )));
-        }
         if !server.may_create_schema {
             return Err(Error::refused(format!(
                 "role {role} may not create a schema, in which the new table is built"

@@ -25,6 +25,7 @@ mod retreat;
 mod sample;
 mod shape;
 mod stale;
+mod standing;
 mod surroundings;
 mod swap;
 mod work;
@@ -50,7 +51,6 @@ use crate::plan::{Range, Statement, belongings, dependents};
 use crate::report::{JobRun, to_json};
 use crate::schema;
 use crate::supervision::Supervision;
-use crate::takeover;
 use crate::verify::Mode;
 use crate::vigil::{Terms, Vigil};
 
@@ -166,13 +166,14 @@ async fn go_on(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkRepo
         return Err(Error::refused(format!("job {} on {} is being undone", job.id.0, ground.name()))
             .hint("Run --undo again to its end."));
     }
+    standing::refuse(ground, &job).await?;
     report.state = Some(job.state.name().to_string());
     if run.request.dry_run {
         report.job.id = Some(job.id);
         report.run.planned();
         return Ok(());
     }
-    let job = takeover::lock(&ground.target, &job).await?;
+    let job = standing::lock(ground, &job).await?;
     if job.state != JobState::Swapped {
         let now = Shape::read(&ground.target, ground.found.table.oid).await?;
         JobPlan::of(&job)?.shape.refuse_altered(ground.name(), &now)?;
@@ -205,12 +206,14 @@ async fn go_back(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkRe
         }
         _ => {}
     }
+    standing::refuse(ground, &job).await?;
     report.state = Some(job.state.name().to_string());
     if run.request.dry_run {
+        report.job.id = Some(job.id);
         report.run.planned();
         return Ok(());
     }
-    let job = takeover::lock(&ground.target, &job).await?;
+    let job = standing::lock(ground, &job).await?;
     let mut work = Work::take_over(run, ground, &job, report).await?;
     match run.request.action {
         Action::Abort | Action::Undo { .. } if is_undone => work.end_undo().await?,

@@ -3,17 +3,17 @@
 use super::ground::Ground;
 use super::interval::{Sized, interval_for};
 use super::prepare::capture;
-use super::report::{PlanReport, SizedReport};
+use super::report::PlanReport;
 use super::request::{Change, Request};
 use super::sample::Sample;
 use crate::catalog::Chunk;
 use crate::connect::Side;
 use crate::error::{Error, Result};
-use crate::ident::QualifiedName;
+use crate::ident::{QualifiedName, quote_ident};
 use crate::ledger::JobId;
 use crate::look::{partitioning, refuse_minus_infinity};
-use crate::plan::{IntervalRequest, Layout, Partitioning, Range, TargetNames, makes_key_first, post_data, pre_data};
-use crate::plan::{Statement, describe_interval, primary_dimension};
+use crate::plan::{Layout, OpenDimension, Partitioning, Range, Statement, TargetNames};
+use crate::plan::{describe_interval, makes_key_first, post_data, pre_data};
 use crate::reader::cells::{self, Rows};
 use crate::reader::snapshot::{Snapshot, Subject};
 use crate::reader::survey::refuse_too_many;
@@ -116,11 +116,7 @@ impl Planned {
         Ok(PlanReport {
             old_layout: old.map(|layout| layout.describe()).unwrap_or_default(),
             new_layout: self.layout.describe(),
-            sized: self.sized.as_ref().map(|sized| SizedReport {
-                bytes: sized.bytes,
-                total_bytes: sized.total_bytes,
-                covered_seconds: sized.covered as f64 / 1e6,
-            }),
+            sized: self.sized.as_ref().map(|sized| sized.report(self.layout.primary.time_type)),
             old_chunks: self.chunks.len(),
             new_chunks: self.new_chunks,
             estimated_rows,
@@ -153,24 +149,41 @@ fn most_task_bytes(request: &Request, ground: &Ground) -> u64 {
 /// The layout that was asked for.
 pub(super) async fn layout(ground: &Ground, change: &Change, chunks: &[Chunk]) -> Result<(Layout, Option<Sized>)> {
     let session = &ground.found.session;
-    let mut asked = partitioning(session, change.chunk_interval.as_deref(), change.hash_partitions.clone()).await?;
-    let primary = primary_dimension(ground.name(), &ground.hypertable.dimensions)?;
+    let asked = partitioning(session, change.chunk_interval.as_deref(), change.hash_partitions.clone()).await?;
+    let encoding = &ground.server().encoding;
+    let mut layout = Layout::resolve(&ground.hypertable, &asked, encoding)?;
     let mut sized = None;
     if let Some(wanted) = change.chunk_bytes {
-        let found = interval_for(wanted, chunks, primary.time_type)?;
-        asked.interval = Some(match primary.is_integer() {
-            true => IntervalRequest::Integer(found.interval),
-            false => IntervalRequest::Microseconds(found.interval),
-        });
+        let (rows, time_type) = (extent(ground, &layout.primary).await?, layout.primary.time_type);
+        let found = interval_for(wanted, chunks, rows, time_type, layout.partitions_per_bucket())?;
+        layout.primary.interval = found.interval;
         sized = Some(found);
     }
-    let encoding = &ground.server().encoding;
-    let layout = Layout::resolve(&ground.hypertable, &asked, encoding)?;
     let now = Layout::resolve(&ground.hypertable, &Partitioning::default(), encoding);
     if now.is_ok_and(|now| now == layout) && has_one_interval(chunks, &layout) {
-        return Err(Error::refused(format!("{} has this layout already: {}", ground.name(), layout.describe())));
+        return Err(Error::refused(format!("{} has this layout already: {}", ground.name(), layout.describe()))
+            .hint("Ask for another one: --chunk-interval, --target-chunk-size, --hash-partitions."));
     }
     Ok((layout, sized))
+}
+
+/// From the first finite value that there is up to behind the last one.
+async fn extent(ground: &Ground, primary: &OpenDimension) -> Result<Range> {
+    let column = quote_ident(&primary.column);
+    let finite = match primary.is_integer() {
+        true => String::new(),
+        false => format!(" where {column} > '-infinity' and {column} < 'infinity'"),
+    };
+    let internal = ground.server().internal_function("time_to_internal");
+    let sql =
+        format!("select {internal}(min({column})), {internal}(max({column})) from {}{finite}", ground.name().sql());
+    let row = ground.found.session.row(&sql, &[]).await?;
+    Ok(match (row.get(0), row.get::<_, Option<i64>>(1)) {
+        (Some(first), Some(last)) => {
+            Range { from: Some(first), until: Some(last.saturating_add(primary.whole_units(1))) }
+        }
+        _ => Range::NOTHING,
+    })
 }
 
 /// Whether all chunks are what the layout would make: an interval that was changed leaves older chunks as they are.

@@ -1,5 +1,6 @@
 //! The beginning of a job: the new table beside the old one, and from then on a mark for every change.
 
+use super::contention::{Lock, LockMode};
 use super::exchange::run;
 use super::ground::Ground;
 use super::plan::{JobPlan, request_json};
@@ -91,9 +92,25 @@ async fn settle(ground: &Ground, beside: &QualifiedName) -> Result<()> {
     let oid = read::resolve_exactly(target, beside).await?.ok_or_else(gone)?;
     let have = read::belongings(target, oid).await?;
     let Surroundings { belongings, policies, .. } = &ground.surroundings;
-    run(target, &belongings::settings(&have, belongings, beside)).await?;
+    let settings = belongings::settings(&have, belongings, beside);
+    run(target, &lending_schema(ground, &beside.schema, settings)).await?;
     run(target, &policies::on_empty_table(policies, beside, ground.server())).await?;
     run(target, &policies::pause(policies, ground.server())).await
+}
+
+/// An owner has to have the right to create tables where its table is. Only for this moment: the function that notes
+/// changes runs as the role that has made it, which may be a superuser.
+fn lending_schema(ground: &Ground, schema: &str, statements: Vec<Statement>) -> Vec<Statement> {
+    let owner = &ground.found.table.owner;
+    if *owner == ground.server().role {
+        return statements;
+    }
+    let (in_schema, role) = (quote_ident(schema), quote_ident(owner));
+    let lend = format!("grant create on schema {in_schema} to {role}");
+    let take_back = format!("revoke create on schema {in_schema} from {role}");
+    let lend = Statement::new(format!("let {owner} create tables in {schema}"), lend);
+    let take_back = Statement::new(format!("keep {owner} from creating tables in {schema}"), take_back);
+    std::iter::once(lend).chain(statements).chain([take_back]).collect()
 }
 
 /// How changes will be noted.
@@ -126,13 +143,12 @@ impl Work<'_> {
     /// Begins to note changes. When it is committed, every transaction that may have changed the table without leaving
     /// marks has ended.
     pub(super) async fn install_capture(&mut self) -> Result<()> {
-        let (control, contention, table) = (self.control(), self.contention(), &self.plan.table);
+        let (control, table) = (self.control(), &self.plan.table);
         self.supervision().progress.phase("beginning to note changes");
-        let tables = [self.plan.old_oid];
-        contention
-            .transaction(control, "begin to note changes", &tables, async || {
-                self.empty(control).await?;
-                contention.lock(control, table, true, "share row exclusive").await?;
+        schema::durably(control, async || self.empty(control).await).await?;
+        let lock = Lock { only: true, ..self.lock(LockMode::ShareRowExclusive) };
+        self.contention()
+            .under_lock(control, "begin to note changes", &lock, async || {
                 for statement in self.plan.capture.install(table, None) {
                     schema::run(control, &statement).await?;
                 }

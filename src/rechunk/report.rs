@@ -83,12 +83,14 @@ pub struct PlanReport {
 /// How an interval was found.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct SizedReport {
-    /// Bytes of a chunk and its indexes, on the average.
+    /// The interval, in words.
+    pub interval: String,
+    /// Bytes that a chunk and its indexes will have, on the average.
     pub bytes: u64,
     /// Bytes of the table and its indexes.
     pub total_bytes: u64,
-    /// The time that its chunks cover; of an integer dimension, millions of its unit.
-    pub covered_seconds: f64,
+    /// The time that its rows cover, gaps aside, in words; of an integer dimension, a number in its unit.
+    pub covered: String,
 }
 
 /// Marks of changes.

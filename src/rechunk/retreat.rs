@@ -1,10 +1,10 @@
 //! The ways back: giving up before the swap, undoing it, and dropping the old table behind it.
 
+use super::contention::{Lock, LockMode};
 use super::exchange::run;
 use super::plan::JobPlan;
 use super::work::Work;
 use crate::catalog::read;
-use crate::connect::Target;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_ident};
@@ -18,11 +18,10 @@ const CHUNKS_AT_ONCE: usize = 50;
 impl Work<'_> {
     /// Gives the job up: the old table is as it was, and nothing of ours is left.
     pub(super) async fn abort(&self) -> Result<()> {
-        let (control, contention) = (self.control(), self.contention());
-        let tables = [self.plan.old_oid];
-        contention
-            .transaction(control, "stop noting changes", &tables, async || {
-                contention.lock(control, &self.plan.table, true, "access exclusive").await?;
+        let control = self.control();
+        let lock = Lock { only: true, ..self.lock(LockMode::AccessExclusive) };
+        self.contention()
+            .under_lock(control, "stop noting changes", &lock, async || {
                 for statement in self.plan.capture.remove(&self.plan.table, None) {
                     schema::run(control, &statement).await?;
                 }
@@ -42,22 +41,27 @@ impl Work<'_> {
     /// # Errors
     /// [`Kind::Refused`](crate::error::Kind::Refused) where the new table was written since the swap, unless `force`.
     pub(super) async fn undo(&mut self, force: bool) -> Result<()> {
-        let (control, contention, plan) = (&self.ground.target, self.contention(), &self.plan);
+        let (control, plan) = (&self.ground.target, &self.plan);
         let Some(swapped) = &plan.swapped else { return Err(Error::internal("a swap without a plan")) };
+        let kept = &swapped.away.table;
         if swapped.is_dropping {
-            return Err(Error::refused(format!("{} is being dropped, and not whole any more", swapped.away.table))
+            return Err(Error::refused(format!("{kept} is being dropped, and not whole any more"))
                 .hint("There is no way back: run --drop-old again to its end."));
         }
-        let new = self.ground.found.table.oid;
+        if !self.is_kept(kept).await? {
+            return Err(Error::refused(format!("{kept} is not there any more"))
+                .hint("There is no way back: run --drop-old to clear away what is left."));
+        }
+        let (contention, new) = (self.contention(), self.ground.found.table.oid);
         let undone = contention
-            .transaction(control, "undo the swap", &[new], async || {
+            .transaction(control, "undo the swap", &self.lock(LockMode::AccessExclusive), async || {
                 let Some(locked) = self.lock_all(&contention, new).await? else { return Ok(None) };
                 if !force {
                     self.refuse_later_changes().await?;
                 }
                 let plan = self.exchange_back(locked.surroundings, swapped).await?;
                 ledger::forget_steps(control, self.claim.job).await?;
-                ledger::set_table(control, self.claim, &plan.table).await?;
+                ledger::move_jobs(control, new, &plan.table).await?;
                 ledger::set_plan(control, self.claim, &plan.json()?).await?;
                 ledger::set_state(control, self.claim, JobState::Prepared).await?;
                 failpoint::hit("undo-before-commit");
@@ -87,11 +91,11 @@ impl Work<'_> {
         let mut ranges: Vec<Range> =
             self.marked(control, Range::ALL).await?.into_iter().map(|run| buckets.range(run)).collect();
         ranges.extend(stale.ranges);
-        let Some(first) = ranges.first() else { return Ok(()) };
+        let Some((first, more)) = ranges.split_first() else { return Ok(()) };
+        let more = if more.is_empty() { String::new() } else { format!(", and in {} more ranges", more.len()) };
         Err(Error::refused(format!(
-            "{} was changed since the swap in {} ranges, the first one {}",
+            "{} was changed since the swap in {}{more}",
             self.plan.table,
-            ranges.len(),
             first.display(self.plan.time_type())
         ))
         .hint("What was written there is not in the old table: --undo --force drops it."))
@@ -102,22 +106,22 @@ impl Work<'_> {
     /// # Errors
     /// [`Kind::Refused`](crate::error::Kind::Refused) where nobody has compared the two tables before the swap.
     pub(super) async fn drop_old(&self) -> Result<()> {
-        let (control, contention, plan) = (self.control(), self.contention(), &self.plan);
+        let (control, plan) = (self.control(), &self.plan);
         let Some(swapped) = &plan.swapped else { return Err(Error::internal("a swap without a plan")) };
         let kept = &swapped.away.table;
-        if plan.verified.is_none() {
+        let is_kept = self.is_kept(kept).await?;
+        if is_kept && plan.verified.is_none() {
             return Err(Error::refused(format!("nobody has compared {} with {kept} before the swap", plan.table)).hint(
                 format!(
-                    "It ran with --verify none. Compare them with \"hypercopy verify --as {}\", then drop {kept} yourself and forget the job by \"hypercopy jobs clean {}\".",
-                    plan.table, self.claim.job.0
+                    "It ran with --verify none. Compare them with \"hypercopy verify {kept} --as {}\", drop {kept} yourself, and run the same command again.",
+                    plan.table
                 ),
             ));
         }
         self.follow_swap().await?;
-        let tables = [self.ground.found.table.oid];
-        contention
-            .transaction(control, "stop noting changes", &tables, async || {
-                contention.lock(control, &plan.table, true, "access exclusive").await?;
+        let lock = Lock { only: true, ..self.lock(LockMode::AccessExclusive) };
+        self.contention()
+            .under_lock(control, "stop noting changes", &lock, async || {
                 for statement in plan.capture.remove(&plan.table, Some(&swapped.guard)) {
                     schema::run(control, &statement).await?;
                 }
@@ -127,22 +131,25 @@ impl Work<'_> {
             })
             .await?;
         failpoint::hit("drop-after-capture");
-        self.drop_chunks(kept).await?;
-        schema::durably(control, async || self.drop_rest(kept).await).await?;
+        if is_kept {
+            self.drop_chunks(kept).await?;
+            schema::durably(control, async || run(control, &[drop_table(kept)]).await).await?;
+        }
+        schema::durably(control, async || run(control, &self.leftovers()).await).await?;
         failpoint::hit("drop-before-finish");
         Ok(())
     }
 
-    /// Drops the new table, and forgets the job in the transaction that drops the last of it: as long as there is a job
-    /// it can be gone on with, in either direction.
+    /// Drops the new table, and the job with it.
     async fn forget(&self) -> Result<()> {
         let (control, beside) = (self.control(), self.plan.beside());
         self.drop_chunks(&beside).await?;
-        let rest = async || {
-            self.drop_rest(&beside).await?;
+        schema::durably(control, async || {
+            run(control, &[drop_table(&beside)]).await?;
+            run(control, &self.leftovers()).await?;
             ledger::delete_job(control, self.claim.job).await
-        };
-        schema::durably(control, rest).await?;
+        })
+        .await?;
         schema::drop_empty_ledger(control).await
     }
 
@@ -150,42 +157,30 @@ impl Work<'_> {
     async fn drop_chunks(&self, table: &QualifiedName) -> Result<()> {
         let control = self.control();
         self.supervision().progress.phase(format!("dropping {table}"));
-        if let Some(row) = read::hypertable_row(control, table).await? {
-            let chunks = read::chunks(control, self.ground.server(), row.id).await?;
-            for some in chunks.chunks(CHUNKS_AT_ONCE) {
-                let names: Vec<String> = some.iter().map(|chunk| chunk.table().sql()).collect();
-                let drop =
-                    Statement::new(format!("drop chunks of {table}"), format!("drop table {}", names.join(", ")));
-                self.run_alone(control, &drop).await?;
-                failpoint::hit("drop-after-chunks");
-            }
+        let Some(row) = read::hypertable_row(control, table).await? else { return Ok(()) };
+        let chunks = read::chunks(control, self.ground.server(), row.id).await?;
+        for some in chunks.chunks(CHUNKS_AT_ONCE) {
+            let names: Vec<String> = some.iter().map(|chunk| chunk.table().sql()).collect();
+            let drop = Statement::new(format!("drop chunks of {table}"), format!("drop table {}", names.join(", ")));
+            let _open = self.supervision().interrupt.open()?;
+            schema::durably(control, async || schema::run(control, &drop).await).await?;
+            failpoint::hit("drop-after-chunks");
         }
         Ok(())
     }
 
-    /// Drops a table of ours, what was needed to follow changes or to go back, and the job's schema.
-    async fn drop_rest(&self, table: &QualifiedName) -> Result<()> {
-        let schema = &self.plan.capture.schema;
-        let drops = [
-            Statement::new(format!("drop table {table}"), format!("drop table if exists {}", table.sql())),
-            Statement::new(
-                "drop what closed the old table",
-                format!("drop function if exists {}.refuse()", quote_ident(schema)),
-            ),
-            Statement::new(
-                "drop the table of marks",
-                format!("drop table if exists {}", self.plan.capture.marks().sql()),
-            ),
-            Statement::new(format!("drop schema {schema}"), format!("drop schema if exists {}", quote_ident(schema))),
-        ];
-        for statement in &drops {
-            schema::run(self.control(), statement).await?;
-        }
-        Ok(())
+    /// What is dropped when neither table is in the job's schema any more.
+    fn leftovers(&self) -> [Statement; 3] {
+        let (schema, marks) = (&self.plan.capture.schema, self.plan.capture.marks());
+        let in_schema = quote_ident(schema);
+        [
+            Statement::new("drop what closed the old table", format!("drop function if exists {in_schema}.refuse()")),
+            Statement::new("drop the table of marks", format!("drop table if exists {}", marks.sql())),
+            Statement::new(format!("drop schema {schema}"), format!("drop schema if exists {in_schema}")),
+        ]
     }
+}
 
-    async fn run_alone(&self, control: &Target, statement: &Statement) -> Result<()> {
-        let _open = self.supervision().interrupt.open()?;
-        schema::durably(control, async || schema::run(control, statement).await).await
-    }
+fn drop_table(table: &QualifiedName) -> Statement {
+    Statement::new(format!("drop table {table}"), format!("drop table if exists {}", table.sql()))
 }

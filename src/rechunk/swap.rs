@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::contention::LockMode;
 use super::plan::JobPlan;
 use super::report::SwapReport;
 use super::shape::Shape;
@@ -109,7 +110,7 @@ impl Work<'_> {
         let contention = self.contention();
         let (control, old) = (self.control(), self.plan.old_oid);
         contention
-            .transaction(control, "swap", &[old], async || {
+            .transaction(control, "swap", &self.lock(LockMode::AccessExclusive), async || {
                 let Some(locked) = self.lock_all(&contention, old).await? else { return Ok(Held::TooMuch) };
                 let now = Shape::read(control, old).await?;
                 self.plan.shape.refuse_altered(&self.plan.table, &now)?;
@@ -126,7 +127,7 @@ impl Work<'_> {
                 let plan = self.exchange(locked.surroundings).await?;
                 self.note_new_chunks(&plan).await?;
                 ledger::forget_steps(control, self.claim.job).await?;
-                ledger::set_table(control, self.claim, &plan.table).await?;
+                ledger::move_jobs(control, plan.old_oid, &plan.table).await?;
                 ledger::set_plan(control, self.claim, &plan.json()?).await?;
                 ledger::set_state(control, self.claim, JobState::Swapped).await?;
                 failpoint::hit("swap-before-commit");

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio_postgres::error::SqlState;
 
-use super::contention::Contention;
+use super::contention::{Contention, Lock, LockMode};
 use super::ground::{Ground, role};
 use super::plan::JobPlan;
 use super::report::RechunkReport;
@@ -163,6 +163,11 @@ impl<'a> Work<'a> {
             progress: &self.supervision().progress,
             interrupt: &self.supervision().interrupt,
         }
+    }
+
+    /// A lock on the table that has the name, and on its chunks where that is not too many locks at once.
+    pub(super) fn lock(&self, mode: LockMode) -> Lock<'_> {
+        Lock { table: &self.plan.table, oid: self.ground.found.table.oid, only: self.locks_root_only(), mode }
     }
 
     /// Runs statements behind the rows.

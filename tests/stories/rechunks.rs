@@ -46,6 +46,22 @@ impl Rechunk {
         command
     }
 
+    /// Any command of the program on the database.
+    pub fn program(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hypercopy"));
+        command.args(arguments).stdin(Stdio::null());
+        for end in ["HYPERCOPY_DATABASE", "HYPERCOPY_SOURCE", "HYPERCOPY_TARGET"] {
+            command.env(end, &self.database.conninfo);
+        }
+        command
+    }
+
+    /// Runs any command.
+    #[track_caller]
+    pub fn hypercopy(&self, arguments: &[&str]) -> Run {
+        Run::of(self.program(arguments).output().expect("the program starts"))
+    }
+
     /// Runs it.
     #[track_caller]
     pub fn run(&self, arguments: &[&str]) -> Run {

@@ -529,13 +529,15 @@ fn limit(text: &str) -> Result<Limit, String> {
 
 /// A number of bytes, with a unit or without.
 fn bytes(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 7] = [
+    const UNITS: [(&str, u64); 9] = [
         ("KiB", 1 << 10),
         ("MiB", 1 << 20),
         ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
         ("kB", 1000),
         ("MB", 1_000_000),
         ("GB", 1_000_000_000),
+        ("TB", 1_000_000_000_000),
         ("B", 1),
     ];
     let text = text.trim();

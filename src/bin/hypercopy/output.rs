@@ -250,6 +250,9 @@ fn summary(report: &Report, verbose: bool) -> String {
 
 /// How long each phase took.
 pub fn phases(text: &mut String, report: &RunReport) {
+    if report.phases.is_empty() {
+        return;
+    }
     let phases: Vec<String> =
         report.phases.iter().map(|phase| format!("{} {:.2} s", phase.name, phase.seconds)).collect();
     field(text, "phases", &phases.join(" · "));
@@ -300,6 +303,11 @@ pub fn count(number: u64) -> String {
     groups.join(",")
 }
 
+/// So many of something: `1 range`, `2 ranges`.
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// Bytes in decimal units.
 pub fn bytes(number: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
@@ -336,6 +344,7 @@ mod tests {
         assert_eq!(count(0), "0");
         assert_eq!(count(999), "999");
         assert_eq!(count(4_032_000), "4,032,000");
+        assert_eq!((counted(1, "range"), counted(1000, "range")), ("1 range".to_string(), "1,000 ranges".to_string()));
         assert_eq!(bytes(999), "999 B");
         assert_eq!(bytes(1_500), "1.5 kB");
         assert_eq!(bytes(999_999), "1.0 MB");

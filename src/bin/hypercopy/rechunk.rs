@@ -8,7 +8,7 @@ use hypercopy::rechunk::{PlanReport, RechunkReport, SwapReport, rechunk};
 use hypercopy::report::Outcome;
 
 use crate::args::RechunkArguments;
-use crate::output::{self, bytes, count, ddl, duration, ends, engine, field, phases};
+use crate::output::{self, bytes, count, counted, ddl, duration, ends, engine, field, phases};
 use crate::work::{Terms, supervised};
 
 pub async fn run(arguments: Box<RechunkArguments>) -> Result<()> {
@@ -84,9 +84,10 @@ fn shape(text: &mut String, plan: &PlanReport) {
         line(
             "interval",
             format!(
-                "{} of table and indexes over {} make {} in a chunk",
+                "{}: {} of table and indexes over {} make about {} in a chunk",
+                sized.interval,
                 bytes(sized.total_bytes),
-                duration(Duration::from_secs_f64(sized.covered_seconds.max(0.0))),
+                sized.covered,
                 bytes(sized.bytes)
             ),
         );
@@ -108,7 +109,6 @@ fn shape(text: &mut String, plan: &PlanReport) {
 }
 
 fn summary(report: &RechunkReport, verbose: bool) -> String {
-    let state = report.state.as_deref().unwrap_or("given up");
     let table = report.target.as_ref().map(|end| end.table.as_str()).unwrap_or_default();
     let seconds = duration(Duration::from_secs_f64(report.seconds));
     let mut text = match report.state.as_deref() {
@@ -122,12 +122,16 @@ fn summary(report: &RechunkReport, verbose: bool) -> String {
         shape(&mut text, plan);
     }
     let mut line = |name: &str, value: String| field(&mut text, name, &value);
-    line("state", state.to_string());
+    match report.state.as_deref() {
+        Some("ready") => line("state", "ready: \"--swap\" goes on, \"--abort\" gives it up".to_string()),
+        Some(state) => line("state", state.to_string()),
+        None => {}
+    }
     if let Some(verification) = report.verification.as_ref().filter(|verification| verification.ranges > 0) {
-        line("verified", format!("by {}, {} ranges", verification.mode, verification.ranges));
+        line("verified", format!("by {}, {}", verification.mode, counted(verification.ranges as u64, "range")));
     }
     if let Some(marks) = &report.marks {
-        line("marks", format!("{} ranges, {}", count(marks.ranges), bytes(marks.bytes)));
+        line("marks", format!("{}, {}", counted(marks.ranges, "range"), bytes(marks.bytes)));
     }
     if let Some(swap) = &report.swap {
         swapped(&mut text, swap);
@@ -149,6 +153,6 @@ fn swapped(text: &mut String, swap: &SwapReport) {
     }
     if swap.ranges > 0 {
         let seconds = duration(Duration::from_secs_f64(swap.caught_up_seconds));
-        field(text, "caught up", &format!("with {} ranges in {seconds} of that", swap.ranges));
+        field(text, "caught up", &format!("with {} in {seconds} of that", counted(swap.ranges as u64, "range")));
     }
 }
