@@ -210,17 +210,6 @@ impl Database {
         )
     }
 
-    /// Names of all relations, types, functions, triggers and schemas.
-    pub fn objects(&self) -> Vec<Vec<Option<String>>> {
-        self.query(
-            "select 'class', oid::text, relname from pg_class where relnamespace <> 'pg_toast'::regnamespace union all \
-             select 'schema', oid::text, nspname from pg_namespace where nspname !~ '^pg_(toast_)?temp' union all \
-             select 'type', oid::text, typname from pg_type union all \
-             select 'trigger', oid::text, tgname from pg_trigger union all \
-             select 'function', oid::text, proname from pg_proc where proname not like 'pg_temp%' order by 1, 2",
-        )
-    }
-
     /// Asks until the query answers true; what is waited for is asked of the server, and no time is guessed.
     #[track_caller]
     pub fn wait_until(&self, what: &str, sql: &str) {
