@@ -122,8 +122,10 @@ pub fn on_empty_table(policies: &Policies, table: &QualifiedName, server: &Serve
     attach.chain(skip).collect()
 }
 
-/// Switches a hypertable's columnstore on. Behind everything that is refused afterwards: storage of columns and row-level
-/// security on all versions, validation of constraints, too, and until 2.17 new constraints of any kind.
+/// Switches a hypertable's columnstore on. Behind everything that is refused afterwards: storage of columns, row-level
+/// security and the validation of constraints on all versions, until 2.17 new constraints of any kind. So a foreign key
+/// that shall be valid in the end is made valid, before this or behind it, but never validated later. A trigger on delete
+/// with a transition table excludes a columnstore, whichever comes first: capture needs a row trigger for deletes there.
 pub fn enable_columnstore(settings: &Columnstore, table: &QualifiedName) -> Statement {
     Statement::new(
         format!("enable the columnstore of {table}"),
@@ -179,7 +181,13 @@ pub fn compressible<'a>(new: &'a [Chunk], old: &[Chunk]) -> Vec<&'a Chunk> {
     new.iter().filter(is_compressible).collect()
 }
 
-/// Compresses chunks, a transaction each. A chunk that is compressed already is left as it is.
+/// Compresses chunks, a transaction each, one after the other: where the columnstore merges chunks, each is merged into the
+/// one before it. A chunk that is compressed already is left as it is.
+///
+/// What follows for the copy (seen on 2.19.3): rows of a range can be deleted and inserted again in compressed chunks, under
+/// repeatable read, too, where `timescaledb.max_tuples_decompressed_per_dml_transaction` is 0 in the session; of two
+/// transactions that do so in one chunk at once the later one ends with 40001, since both make it a partial one. And from
+/// here on the table takes no check and no foreign key any more, not even an unvalidated one.
 pub fn compress_chunks(chunks: &[&Chunk], server: &Server) -> Vec<Statement> {
     let compress = |chunk: &&Chunk| {
         let name = chunk.table();
