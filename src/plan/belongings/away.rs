@@ -77,6 +77,9 @@ impl Away {
     }
 
     /// Gives the names back, when they are free again.
+    ///
+    /// A chunk that was made while the table was away, which its guard is there to prevent, has the constraints of that
+    /// time: 2.31 does not drop its key together with the table's afterwards. 2.19 does.
     pub fn come_back(&self, server: &Server) -> Vec<Statement> {
         let index = if is_at_least(server, (2, 22)) { Rename::root_index } else { Rename::index_of_late_chunks };
         self.renames.iter().rev().flat_map(|rename| rename.reversed().statements(index)).collect()
