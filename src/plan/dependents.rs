@@ -67,8 +67,12 @@ fn obstacle_of_rights(object: String, rights: &Rights, role: &str) -> Option<Obs
 }
 
 /// What locks the users of a relation against everybody, to be run in the transaction of the exchange *before* the
-/// relation is locked. Who reads a view locks it first and the tables behind it next; a transaction that took them the
-/// other way round would meet a reader of a busy view in a deadlock every time.
+/// relation is locked. Who reads a view locks it first and the tables behind it next: a transaction that took them the
+/// other way round would meet a reader of a busy view in a deadlock every time. Facts are to be read again behind the
+/// relation's lock; if they are others by then, it has to begin anew.
+///
+/// A transaction that has read the table and wants the view next is met the wrong way round even so. Where the relation's
+/// lock is waited for less long than `deadlock_timeout`, it is the exchange that gives way.
 pub fn locks(dependents: &Dependents) -> Vec<Statement> {
     user_locks(&dependents.users)
 }
@@ -156,7 +160,8 @@ fn policy_title(policy: &Policy) -> String {
 ///
 /// The old ones are dropped at the end, because one may use another. An exchange back has the same titles: what was noted as
 /// done before has to be forgotten in its transaction. `job` tells the names that they have meanwhile from
-/// those of other jobs; `lock_timeout` is how long an exchange waits for each of its locks, behind which others queue.
+/// those of other jobs; `lock_timeout` is how long an exchange waits for each of its locks, behind which others queue: less
+/// than `deadlock_timeout`, as in [`locks`].
 pub fn after_swap(dependents: &Dependents, job: i64, lock_timeout: Duration) -> Vec<Statement> {
     let renewals: Vec<Renewal> = dependents
         .materialized_views

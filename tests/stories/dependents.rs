@@ -92,16 +92,20 @@ impl Exchange {
     /// The twin gets the table's name, and whatever uses the table follows.
     #[track_caller]
     fn swap(&self, found: &Dependents) {
-        let (table, old) = (self.table.sql(), self.old());
-        let names = format!(
-            "{}; alter table {table} rename to {}; alter table {} set schema {}",
+        self.exchange(found, &self.names_of_swap());
+        self.renew(found);
+        assert_eq!(self.dependents_of(&self.old()), Dependents::default(), "nothing uses the old table");
+    }
+
+    fn names_of_swap(&self) -> String {
+        format!(
+            "{}; alter table {} rename to {}; alter table {} set schema {}",
             self.rename_indexes(&self.table, "index.relname || '_old'"),
-            quote_ident(&old.name),
+            self.table.sql(),
+            quote_ident(&self.old().name),
             self.twin().sql(),
             quote_ident(&self.table.schema),
-        );
-        self.exchange(found, &names);
-        assert_eq!(self.dependents_of(&old), Dependents::default(), "nothing uses the old table");
+        )
     }
 
     /// The old table gets its name back.
@@ -117,9 +121,11 @@ impl Exchange {
             self.rename_indexes(&self.table, "regexp_replace(index.relname, '_old$', '')"),
         );
         self.exchange(found, &names);
+        self.renew(found);
         assert_eq!(self.dependents_of(&twin), Dependents::default(), "nothing uses the new table");
     }
 
+    /// What the conductor does in the transaction of the swap.
     #[track_caller]
     fn exchange(&self, found: &Dependents, names: &str) {
         // What the ledger keeps of it serves as well.
@@ -131,6 +137,11 @@ impl Exchange {
         self.run_sql("exchange names", names);
         self.run(&dependents::in_swap(found));
         self.run_sql("commit", "commit");
+    }
+
+    /// What the conductor does after it; the materialized views can be read all the time.
+    #[track_caller]
+    fn renew(&self, found: &Dependents) {
         for statement in dependents::after_swap(found, JOB, LOCK_TIMEOUT) {
             self.run_sql(&statement.title, &format!("begin; {}; commit", statement.sql));
             for view in found.materialized_views.iter().filter(|view| view.populated) {
@@ -442,6 +453,37 @@ fn materialized_views_are_made_anew_and_can_be_read_all_the_time() {
     }
 }
 
+#[test]
+fn an_exchange_that_waits_too_long_changes_nothing_and_can_be_tried_again() {
+    let sql = "create materialized view app.last as select max(time) as time from {table};
+        create view app.on_last as select * from app.last";
+    let exchange = Exchange::new(Server::Trixie, "waits", metrics(), sql).expect("trixie has TimescaleDB");
+    let (database, found) = (&exchange.database, exchange.dependents());
+    let before = described(database);
+    exchange.exchange(&found, &exchange.names_of_swap());
+    let reader = Hold::new(database, "begin; select from app.last");
+    let steps = dependents::after_swap(&found, JOB, Duration::from_millis(1));
+    let [build, fill, swap, _] = &steps[..] else { panic!("{steps:?}") };
+    for step in [build, fill] {
+        exchange.run_sql(&step.title, &format!("begin; {}; commit", step.sql));
+    }
+    exchange.run_sql("begin", "begin");
+    let refused = database.wait(exchange.target.batch(&swap.sql)).unwrap_err();
+    assert!(refused.is_retryable(), "{refused:?}");
+    exchange.run_sql("rollback", "rollback");
+    assert_eq!(database.value("select time::date from app.on_last"), "2025-03-05");
+    reader.open();
+    database.wait_until(
+        "the reader's end",
+        "select not exists (select from pg_locks where relation = 'app.last'::regclass)",
+    );
+    for step in &dependents::after_swap(&found, JOB, LOCK_TIMEOUT)[2..] {
+        exchange.run_sql(&step.title, &format!("begin; {}; commit", step.sql));
+    }
+    assert_eq!(database.value("select time::date from app.on_last"), "2025-04-01");
+    assert_same(&described(database), &before);
+}
+
 /// A statement's title is its key in the ledger.
 #[test]
 fn each_step_has_a_title_of_its_own() {
@@ -677,13 +719,7 @@ fn readers_of_a_view_wait_for_the_exchange_and_never_against_it() {
     let readers = [read("app.plain"), read("app.outer")];
     until("2");
     exchange.run_sql("lock", "lock table app.metrics in access exclusive mode");
-    exchange.run_sql(
-        "exchange names",
-        &format!(
-            "{}; alter table app.metrics rename to metrics_old_7; alter table _hypercopy_7.metrics set schema app",
-            exchange.rename_indexes(&exchange.table, "index.relname || '_old'")
-        ),
-    );
+    exchange.run_sql("exchange names", &exchange.names_of_swap());
     exchange.run(&dependents::in_swap(&found));
     exchange.run_sql("commit", "commit");
     for reader in readers {

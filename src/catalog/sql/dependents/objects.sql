@@ -21,7 +21,7 @@ part (classid, objid) as (
     union all
     select 'pg_catalog.pg_constraint'::regclass, oid from pg_catalog.pg_constraint where conrelid = $1
 ),
--- With the chunks, whose checks and triggers refer to the root where they are about whole rows.
+-- With the chunks, which depend on it as their parent, and have its defaults.
 own_table (oid) as (
     select $1::oid
     union all
