@@ -288,7 +288,8 @@ pub fn multiset_sql(table: &str) -> String {
     )
 }
 
-async fn connect(conninfo: &str) -> Client {
+/// Another session, on the runtime that this is awaited on.
+pub async fn connect(conninfo: &str) -> Client {
     try_connect(conninfo).await.expect("the server answers")
 }
 

@@ -9,7 +9,7 @@ use futures_util::SinkExt;
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
-use crate::harness::{Database, wait_until};
+use crate::harness::{Database, connect, wait_until};
 use crate::random::Random;
 
 /// Rows whose times are written by hand: far away, long ago, and one microsecond from a slice's end.
@@ -108,7 +108,7 @@ impl<'a> Writers<'a> {
         let tasks = (0..count).map(|number| {
             let (session, state) = (database.session(), Arc::clone(&state));
             let writer = Writer { number, key, random: random.fork(), last_id: first_id + number, known: Vec::new() };
-            database.spawn(writer.work(session, state))
+            database.spawn(writer.work(database.conninfo.clone(), session, state))
         });
         let tasks = tasks.collect();
         let writers = Writers { database, state, tasks };
@@ -149,13 +149,16 @@ struct Writer {
 }
 
 impl Writer {
-    async fn work(mut self, session: Client, state: Arc<State>) {
+    async fn work(mut self, conninfo: String, mut session: Client, state: Arc<State>) {
         while !state.is_over.load(Ordering::Relaxed) {
             let steps = self.transaction();
             while let Err(error) = run(&session, &steps).await {
                 let code = error.code().map_or("no SQLSTATE", |code| code.code());
                 assert!(state.repeats.contains(&code), "writer {}: {error:?} in {steps:#?}", self.number);
-                session.batch_execute("rollback").await.expect("a rollback works");
+                // A COPY that was refused in the middle may leave the driver without words.
+                if session.batch_execute("rollback").await.is_err() {
+                    session = connect(&conninfo).await;
+                }
                 state.repeated.fetch_add(1, Ordering::Relaxed);
             }
             state.ended[self.number as usize].fetch_add(1, Ordering::Relaxed);
