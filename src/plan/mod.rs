@@ -16,7 +16,7 @@ pub(crate) use ddl::{column_list, integer_now_function};
 pub use dimension::{ClosedDimension, OpenDimension};
 pub use layout::{HashRequest, IntervalRequest, Layout, Partitioning, describe_dimension, primary_dimension};
 pub use range::Range;
-pub(crate) use range::{sql_value, type_name};
+pub(crate) use range::type_name;
 pub use task::{Cell, Entry, Read, SourceChunk, Task, cut_tasks};
 pub use types::{MissingTypes, missing_types};
 pub use wire::{Wire, binary_obstacle};
