@@ -14,6 +14,7 @@ use hypercopy::pgcopy::binary::{HEADER, Row, Scanner, TRAILER};
 use hypercopy::pgcopy::encode::Encoder;
 use hypercopy::pgcopy::{Canon, Checksum, Format, HashType, MAX_RECORD_BYTES, RowHash, RowHasher, TimeType, text};
 use hypercopy::reader::csv::block::Block;
+use hypercopy::reader::csv::cut::Cutter;
 use hypercopy::reader::csv::rows::Records;
 
 const ROWS: u64 = 10_000;
@@ -399,12 +400,13 @@ fn parse_and_encode_csv(bencher: Bencher<'_, '_>) {
     let mut encoders = vec![Encoder::Timestamptz { utc: false }, Encoder::Int4, Encoder::Text];
     encoders.resize(COLUMNS.into(), Encoder::Float8);
     let records = Records::new(Dialect::default(), columns, Some(encoders), Vec::new(), false);
+    let rooms = Cutter::rooms(file.len());
     bencher
         .counter(ItemsCount::new(ROWS))
         .counter(BytesCount::new(file.len()))
         .with_inputs(|| block(&file))
         .bench_local_values(|block| {
-            let parsed = records.parse(block, None);
+            let parsed = records.parse(block, None, &rooms);
             assert_eq!((parsed.rows.len() as u64, parsed.format), (ROWS, Format::Binary));
             parsed
         });
@@ -413,5 +415,5 @@ fn parse_and_encode_csv(bencher: Bencher<'_, '_>) {
 fn block(file: &[u8]) -> Block {
     let stretch =
         Stretch { file: 1, from: 0, until: file.len() as u64, line_until: ROWS + 1, hash: String::new(), records: 0 };
-    Block { number: 0, stretch, line: 1, line_end: LineEnd::Newline, bytes: file.to_vec() }
+    Block { number: 0, stretch, line: 1, line_end: LineEnd::Newline, bytes: file.to_vec().into() }
 }

@@ -6,17 +6,20 @@
 //! **Invariant:** decides nothing about what the table looks like: every statement but the chunk-making ones comes
 //! from `plan` as text.
 
+mod chunks;
+
 use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
 
+pub use self::chunks::{make_chunks, make_chunks_beside_others, refuse_too_many_locks};
 use crate::catalog::{Chunk, Server};
 use crate::connect::{Backend, Sessions, Target};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
-use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
+use crate::ident::{QualifiedName, quote_ident};
 use crate::interrupt::Interrupt;
 use crate::ledger::{self, Claim, JobId, NewJob};
-use crate::plan::{ClosedDimension, Layout, Point, Statement, sql_value};
+use crate::plan::Statement;
 use crate::progress::Progress;
 
 /// The advisory lock under which jobs begin one after the other; the number is the bytes of "hypercop".
@@ -129,225 +132,11 @@ pub(crate) async fn run(target: &Target, statement: &Statement) -> Result<()> {
     })
 }
 
-/// Locks that a transaction takes for each chunk it makes (heap, toast and its index, key, trigger), and for each that
-/// was there before (the trigger goes onto all of them, and off again); counted on 2.19.3 and 2.31.
-const LOCKS_PER_NEW_CHUNK: u64 = 12;
-const LOCKS_PER_OLD_CHUNK: u64 = 3;
-/// Chunks that one transaction makes: not more, because each holds its locks until the commit.
-const CHUNKS_PER_TRANSACTION: u64 = 250;
-/// Fewer than this would go through all chunks' triggers too often.
-const LEAST_CHUNKS_PER_TRANSACTION: u64 = 20;
-
-/// Refuses a number of chunks that the target's lock table cannot hold while they are made.
-pub fn refuse_too_many_locks(server: &Server, chunks: u64) -> Result<()> {
-    let needed = chunks * LOCKS_PER_OLD_CHUNK + LEAST_CHUNKS_PER_TRANSACTION * LOCKS_PER_NEW_CHUNK;
-    if needed <= server.lock_table {
-        return Ok(());
-    }
-    let factor = needed.div_ceil(server.lock_table.max(1));
-    Err(Error::refused(format!(
-        "{chunks} new chunks would take {needed} locks at once, and the target's lock table holds {}",
-        server.lock_table
-    ))
-    .hint(format!("Raise max_locks_per_transaction on the target to {factor} times what it is, or choose a larger --chunk-interval.")))
-}
-
 /// How many of `sessions` may build indexes at once: each holds a lock on its own index of every chunk until it commits,
 /// and all of them one on every chunk. A quarter of the lock table is left to the server's other users.
 pub fn index_builders(server: &Server, chunks: u64, sessions: usize) -> usize {
     let rounds = (server.lock_table / 4 * 3) / chunks.max(1);
     usize::try_from(rounds.saturating_sub(1)).unwrap_or(sessions).clamp(1, sessions.max(1))
-}
-
-/// Makes one chunk for each point and partition, in short transactions, so that the workers that copy find them: a
-/// session that makes a chunk locks the hypertable until it commits, and workers would run one after another.
-///
-/// The rows that make them are stopped by a trigger that is created, used and dropped in one transaction and fires only
-/// where this transaction has set a setting (reference 3a, 9.2). Only for tables that this job has made.
-///
-/// Where a hash dimension's type has no generator of values, or a domain refuses a row without its value, the chunks are
-/// left to the first rows that need them.
-pub async fn make_chunks(
-    target: &Target,
-    server: &Server,
-    table: &QualifiedName,
-    layout: &Layout,
-    points: &[Point],
-) -> Result<()> {
-    let mut closed = Vec::new();
-    for dimension in &layout.closed {
-        match partition_values(target, server, table, dimension).await? {
-            Some(values) => closed.push(values),
-            None => return Ok(()),
-        }
-    }
-    let defaults = columns_with_defaults(target, table, layout).await?;
-    let columns: Vec<&str> = layout.columns().chain(defaults.iter().map(String::as_str)).collect();
-    closed.extend(defaults.iter().map(|_| vec!["null".to_string()]));
-    let rows = point_rows(layout, points, &closed);
-    let (mut made, mut rest) = (0, rows.as_slice());
-    while !rest.is_empty() {
-        let free = server.lock_table.saturating_sub(made * LOCKS_PER_OLD_CHUNK) / LOCKS_PER_NEW_CHUNK;
-        let count = free.clamp(LEAST_CHUNKS_PER_TRANSACTION, CHUNKS_PER_TRANSACTION).min(rest.len() as u64);
-        let (batch, later) = rest.split_at(count as usize);
-        let insert = format!(
-            "insert into {} ({}) overriding system value values {}",
-            table.sql(),
-            quote_columns(columns.iter().copied()),
-            batch.join(", ")
-        );
-        failpoint::hit("chunks-before-batch");
-        match insert_into_nothing(target, table, &insert).await {
-            Err(error) if is_refused_by_a_domain(&error) => return Ok(()),
-            ended => ended?,
-        }
-        failpoint::hit("chunks-after-batch");
-        made += count;
-        rest = later;
-    }
-    Ok(())
-}
-
-/// Makes chunks of a table that was there before and may be in use: no trigger is put onto it. Where the edition has no
-/// other way, or a neighbour is in the way of the slice that we foresee, the chunks are left to the first rows that need
-/// them.
-pub async fn make_chunks_beside_others(
-    target: &Target,
-    server: &Server,
-    table: &QualifiedName,
-    layout: &Layout,
-    points: &[Point],
-) -> Result<()> {
-    if server.is_apache() {
-        return Ok(());
-    }
-    let sql = format!(
-        "select from {}($1::text::pg_catalog.regclass, $2::text::jsonb)",
-        server.internal_function("create_chunk")
-    );
-    for slices in points.iter().flat_map(|point| layout.chunk_slices(point)) {
-        match target.rows(&sql, &[&table.sql(), &slices.to_string()]).await {
-            Err(error) if error.sqlstate().is_some() && !error.is_retryable() => return Ok(()),
-            made => made.map(drop)?,
-        }
-    }
-    Ok(())
-}
-
-/// Columns whose default would be asked for each row that makes a chunk: it may draw from a sequence, or do whatever
-/// its functions do. They get a null instead, which the trigger takes away before any constraint sees it. Domains may
-/// refuse a null at once, so theirs are left out.
-async fn columns_with_defaults(target: &Target, table: &QualifiedName, layout: &Layout) -> Result<Vec<String>> {
-    let dimensions: Vec<&str> = layout.columns().collect();
-    let sql = "select attname::text from pg_catalog.pg_attribute \
-               join pg_catalog.pg_type type on type.oid = atttypid \
-               where attrelid = $1::text::pg_catalog.regclass and attnum > 0 and not attisdropped and attgenerated = '' \
-                   and (atthasdef or attidentity <> '') and typtype <> 'd' and attname <> all ($2::text[]) order by attnum";
-    let rows = target.rows(sql, &[&table.sql(), &dimensions]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
-
-/// A column's domain is asked before the trigger takes the row away; a table's constraints come behind it.
-fn is_refused_by_a_domain(error: &Error) -> bool {
-    use tokio_postgres::error::SqlState;
-    matches!(error.sqlstate(), Some(state) if [SqlState::NOT_NULL_VIOLATION, SqlState::CHECK_VIOLATION].contains(state))
-}
-
-async fn insert_into_nothing(target: &Target, name: &QualifiedName, insert: &str) -> Result<()> {
-    let table = name.sql();
-    // The name sorts before every other trigger's, so that none of theirs sees the row.
-    let sql = format!(
-        "begin isolation level read committed read write;
-         create function pg_temp.hypercopy_no_row() returns trigger language plpgsql as 'begin return null; end';
-         create trigger \"!hypercopy\" before insert on {table} for each row
-             when (pg_catalog.current_setting('hypercopy.make_chunk', true) = 'on')
-             execute function pg_temp.hypercopy_no_row();
-         set local hypercopy.make_chunk = 'on';
-         {insert};
-         drop trigger \"!hypercopy\" on {table};
-         drop function pg_temp.hypercopy_no_row();
-         commit"
-    );
-    let made = target.batch(&sql).await;
-    if made.is_err() {
-        // The error ended the batch inside its transaction.
-        target.batch("rollback").await?;
-    }
-    made.map_err(|error| Error::new(Kind::Target, format!("cannot make chunks of {name}")).caused_by(error))
-}
-
-fn point_rows(layout: &Layout, points: &[Point], closed: &[Vec<String>]) -> Vec<String> {
-    let open: Vec<_> = std::iter::once(&layout.primary).chain(&layout.open).collect();
-    let mut rows = Vec::new();
-    for point in points {
-        let values: Vec<String> = open
-            .iter()
-            .zip(point)
-            .map(|(dimension, value)| sql_value(dimension.time_type, dimension.point(*value)))
-            .collect();
-        let combinations = closed.iter().fold(vec![values.join(", ")], |rows, values| {
-            rows.iter().flat_map(|row| values.iter().map(move |value| format!("{row}, {value}"))).collect()
-        });
-        rows.extend(combinations.into_iter().map(|row| format!("({row})")));
-    }
-    rows
-}
-
-/// One literal for each partition of a hash dimension, found by trying; `None` where the type has no generator, or too
-/// few values (an enum, a boolean) to reach each partition.
-async fn partition_values(
-    target: &Target,
-    server: &Server,
-    table: &QualifiedName,
-    dimension: &ClosedDimension,
-) -> Result<Option<Vec<String>>> {
-    let type_of = "select format_type(atttypid, atttypmod) from pg_catalog.pg_attribute \
-                   where attrelid = $1::text::pg_catalog.regclass and attname = $2";
-    let type_name: String = target.row(type_of, &[&table.sql(), &dimension.column]).await?.get(0);
-    let Some(candidate) = candidate(&type_name) else { return Ok(None) };
-    let partitions = i64::from(dimension.partitions);
-    let sql = format!(
-        // The function wants a column: it refuses most expressions, and `offset 0` keeps this one out of its call.
-        "select min(value::text) from (
-             select value, least({}(value) / {}, {}) as partition
-             from (select ({candidate})::{type_name} as value from generate_series(1, {}) i offset 0) candidates) hashed
-         group by partition order by partition",
-        server.internal_function("get_partition_hash"),
-        i64::from(i32::MAX) / partitions,
-        partitions - 1,
-        partitions * 50
-    );
-    let rows = target.rows(&sql, &[]).await?;
-    let literal = |row: &tokio_postgres::Row| format!("{}::{type_name}", quote_literal(row.get(0)));
-    Ok((rows.len() as i64 == partitions).then(|| rows.iter().map(literal).collect()))
-}
-
-/// An expression over the integer `i` that gives many values of the type.
-fn candidate(type_name: &str) -> Option<String> {
-    let bare = type_name.split('(').next().unwrap_or_default().trim();
-    if let Some((precision, scale)) = numeric_modifiers(type_name) {
-        // As many digits as fit before the point; more would be an error.
-        return (precision > scale).then(|| format!("i % 10::numeric ^ {}", precision - scale));
-    }
-    let expression = match bare {
-        "text" | "character varying" | "character" | "numeric" | "bigint" | "integer" => "i",
-        "smallint" => "i % 32768",
-        "real" | "double precision" => "i * 1.5",
-        "uuid" => "md5(i::text)",
-        "date" => "date '2000-01-01' + i",
-        "timestamp" | "timestamp with time zone" | "timestamp without time zone" => {
-            "timestamp '2000-01-01' + i * interval '1 second'"
-        }
-        "inet" | "cidr" => "(inet '10.0.0.0' + i)::text",
-        _ => return None,
-    };
-    Some(expression.to_string())
-}
-
-/// Precision and scale of `numeric(precision,scale)`.
-fn numeric_modifiers(type_name: &str) -> Option<(i32, i32)> {
-    let (precision, scale) = type_name.strip_prefix("numeric(")?.strip_suffix(')')?.split_once(',')?;
-    Some((precision.parse().ok()?, scale.parse().ok()?))
 }
 
 /// Runs the statements behind the rows; each and its mark in the ledger are one transaction.

@@ -222,6 +222,7 @@ async fn compare(
         shape: planned.shape.clone(),
         block_bytes: planned.block_bytes,
         limit: request.limit,
+        rooms: Cutter::rooms(planned.block_bytes),
         check: Box::new(|_, _, _| Ok(())),
         heard: Box::new(|_| ()),
     };

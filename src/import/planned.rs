@@ -21,7 +21,7 @@ use crate::look::partitioning;
 use crate::pgcopy::encode::Encoder;
 use crate::plan::{Layout, Partitioning, Statement, TargetNames, post_data, pre_data};
 use crate::reader::csv::block::Block;
-use crate::reader::csv::cut::Opened;
+use crate::reader::csv::cut::{Cutter, Opened};
 use crate::reader::csv::places::Places;
 use crate::reader::csv::preamble::{Preamble, Shape, refuse_delimiter, shown};
 use crate::reader::csv::rows::{Atlas, Records};
@@ -244,8 +244,8 @@ fn expansion(records: &Records, preamble: &Preamble, sample: &[u8]) -> f64 {
     let stretch = Stretch { file: 1, from: 0, until: 0, line_until: 1, hash: String::new(), records: 0 };
     let bytes = sample[..sample.len().min(SAMPLE_BYTES)].to_vec();
     let length = bytes.len().max(1) as f64;
-    let block = Block { number: 0, stretch, line: 1, line_end: preamble.line_end, bytes };
-    let parsed = records.parse(block, None);
+    let block = Block { number: 0, stretch, line: 1, line_end: preamble.line_end, bytes: bytes.into() };
+    let parsed = records.parse(block, None, &Cutter::rooms(SAMPLE_BYTES));
     (parsed.data.len() + parsed.rows.len() * ROW_BYTES) as f64 / length
 }
 

@@ -202,6 +202,7 @@ impl Work<'_> {
             },
             budget: Budget::new(request.max_rejects, names, records, outcome.rejected),
             records: planned.records.clone(),
+            rooms: Cutter::rooms(planned.block_bytes),
             atlas: std::sync::Mutex::new(planned.atlas(&self.chunks().await?)),
             in_order: planned.merge.is_some(),
             in_flight: in_flight(request.jobs),
@@ -278,6 +279,7 @@ impl Work<'_> {
             shape: self.planned.shape.clone(),
             block_bytes: self.planned.block_bytes,
             limit: request.limit,
+            rooms: Cutter::rooms(self.planned.block_bytes),
             check: check(request, self.planned),
             heard: Box::new(move |bytes| progress.set_bytes(bytes)),
         }

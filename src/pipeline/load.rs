@@ -30,6 +30,7 @@ use crate::plan::Point;
 use crate::progress::{Meters, Progress};
 use crate::reader::csv::block::{Block, Parsed};
 use crate::reader::csv::cut::{Cutter, Extent};
+use crate::reader::csv::room::Rooms;
 use crate::reader::csv::rows::{Atlas, Records};
 use crate::retry::Patience;
 use crate::schema;
@@ -46,6 +47,8 @@ pub struct Load {
     pub budget: Budget,
     /// What the records become.
     pub records: Records,
+    /// Where their rows are put.
+    pub rooms: Rooms,
     /// The chunks that are known; none where nobody can tell them.
     pub atlas: Mutex<Option<Atlas>>,
     /// Whether blocks have to be loaded in the order of the files.
@@ -247,7 +250,7 @@ fn parse(
             continue;
         }
         let atlas = load.atlas.lock().expect("no holder of the atlas panics").clone();
-        let inner = load.records.parse(block, atlas.as_ref());
+        let inner = load.records.parse(block, atlas.as_ref(), &load.rooms);
         if rows.blocking_send(InFlight { inner, _permit }).is_err() {
             return;
         }

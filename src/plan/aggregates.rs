@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::layout::time_type;
 use super::policies::{Subject, columnstore_options, hand_over};
 use super::retarget::retarget;
-use super::{Statement, ddl::with_suffix, sql_value};
+use super::{Statement, ddl::with_suffix, range::sql_value};
 use crate::catalog::{Aggregate, Comment, Grant, Index, NotCarried, Server, View};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};

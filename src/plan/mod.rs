@@ -27,7 +27,7 @@ pub use dimension::{ClosedDimension, OpenDimension};
 pub(crate) use layout::describe_interval;
 pub use layout::{HashRequest, IntervalRequest, Layout, Partitioning, Point, describe_dimension, primary_dimension};
 pub use range::Range;
-pub(crate) use range::{sql_value, type_name};
+pub(crate) use range::type_name;
 pub use task::{Cell, Entry, Read, SourceChunk, Task, cut_tasks};
 pub use types::{MissingTypes, missing_types};
 pub use wire::{Wire, binary_obstacle};

@@ -100,7 +100,7 @@ impl Range {
 
 /// An internal value as a typed SQL literal. Integers of every width are written as bigint, so that a bound outside
 /// the column's own type is no error.
-pub(crate) fn sql_value(time_type: TimeType, internal: i64) -> String {
+pub(super) fn sql_value(time_type: TimeType, internal: i64) -> String {
     format!("{}::pg_catalog.{}", quote_literal(&time_type.literal(internal)), type_name(time_type))
 }
 

@@ -332,6 +332,49 @@ fn two_thousand_chunks_are_filled_in_one_go() {
     assert_eq!(twins.database.value("select count(*) from show_chunks('by_import')"), "2000");
 }
 
+/// A row that only makes a chunk is none: no sequence, no trigger and no constraint hears of it.
+#[test]
+fn making_chunks_of_a_table_of_others_leaves_no_trace() {
+    let twins = Twins::new(
+        "traceless",
+        &format!(
+            "create table {{table}} (time timestamptz not null, v int not null check (v >= 0), id serial); {BY_DAY};
+             create table log_{{table}} (time timestamptz);
+             create function note_{{table}}() returns trigger language plpgsql as
+                 'begin insert into log_{{table}} values (new.time); return new; end';
+             create trigger note before insert on {{table}} for each row execute function note_{{table}}()"
+        ),
+    );
+    let csv = minutes(20_000, |n| n.to_string());
+    twins.import(&csv, &["--columns", "time,v", "-j", "3", "--block-size", "32kB"]);
+    let [rows, chunks, noted, last] = [
+        "select count(*) from by_import",
+        "select count(*) from show_chunks('by_import')",
+        "select count(*) from log_by_import",
+        "select last_value from by_import_id_seq",
+    ]
+    .map(|sql| twins.database.value(sql));
+    assert_eq!((rows.as_str(), chunks.as_str(), noted.as_str(), last.as_str()), ("20000", "14", "20000", "20000"));
+}
+
+#[test]
+fn a_trigger_for_statements_fires_once_for_each_block() {
+    let twins = Twins::new(
+        "statements",
+        &format!(
+            "create table {{table}} (time timestamptz not null, v int); {BY_DAY};
+             create table log_{{table}} (at timestamptz);
+             create function note_{{table}}() returns trigger language plpgsql as
+                 'begin insert into log_{{table}} values (now()); return null; end';
+             create trigger note after insert on {{table}} for each statement execute function note_{{table}}()"
+        ),
+    );
+    let csv = minutes(5000, |n| n.to_string());
+    let report = twins.import(&csv, &["-j", "2", "--block-size", "32kB"]);
+    assert_eq!(report["binary_blocks"].to_string(), twins.database.value("select count(*) from log_by_import"));
+    assert_eq!(twins.database.value("select count(*) from show_chunks('by_import')"), "4");
+}
+
 #[test]
 fn rows_ordered_by_device_go_into_chunks_that_are_made_before_them() {
     let twins =

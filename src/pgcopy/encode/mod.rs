@@ -14,6 +14,7 @@ mod boolean;
 mod float;
 mod integer;
 mod numeric;
+mod precise;
 mod timestamp;
 mod uuid;
 
@@ -104,7 +105,7 @@ impl Encoder {
             Encoder::Int4 => push_fixed(integer::parse(text).map(i32::to_be_bytes), out),
             Encoder::Int8 => push_fixed(integer::parse(text).map(i64::to_be_bytes), out),
             Encoder::Float4 => push_fixed(float::parse(text).map(f32::to_be_bytes), out),
-            Encoder::Float8 => push_fixed(float::parse(text).map(f64::to_be_bytes), out),
+            Encoder::Float8 => push_fixed(float::parse_double(text).map(f64::to_be_bytes), out),
             Encoder::Numeric => push_varying(out, |out| numeric::push(text, out)),
             Encoder::Text => push_text(text, out),
             Encoder::Jsonb => push_varying(out, |out| push_jsonb(text, out)),

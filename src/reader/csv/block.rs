@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::room::Room;
 use super::rows::push_text;
 use crate::csv::{Dialect, LineEnd, Parser, Splitter};
 use crate::ledger::{Reject, Stretch};
@@ -20,7 +21,7 @@ pub struct Block {
     /// How records of its file end.
     pub line_end: LineEnd,
     /// The records, with their line ends.
-    pub bytes: Vec<u8>,
+    pub bytes: Room,
 }
 
 impl Block {

@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::block::Block;
 use super::preamble::{Preamble, Shape, shown};
+use super::room::{Room, Rooms};
 use crate::csv::{LineEnd, Splitter};
 use crate::error::{Error, Kind, Result};
 use crate::input::{Input, Stream};
@@ -133,10 +134,19 @@ pub struct Cutter {
     pub block_bytes: usize,
     /// More records than these are not read.
     pub limit: Option<u64>,
+    /// Where they are put.
+    pub rooms: Rooms,
     /// Looks at each file.
     pub check: Check,
     /// Hears of the progress.
     pub heard: Heard,
+}
+
+impl Cutter {
+    /// Rooms in which blocks of this size lie, so that none of them is moved while it grows.
+    pub fn rooms(block_bytes: usize) -> Rooms {
+        Rooms::new(block_bytes.min(MOST_ROOM_BYTES) + PIECE_BYTES)
+    }
 }
 
 /// Takes a block; answers whether more are wanted.
@@ -152,7 +162,7 @@ impl Cutter {
     /// [`Kind::Input`] for what cannot be read to its end, [`Kind::Refused`] for what is not what it was when it was read
     /// before. The blocks before it were handed out.
     pub fn cut(self, mut take: impl Taker) -> Result<Vec<Extent>> {
-        let Cutter { files, shape, block_bytes, limit, check, heard } = self;
+        let Cutter { files, shape, block_bytes, limit, rooms, check, heard } = self;
         let mut state = State { number: 0, records: 0, limit, is_stopped: false, raw_bytes: 0 };
         let mut extents = Vec::new();
         for (file, number) in files.into_iter().zip(1..) {
@@ -172,6 +182,7 @@ impl Cutter {
                 shape: &shape,
                 line_end: preamble.line_end,
                 block_bytes,
+                rooms: &rooms,
                 reading: Reading::new(opened, preamble.until)?,
                 line: preamble.line,
                 heard: &heard,
@@ -209,6 +220,7 @@ struct Cut<'a> {
     shape: &'a Shape,
     line_end: LineEnd,
     block_bytes: usize,
+    rooms: &'a Rooms,
     reading: Reading,
     line: u64,
     heard: &'a Heard,
@@ -234,7 +246,7 @@ impl Cut<'_> {
     /// Cuts from here on, up to a place where a record has ended before, or to the end of the file.
     fn gap(&mut self, until: Option<u64>, state: &mut State, take: &mut impl Taker) -> Result<()> {
         let mut splitter = Splitter::new(&self.shape.dialect, self.line_end);
-        let mut bytes = self.room();
+        let mut bytes = self.rooms.take();
         let (mut piece, mut before) = (vec![0; PIECE_BYTES], Counts::default());
         while until != Some(self.reading.at) && !state.is_over() {
             let room = until.map_or(u64::MAX, |until| until - self.reading.at).min(PIECE_BYTES as u64);
@@ -259,7 +271,7 @@ impl Cut<'_> {
                     || state.limit.is_some_and(|limit| state.records + now.since(&before).records >= limit);
                 if end.is_some() && is_enough {
                     let behind = self.reading.at - rest.len() as u64;
-                    let block = std::mem::replace(&mut bytes, self.room());
+                    let block = std::mem::replace(&mut bytes, self.rooms.take());
                     self.hand_out(block, behind, now.since(&before), state, take);
                     before = now;
                 }
@@ -283,12 +295,7 @@ impl Cut<'_> {
         Ok(())
     }
 
-    /// Room for a block, so that none of it is moved while it grows: memory that is not written to costs nothing.
-    fn room(&self) -> Vec<u8> {
-        Vec::with_capacity(self.block_bytes.min(MOST_ROOM_BYTES) + PIECE_BYTES)
-    }
-
-    fn hand_out(&mut self, bytes: Vec<u8>, until: u64, counts: Counts, state: &mut State, take: &mut impl Taker) {
+    fn hand_out(&mut self, bytes: Room, until: u64, counts: Counts, state: &mut State, take: &mut impl Taker) {
         let line = self.line;
         self.line += counts.lines;
         state.records += counts.records;

@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::block::{Block, Parsed, RowEnd};
 use super::places::{Missing, Place, Places};
+use super::room::{Room, Rooms};
 use crate::csv::{Dialect, Fields, Parser, Record};
 use crate::ledger::Reject;
 use crate::pgcopy::binary::Row;
@@ -61,22 +62,24 @@ pub struct Atlas {
 }
 
 impl Records {
-    /// Reads the records of a block, and puts its rows into the order of their chunks.
-    pub fn parse(&self, mut block: Block, atlas: Option<&Atlas>) -> Parsed {
+    /// Reads the records of a block, and puts its rows into the order of their chunks; they lie in one of `rooms`.
+    pub fn parse(&self, mut block: Block, atlas: Option<&Atlas>, rooms: &Rooms) -> Parsed {
         block.stretch.hash = format!("{:032x}", xxh3_128(&block.bytes));
-        let binary = self.encoders.as_ref().and_then(|_| self.read(&block, Format::Binary, atlas));
+        let binary = self.encoders.as_ref().and_then(|_| self.read(&block, Format::Binary, atlas, rooms.take()));
         let (format, read) = match binary {
             Some(read) => (Format::Binary, read),
-            None => (Format::Text, self.read(&block, Format::Text, atlas).unwrap_or_default()),
+            None => (Format::Text, self.read(&block, Format::Text, atlas, rooms.take()).unwrap_or_default()),
         };
         block.stretch.records = (read.rows.len() + read.rejects.len()) as u64;
-        read.into_parsed(block, format)
+        read.into_parsed(block, format, rooms)
     }
 
     /// `None` where a value has no certain binary form.
-    fn read(&self, block: &Block, format: Format, atlas: Option<&Atlas>) -> Option<Read> {
+    fn read(&self, block: &Block, format: Format, atlas: Option<&Atlas>, data: Room) -> Option<Read> {
         let mut parser = Parser::new(&self.dialect, block.line_end);
-        let mut read = Read { data: Vec::with_capacity(block.bytes.len()), ..Read::default() };
+        let records = block.stretch.records as usize;
+        let places = Vec::with_capacity(atlas.map_or(0, |_| records));
+        let mut read = Read { data, rows: Vec::with_capacity(records), places, ..Read::default() };
         let (mut at, mut line, mut scratch) = (0, block.line, Vec::new());
         while let Some(record) = parser.record(&block.bytes[at..]) {
             match self.fields(&record) {
@@ -174,7 +177,7 @@ const BAD_COPY_FILE_FORMAT: &str = "22P04";
 /// What was read of a block so far.
 #[derive(Default)]
 struct Read {
-    data: Vec<u8>,
+    data: Room,
     rows: Vec<RowEnd>,
     places: Vec<Place>,
     rejects: Vec<Reject>,
@@ -182,23 +185,30 @@ struct Read {
 }
 
 impl Read {
-    fn into_parsed(self, block: Block, format: Format) -> Parsed {
+    fn into_parsed(self, block: Block, format: Format, rooms: &Rooms) -> Parsed {
         let Read { data, rows, places, rejects, missing } = self;
         let is_placed = places.len() == rows.len() && !places.iter().any(|place| place.is_nowhere());
         let (data, mut rows) = match places.is_sorted() {
             true => (data, rows),
-            false => gather(&data, &rows, &places),
+            false => gather(&data, &rows, &places, rooms.take()),
         };
         rows.shrink_to_fit();
-        Parsed { block, format, data: Bytes::from(data), rows, rejects, missing: missing.into_points(), is_placed }
+        Parsed {
+            block,
+            format,
+            data: Bytes::from_owner(data),
+            rows,
+            rejects,
+            missing: missing.into_points(),
+            is_placed,
+        }
     }
 }
 
 /// Rows in the order of their places; those of one place stay in the order of the file.
-fn gather(data: &[u8], rows: &[RowEnd], places: &[Place]) -> (Vec<u8>, Vec<RowEnd>) {
+fn gather(data: &[u8], rows: &[RowEnd], places: &[Place], mut gathered: Room) -> (Room, Vec<RowEnd>) {
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|row| places[*row]);
-    let mut gathered = Vec::with_capacity(data.len());
     let ends = order.iter().map(|row| {
         let start = row.checked_sub(1).map_or(0, |before| rows[before].end);
         gathered.extend_from_slice(&data[start..rows[*row].end]);
