@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dimension::bounds;
 use crate::catalog::Slice;
 use crate::ident::{quote_ident, quote_literal};
 use crate::pgcopy::TimeType;
@@ -101,7 +102,17 @@ impl Range {
 /// An internal value as a typed SQL literal. Integers of every width are written as bigint, so that a bound outside
 /// the column's own type is no error.
 pub(super) fn sql_value(time_type: TimeType, internal: i64) -> String {
+    let internal = writable(time_type, internal);
     format!("{}::pg_catalog.{}", quote_literal(&time_type.literal(internal)), type_name(time_type))
+}
+
+/// TimescaleDB refuses a statement that names a time behind the last one that it stores, where the last chunk may begin:
+/// nothing but infinity lies there.
+fn writable(time_type: TimeType, internal: i64) -> i64 {
+    match time_type {
+        TimeType::Timestamptz | TimeType::Timestamp if internal > bounds(time_type).1 => i64::MAX,
+        _ => internal,
+    }
 }
 
 /// The name in `pg_catalog` of the type that values of a dimension are written in.
@@ -153,6 +164,13 @@ mod tests {
         let bounds = range(Some(0), Some(40));
         assert_eq!(bounds.without(parts[1..].to_vec()), [range(Some(0), Some(10)), range(Some(20), Some(30))]);
         assert_eq!(bounds.without([bounds]), []);
+    }
+
+    #[test]
+    fn a_bound_behind_the_last_time_is_infinity() {
+        let range = Range { from: Some(9_223_371_849_600_000_000), until: None };
+        let condition = range.condition("t", TimeType::Timestamptz).unwrap();
+        assert_eq!(condition, "\"t\" >= 'infinity'::pg_catalog.timestamptz");
     }
 
     #[test]
