@@ -15,6 +15,8 @@ pub struct Capture {
     pub schema: String,
     /// What completes the names of the triggers.
     pub job: i64,
+    /// Who owns the table: TimescaleDB makes triggers of its chunks as this role.
+    pub owner: String,
     /// The grid of the marks.
     pub buckets: Buckets,
     /// The primary dimension's column.
@@ -48,6 +50,10 @@ impl Capture {
             Statement::new(
                 format!("keep others from function {function}"),
                 format!("revoke all on function {}() from public", function.sql()),
+            ),
+            Statement::new(
+                format!("let {} use function {function}", self.owner),
+                format!("grant execute on function {}() to {}", function.sql(), quote_ident(&self.owner)),
             ),
         ];
         statements.extend(self.triggers(guard).into_iter().map(|(name, event, scope)| {

@@ -1,6 +1,7 @@
 //! The first look: the database, the table, what the role may do, and what cannot work.
 
 use serde::Deserialize;
+use tokio_postgres::error::SqlState;
 
 use super::request::Request;
 use super::surroundings::Surroundings;
@@ -39,8 +40,22 @@ pub(super) struct Rights {
     aggregates: Vec<String>,
 }
 
+/// How often a table is looked at whose chunks are dropped meanwhile.
+const LOOKS: usize = 5;
+
 impl Ground {
+    /// Looks, and again where a chunk vanished while its size was asked.
     pub(super) async fn look(request: &Request) -> Result<Ground> {
+        for _ in 1..LOOKS {
+            match Ground::look_once(request).await {
+                Err(error) if error.sqlstate() == Some(&SqlState::INTERNAL_ERROR) => {}
+                looked => return looked,
+            }
+        }
+        Ground::look_once(request).await
+    }
+
+    async fn look_once(request: &Request) -> Result<Ground> {
         let found = Found::look(Side::Target, &request.database, "rechunk look", &request.table).await?;
         let (target, server) = open_target(&request.database, &role(&found.table.name)).await?;
         let name = &found.table.name;

@@ -106,7 +106,8 @@ fn lending_schema(ground: &Ground, schema: &str, statements: Vec<Statement>) -> 
         return statements;
     }
     let (in_schema, role) = (quote_ident(schema), quote_ident(owner));
-    let lend = format!("grant create on schema {in_schema} to {role}");
+    // What is in there is used by triggers on chunks, which TimescaleDB makes as the owner.
+    let lend = format!("grant usage, create on schema {in_schema} to {role}");
     let take_back = format!("revoke create on schema {in_schema} from {role}");
     let lend = Statement::new(format!("let {owner} create tables in {schema}"), lend);
     let take_back = Statement::new(format!("keep {owner} from creating tables in {schema}"), take_back);
@@ -119,6 +120,7 @@ pub(super) fn capture(ground: &Ground, planned: &Planned, job: JobId) -> Capture
     Capture {
         schema: job_schema(job),
         job: job.0,
+        owner: ground.found.table.owner.clone(),
         buckets: Buckets { width: planned.bucket_width(ground), time_type: primary.time_type },
         column: primary.column.clone(),
         functions: ground.server().functions_schema.clone(),

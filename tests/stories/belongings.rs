@@ -789,6 +789,8 @@ fn everything_is_kept_on_the_newest_server_too() {
     assert_same_dump(&text, &dumped(&database, Release::Sid), "swapped");
     database.run("delete from events; delete from devices where id = 2");
     assert_eq!(database.value("select count(*) from metrics where device = 2"), "0");
+    // The old table still has that device's rows.
+    database.run("insert into devices values (2)");
     twins.undo();
     assert_eq!(twins.belongings(), before);
     assert_same_dump(&text, &dumped(&database, Release::Sid), "undone");

@@ -113,7 +113,7 @@ fn chunks_that_are_dropped_emptied_and_made_again_are_followed() {
     let story = Rechunk::new("rechunk_tidied", &tables(Key::Primary, ROWS));
     let database = &story.database;
     let mut random = Random::of_this_run();
-    for round in 0..rounds(6) as usize {
+    for round in 0..rounds(2) as usize {
         let (is_over, has_begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let tidier = Tidier { session: database.session(), random: random.fork(), count: 0 };
         let tidier = database.spawn(tidier.work(Arc::clone(&is_over), Arc::clone(&has_begun)));

@@ -28,10 +28,7 @@ fn assert_equal(database: &Database, what: &str) {
 fn kill_after(story: &Rechunk, moment: Duration, arguments: &[&str]) {
     let mut command = story.command(arguments);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program starts");
-    let start = Instant::now();
-    while start.elapsed() < moment {
-        std::thread::yield_now();
-    }
+    std::thread::sleep(moment);
     let _ = child.kill();
     child.wait().expect("it can be waited for");
 }
@@ -67,7 +64,7 @@ fn a_rechunk_that_is_killed_at_random_goes_on() {
     let story = Rechunk::new("rechunk_random", &tables(Key::None, ROWS));
     let mut random = Random::of_this_run();
     let longest = usual_time(&story, layout(0));
-    for round in 0..rounds(8) as usize {
+    for round in 0..rounds(2) as usize {
         let writers = Writers::start(&story.database, Key::None, 4, &mut random);
         let mut moments = Vec::new();
         for _ in 0..3 {
@@ -90,7 +87,7 @@ fn a_rechunk_that_is_given_up_at_random_leaves_the_table_as_it_was() {
     let mut random = Random::of_this_run();
     let longest = usual_time(&story, layout(0));
     let before = story.database.objects();
-    for _ in 0..rounds(8) {
+    for _ in 0..rounds(3) {
         kill_after(&story, longest.mul_f64(random.below(900) as f64 / 1000.0), layout(0));
         let (run, again) = (story.run(&["--abort"]), story.run(&["--abort"]));
         match run.code {
@@ -197,13 +194,17 @@ fn an_undo_that_is_killed_is_completed_by_the_next() {
 }
 
 #[test]
-fn an_undo_that_is_killed_can_be_changed_into_a_run() {
+fn an_undo_that_is_killed_has_to_end_before_another_run() {
     let story = Rechunk::new("rechunk_undo_run", &tables(Key::Primary, ROWS));
     let mut random = Random::of_this_run();
     for (round, failpoint) in failpoint::UNDO.iter().enumerate() {
         story.done(layout(round));
         story.kill_at(failpoint, &["--undo"]);
         let writers = Writers::start(&story.database, Key::Primary, 3, &mut random);
+        if *failpoint != "undo-before-commit" {
+            story.fails(3, "is being undone", layout(round));
+            story.done(&["--undo"]);
+        }
         story.done(layout(round));
         writers.wait_for_each(2);
         writers.stop();
@@ -242,7 +243,8 @@ fn a_session_that_is_ended_is_replaced() {
         let mut ended = 0;
         let sql = format!(
             "select count(pg_terminate_backend(pid)) from pg_stat_activity where datname = current_database()
-                 and application_name like 'hypercopy {role}' and backend_xid is not null"
+                 and application_name like 'hypercopy {role}' and backend_xid is not null
+                 and exists (select from pg_namespace where nspname ~ '^_hypercopy_[0-9]+$')"
         );
         wait_until("three sessions to be ended, or the run", || {
             ended += database.value(&sql).parse::<u64>().expect("a number");

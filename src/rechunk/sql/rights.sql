@@ -8,8 +8,9 @@ select
     (
         select json_agg(inhrelid::regclass::text) from pg_catalog.pg_inherits
         where inhparent = class.oid and not exists (
-            select from _timescaledb_catalog.chunk
-            where to_regclass(format('%I.%I', chunk.schema_name, chunk.table_name)) = inhrelid)
+            select from (select to_jsonb(chunk) as row from _timescaledb_catalog.chunk) chunks
+            where coalesce((row ->> 'relid')::regclass,
+                to_regclass(format('%I.%I', row ->> 'schema_name', row ->> 'table_name'))) = inhrelid)
     ) as children,
     exists (
         select from pg_catalog.pg_attribute where attrelid = class.oid and attnum > 0 and attisdropped

@@ -106,6 +106,10 @@ impl RechunkArguments {
     }
 
     fn action(&self) -> Result<Action> {
+        // What excludes each other keeps clap from asking for what one of them needs.
+        if self.force && !self.undo {
+            return Err(Error::new(Kind::Usage, "--force goes with --undo").hint("Nothing else can be forced."));
+        }
         match (self.swap, self.abort, self.undo, self.drop_old) {
             (true, ..) => Ok(Action::Swap),
             (_, true, ..) => Ok(Action::Abort),

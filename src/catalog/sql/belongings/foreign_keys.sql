@@ -9,4 +9,5 @@ from pg_catalog.pg_constraint "constraint"
 join pg_catalog.pg_class referenced on referenced.oid = "constraint".confrelid
 join pg_catalog.pg_namespace namespace on namespace.oid = referenced.relnamespace
 where "constraint".conrelid = $1 and "constraint".contype = 'f' and "constraint".conparentid = 0
-order by "constraint".conname
+-- In the order in which they were made: it decides whether a cascade comes before a check.
+order by "constraint".oid
