@@ -27,8 +27,16 @@ const BEGIN_LOCK: i64 = 0x6879_7065_7263_6f70;
 
 /// Does `work` in one transaction that is on the disk when this returns. Where the work fails nothing of it is there.
 pub async fn durably<T>(target: &Target, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
-    target.batch("begin isolation level read committed read write; set local synchronous_commit = on").await?;
-    let done = work().await;
+    let begin = "begin isolation level read committed read write; set local synchronous_commit = on";
+    transaction(target, begin, work).await
+}
+
+/// Does `work` in one transaction. `begin` opens it, and may lock. Where either fails nothing of it is there.
+pub(crate) async fn transaction<T>(target: &Target, begin: &str, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
+    let done = match target.batch(begin).await {
+        Ok(()) => work().await,
+        Err(error) => Err(error),
+    };
     match done {
         Ok(_) => target.batch("commit").await?,
         // Where the session is lost the transaction is too, and the work's own error says more.

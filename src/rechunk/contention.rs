@@ -9,6 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
+use crate::schema;
 
 /// Pauses between attempts, in which others go first: doubled each time, from the first to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -130,16 +131,7 @@ impl Contention<'_> {
 
     async fn attempt<T>(&self, target: &Target, work: &impl AsyncFn() -> Result<T>) -> Result<T> {
         let _open = self.interrupt.open()?;
-        let begun = target.batch(&self.begin()).await;
-        let done = match begun {
-            Ok(()) => work().await,
-            Err(error) => Err(error),
-        };
-        match done {
-            Ok(_) => target.batch("commit").await?,
-            Err(_) => target.batch("rollback").await.unwrap_or_default(),
-        }
-        done
+        schema::transaction(target, &self.begin(), work).await
     }
 
     fn begin(&self) -> String {

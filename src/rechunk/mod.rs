@@ -283,7 +283,6 @@ impl Work<'_> {
                     return self.end_ready().await;
                 }
                 JobState::Ready => {
-                    self.verify_more().await?;
                     self.swap().await?;
                     JobState::Swapped
                 }
@@ -388,16 +387,6 @@ impl Work<'_> {
         .await?;
         self.plan = resumed;
         Ok(())
-    }
-
-    /// An earlier run may have compared less than this one was asked for.
-    async fn verify_more(&mut self) -> Result<()> {
-        let asked = self.run.request.verify;
-        if asked == Mode::None || self.plan.verified == Some(Mode::Checksum) || self.plan.verified == Some(asked) {
-            return Ok(());
-        }
-        self.verify().await?;
-        self.set_ready().await
     }
 
     async fn set_ready(&mut self) -> Result<()> {

@@ -137,16 +137,7 @@ impl<'a> Work<'a> {
              lock table {only}{} in access share mode",
             self.plan.table.sql()
         );
-        let begun = target.batch(&begin).await;
-        let done = match begun {
-            Ok(()) => work().await,
-            Err(error) => Err(error),
-        };
-        match done {
-            Ok(_) => target.batch("commit").await?,
-            Err(_) => target.batch("rollback").await.unwrap_or_default(),
-        }
-        done
+        schema::transaction(target, &begin, work).await
     }
 
     /// Whether the lock table is too small for all workers to lock all chunks.
