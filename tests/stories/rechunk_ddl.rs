@@ -116,6 +116,9 @@ fn chunks_that_are_dropped_emptied_and_made_again_are_followed() {
     for round in 0..rounds(2) as usize {
         let (is_over, has_begun) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let tidier = Tidier { session: database.session(), random: random.fork(), count: 0 };
+        // Otherwise writers fall one after the other, for minutes, to the chunk that it drops and to the slice's rows
+        // that they have locked.
+        database.wait(tidier.session.batch_execute("set deadlock_timeout = '50ms'")).expect("the tidier gives way");
         let tidier = database.spawn(tidier.work(Arc::clone(&is_over), Arc::clone(&has_begun)));
         let writers = Writers::among_drops(database, Key::Primary, 3, &mut random);
         wait_until("somebody at the chunks", || tidier.is_finished() || has_begun.load(Ordering::Relaxed));
