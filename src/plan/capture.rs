@@ -25,7 +25,14 @@ pub struct Capture {
     pub functions: String,
     /// Triggers for each row: where the server has no transition tables for hypertables, or would crash of them.
     pub by_row: bool,
+    /// Columns that nobody may drop meanwhile, because the server would crash of it; none where it does not.
+    #[serde(default)]
+    pub kept_columns: Vec<String>,
 }
+
+/// The name of the view that keeps columns, which is what whoever drops one is told: that the view depends on the column, and
+/// that CASCADE would help.
+const KEEPER: &str = "cascade would crash the server: end the rechunk first";
 
 impl Capture {
     /// The table of marks.
@@ -45,7 +52,8 @@ impl Capture {
     /// Makes every later change of `table` leave a mark. Whoever is not let in by `guard` is told to repeat the statement.
     pub fn install(&self, table: &QualifiedName, guard: Option<&Guard>) -> Vec<Statement> {
         let function = self.function(guard);
-        let mut statements = vec![
+        let mut statements = self.keep_columns(table);
+        statements.extend([
             Statement::new(format!("create function {function}"), self.create_function(&function, guard)),
             Statement::new(
                 format!("keep others from function {function}"),
@@ -55,7 +63,7 @@ impl Capture {
                 format!("let {} use function {function}", self.owner),
                 format!("grant execute on function {}() to {}", function.sql(), quote_ident(&self.owner)),
             ),
-        ];
+        ]);
         statements.extend(self.triggers(guard).into_iter().map(|(name, event, scope)| {
             Statement::new(
                 format!("create trigger {name} on {table}"),
@@ -87,7 +95,25 @@ impl Capture {
             format!("drop function {function}"),
             format!("drop function if exists {}()", function.sql()),
         ));
+        if !self.kept_columns.is_empty() {
+            let keeper = self.keeper().sql();
+            statements.push(Statement::new("let columns go", format!("drop view if exists {keeper}")));
+        }
         statements
+    }
+
+    /// A view needs the columns that it selects.
+    fn keep_columns(&self, table: &QualifiedName) -> Vec<Statement> {
+        if self.kept_columns.is_empty() {
+            return Vec::new();
+        }
+        let columns: Vec<String> = self.kept_columns.iter().map(|column| quote_ident(column)).collect();
+        let select = format!("select {} from {}", columns.join(", "), table.sql());
+        vec![Statement::new("keep columns", format!("create view {} as {select}", self.keeper().sql()))]
+    }
+
+    fn keeper(&self) -> QualifiedName {
+        QualifiedName::new(&self.schema, KEEPER)
     }
 
     /// Name, event and scope of each trigger. The guard is asked before the statement: an older transaction does not find

@@ -116,7 +116,11 @@ fn lending_schema(ground: &Ground, schema: &str, statements: Vec<Statement>) -> 
 
 /// How changes will be noted.
 pub(super) fn capture(ground: &Ground, planned: &Planned, job: JobId) -> Capture {
-    let primary = &planned.layout.primary;
+    let (primary, hypertable) = (&planned.layout.primary, &ground.hypertable);
+    let version = Version::of(ground.server().timescaledb.as_deref().unwrap_or_default());
+    let by_row =
+        ground.surroundings.policies.columnstore.is_some() || version.notes_by_row(ground.rights.has_dropped_columns);
+    let keeps_columns = !by_row && version.crashes_of_dropped_columns();
     Capture {
         schema: job_schema(job),
         job: job.0,
@@ -124,21 +128,30 @@ pub(super) fn capture(ground: &Ground, planned: &Planned, job: JobId) -> Capture
         buckets: Buckets { width: planned.bucket_width(ground), time_type: primary.time_type },
         column: primary.column.clone(),
         functions: ground.server().functions_schema.clone(),
-        by_row: ground.surroundings.policies.columnstore.is_some()
-            || notes_by_row(
-                ground.server().timescaledb.as_deref().unwrap_or_default(),
-                ground.rights.has_dropped_columns,
-            ),
+        by_row,
+        kept_columns: hypertable.columns.iter().filter(|_| keeps_columns).map(|column| column.name.clone()).collect(),
     }
 }
 
-/// A columnstore excludes triggers on delete with transition tables, and without a row trigger whole segments are deleted
-/// unread. Transition tables came with 2.18. Where a column was dropped they end the whole server before 2.26.4 (TimescaleDB's
-/// pull requests 9615 and 9641), so that trying is no way to find out.
-fn notes_by_row(version: &str, has_dropped_columns: bool) -> bool {
-    let numbers: Vec<u32> = version.split(['.', '-']).map_while(|part| part.parse().ok()).collect();
-    let needed: &[u32] = if has_dropped_columns { &[2, 26, 4] } else { &[2, 18] };
-    numbers.as_slice() < needed
+/// TimescaleDB's version, as numbers; none where it cannot be read.
+struct Version(Vec<u32>);
+
+impl Version {
+    fn of(text: &str) -> Version {
+        Version(text.split(['.', '-']).map_while(|part| part.parse().ok()).collect())
+    }
+
+    /// A columnstore excludes triggers on delete with transition tables, and without a row trigger whole segments are
+    /// deleted unread. Transition tables came with 2.18.
+    fn notes_by_row(&self, has_dropped_columns: bool) -> bool {
+        self.0.as_slice() < &[2, 18] || (has_dropped_columns && self.crashes_of_dropped_columns())
+    }
+
+    /// A transition table ends the whole server where a column was dropped (TimescaleDB's pull requests 9615 and 9641), so
+    /// that trying is no way to find out.
+    fn crashes_of_dropped_columns(&self) -> bool {
+        self.0.as_slice() < &[2, 26, 4]
+    }
 }
 
 impl Work<'_> {
@@ -189,13 +202,14 @@ mod tests {
 
     #[test]
     fn transition_tables_are_used_only_where_they_are_safe() {
-        assert!(notes_by_row("2.17.2", false));
-        assert!(!notes_by_row("2.18.0", false));
-        assert!(!notes_by_row("2.19.3", false));
-        assert!(notes_by_row("2.19.3", true));
-        assert!(notes_by_row("2.26.3", true));
-        assert!(!notes_by_row("2.26.4", true));
-        assert!(!notes_by_row("2.31.0-dev", true));
-        assert!(notes_by_row("", false));
+        let by_row = |version: &str, has_dropped_columns| Version::of(version).notes_by_row(has_dropped_columns);
+        assert!(by_row("2.17.2", false));
+        assert!(!by_row("2.18.0", false));
+        assert!(!by_row("2.19.3", false));
+        assert!(by_row("2.19.3", true));
+        assert!(by_row("2.26.3", true));
+        assert!(!by_row("2.26.4", true));
+        assert!(!by_row("2.31.0-dev", true));
+        assert!(by_row("", false));
     }
 }

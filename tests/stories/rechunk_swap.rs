@@ -158,6 +158,30 @@ fn a_writer_whose_snapshot_is_older_than_the_swap_is_told_to_repeat_where_rows_a
     assert_told_to_repeat(&story);
 }
 
+/// TimescaleDB 2.19 ends the server where a column was dropped and a row for a new chunk is noted by a transition table.
+#[test]
+fn no_column_is_dropped_while_the_server_would_crash_of_it() {
+    let story = story("swap_columns");
+    let database = &story.database;
+    database.run("create view watched as select device from metrics");
+    let refused = |statement: &str| {
+        let error = database.try_query(statement).expect_err("the column stays");
+        let detail = error.as_db_error().and_then(|error| error.detail()).unwrap_or_default();
+        assert!(detail.contains("cascade would crash the server: end the rechunk first"), "{statement}: {error:?}");
+        database.run("insert into metrics (time, device, id) values ('2035-01-01', 1, 1); delete from metrics where time > '2034-01-01'");
+    };
+    story.done(&[&LAYOUT[..], &["--no-swap"]].concat());
+    refused("alter table metrics drop column note");
+    story.done(&["--swap"]);
+    refused("alter table metrics drop column note");
+    story.done(&["--undo", "--force"]);
+    story.done(&LAYOUT);
+    refused("alter table metrics drop column note");
+    story.done(&["--drop-old"]);
+    database.run("alter table metrics drop column note; drop view watched");
+    assert_eq!(database.value("select count(*) from pg_namespace where nspname like '!_hypercopy!_%' escape '!'"), "0");
+}
+
 #[test]
 fn plans_that_were_made_before_the_swap_use_the_new_table() {
     let story = story("swap_plans");

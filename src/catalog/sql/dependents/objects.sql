@@ -94,4 +94,8 @@ where not exists (
     -- TimescaleDB makes and changes these itself.
     and not coalesce(ruled.oid in (select oid from aggregate_view), false)
     and not coalesce(ruled.relnamespace = to_regnamespace('_timescaledb_internal'), false)
+    -- What a rechunk keeps beside its marks is its own.
+    and not coalesce(
+        (select ruled_schema.nspname ~ '^_hypercopy_[0-9]+$' from pg_catalog.pg_namespace ruled_schema
+            where ruled_schema.oid = ruled.relnamespace), false)
 order by kind, identity
