@@ -45,6 +45,12 @@ pub const RECHUNK: &[&str] = &[
     "swap-after-commit",
 ];
 
+/// Those that it passes besides where continuous aggregates are made again.
+pub const AGGREGATES: &[&str] = &["aggregates-before-commit", "aggregates-after-commit", "alone-before-mark"];
+
+/// Those that it passes besides where there is a columnstore: when that is switched on, and for each chunk that is compressed.
+pub const COMPRESS: &[&str] = &["compress-before-commit", "compress-after-commit"];
+
 /// Those of giving it up.
 pub const ABORT: &[&str] = &["abort-before-commit", "abort-after-commit", "drop-after-chunks"];
 
@@ -58,7 +64,7 @@ pub const DROP_OLD: &[&str] = &["drop-after-capture", "drop-after-chunks", "drop
 #[inline]
 pub fn hit(name: &'static str) {
     debug_assert!(
-        [MIGRATE, RECHUNK, ABORT, UNDO, DROP_OLD].iter().any(|names| names.contains(&name)),
+        [MIGRATE, RECHUNK, AGGREGATES, COMPRESS, ABORT, UNDO, DROP_OLD].iter().any(|names| names.contains(&name)),
         "{name} is in a list"
     );
     #[cfg(debug_assertions)]

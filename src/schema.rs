@@ -168,6 +168,25 @@ impl Finisher<'_> {
         Ok(())
     }
 
+    /// Runs statements one after the other that the server refuses to run inside a transaction. The mark in the ledger comes
+    /// behind each of them: one that has ended, and the run before its mark, may be run again.
+    pub async fn run_alone(&self, statements: &[Statement]) -> Result<()> {
+        for statement in statements {
+            self.sessions.with(async |session| self.run_step_alone(session, statement).await).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_step_alone(&self, target: &Target, statement: &Statement) -> Result<()> {
+        let _open = self.interrupt.open()?;
+        self.progress.phase(&statement.title);
+        run(target, statement).await?;
+        failpoint::hit("alone-before-mark");
+        durably(target, async || ledger::repeat_step(target, self.claim, &statement.title).await).await?;
+        self.progress.add_step();
+        Ok(())
+    }
+
     /// Builds indexes, at most `at_once` of them at the same time.
     pub async fn build_indexes(&self, statements: &[Statement], at_once: usize) -> Result<()> {
         let turns = Semaphore::new(at_once);
@@ -246,12 +265,4 @@ pub async fn analyze(sessions: &Sessions, plain: &Target, table: &QualifiedName,
     });
     let root = analyze(table);
     tokio::try_join!(try_join_all(chunks), run(plain, &root)).map(drop)
-}
-
-/// Gives the table to the source's owner.
-pub fn set_owner(table: &QualifiedName, owner: &str) -> Statement {
-    Statement::new(
-        format!("give {table} to {owner}"),
-        format!("alter table {} owner to {}", table.sql(), quote_ident(owner)),
-    )
 }

@@ -4,7 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Columnstore, Index, Job, NotCarried};
+use super::dependents::{Rights, Users};
+use super::{Columnstore, Index, Job};
 use crate::ident::QualifiedName;
 
 /// A continuous aggregate.
@@ -32,10 +33,12 @@ pub struct Aggregate {
     pub materialized_only: bool,
     /// Of the form that 2.7 brought; the older one cannot be created any more.
     pub finalized: bool,
-    /// Its owner's name.
-    pub owner: String,
-    /// Whether the role has the owner's privileges.
-    pub may_alter: bool,
+    /// Who may give its name to another one.
+    #[serde(flatten)]
+    pub rights: Rights,
+    /// Whether the role may give indexes other names: PostgreSQL asks it for the right to create things in the schema of the
+    /// materialization.
+    pub may_rename_indexes: bool,
     /// Its columns in their order.
     pub columns: Vec<String>,
     /// The column of the bucket.
@@ -62,10 +65,12 @@ pub struct Aggregate {
     pub grants: Vec<Grant>,
     /// Comments on it and its columns.
     pub comments: Vec<Comment>,
-    /// Views that read it.
-    pub views: Vec<View>,
-    /// What reads it and cannot be made to read another.
-    pub obstacles: Vec<NotCarried>,
+    /// What uses it, materialized views and other aggregates apart.
+    #[serde(default)]
+    pub users: Users,
+    /// Materialized views that read it.
+    #[serde(default)]
+    pub materialized_views: Vec<QualifiedName>,
 }
 
 /// A privilege on an aggregate or one of its columns.
@@ -88,15 +93,4 @@ pub struct Comment {
     pub column: Option<String>,
     /// What it says.
     pub text: String,
-}
-
-/// An ordinary view.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-pub struct View {
-    /// Its name.
-    pub name: QualifiedName,
-    /// `name=value`, as `pg_class.reloptions` has them.
-    pub options: Vec<String>,
-    /// Its query.
-    pub definition: String,
 }

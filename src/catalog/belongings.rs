@@ -9,6 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Obstacle;
 use crate::ident::QualifiedName;
 
 /// Everything that belongs to a table.
@@ -293,22 +294,4 @@ pub struct Publication {
     pub columns: Option<Vec<String>>,
     /// The rows that are published; none for all.
     pub filter: Option<String>,
-}
-
-/// What stands in the way of putting belongings onto another table.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-pub struct Obstacle {
-    /// What it is: `rule`, `publication`, …
-    pub kind: String,
-    /// Which one.
-    pub object: String,
-    /// Why it is in the way.
-    pub reason: String,
-}
-
-impl Obstacle {
-    /// One finding.
-    pub fn new(kind: impl Into<String>, object: impl Into<String>, reason: impl Into<String>) -> Self {
-        Obstacle { kind: kind.into(), object: object.into(), reason: reason.into() }
-    }
 }

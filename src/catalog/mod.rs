@@ -15,7 +15,7 @@ mod policies;
 
 use serde::{Deserialize, Serialize};
 
-pub use aggregates::{Aggregate, Comment, Grant, View};
+pub use aggregates::{Aggregate, Comment, Grant};
 pub use policies::{Columnstore, Job, OrderBy, Policies, SparseIndex};
 
 use crate::ident::{QualifiedName, quote_ident};
@@ -507,6 +507,30 @@ impl NotCarried {
     /// One finding.
     pub fn new(kind: impl Into<String>, object: impl Into<String>) -> Self {
         NotCarried { kind: kind.into(), object: object.into() }
+    }
+}
+
+/// What stands in the way of putting another table in one's place.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What it is: `rule`, `publication`, …
+    pub kind: String,
+    /// Which one.
+    pub object: String,
+    /// Why it is in the way.
+    pub reason: String,
+}
+
+impl Obstacle {
+    /// One finding.
+    pub fn new(kind: impl Into<String>, object: impl Into<String>, reason: impl Into<String>) -> Self {
+        Obstacle { kind: kind.into(), object: object.into(), reason: reason.into() }
+    }
+}
+
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}: {}", self.kind, self.object, self.reason)
     }
 }
 

@@ -143,15 +143,23 @@ pub async fn columnstore(session: &Session, hypertable_id: i32) -> Result<Option
     Ok(session.records(&sql, &[&hypertable_id]).await?.pop())
 }
 
-/// The continuous aggregates over a hypertable and over each other, in the order in which they can be made.
+/// The continuous aggregates over a hypertable and over each other, in the order in which they can be made. What they hold is
+/// asked only of those that the role may read like their owner.
 pub async fn aggregates(session: &Session, server: &Server, hypertable_id: i32) -> Result<Vec<Aggregate>> {
     let sql = include_str!("sql/aggregates.sql").replace("{slices}", chunk_slices(server));
     let mut found: Vec<Aggregate> = session.records(&sql, &[&hypertable_id]).await?;
     for aggregate in &mut found {
-        aggregate.first = first_bucket(session, server, aggregate).await?;
+        if aggregate.rights.may_act_as_owner {
+            aggregate.first = first_bucket(session, server, aggregate).await?;
+        }
         aggregate.columnstore = columnstore(session, aggregate.id).await?;
         aggregate.indexes = session.records(include_str!("sql/indexes.sql"), &[&aggregate.materialization_oid]).await?;
         aggregate.jobs = jobs(session, aggregate.id).await?;
+        let (users, materialized_views) = users(session, aggregate.oid).await?;
+        aggregate.users = users;
+        for oid in materialized_views {
+            aggregate.materialized_views.push(materialized_view(session, oid).await?.0.name);
+        }
     }
     Ok(found)
 }

@@ -28,7 +28,9 @@ from (values
     -- Each of these, set otherwise, makes rows of a hypertable disappear without an error (reference, section 0).
     ('timescaledb.restoring', 'off'), ('timescaledb.enable_transparent_decompression', 'on'),
     ('timescaledb.enable_columnarscan', 'on'), ('timescaledb.enable_optimizations', 'on'),
-    ('timescaledb.enable_tiered_reads', 'on'), ('timescaledb.enable_deprecation_warnings', 'off')
+    ('timescaledb.enable_tiered_reads', 'on'), ('timescaledb.enable_deprecation_warnings', 'off'),
+    -- Ranges are deleted and written again in compressed chunks, too, however many rows that are.
+    ('timescaledb.max_tuples_decompressed_per_dml_transaction', '0')
 ) pinned (name, value)
 join pg_catalog.pg_settings setting on setting.name = pinned.name
 where setting.setting is distinct from pinned.value and setting.context in ('user', 'superuser')

@@ -28,7 +28,7 @@ pub use job::{
 };
 pub use task::{
     Counted, DoneTask, Taken, complete_task, done_tasks, forget_steps, forget_tasks, insert_step, overlapping_tasks,
-    retake_task, set_rows, steps, take_task,
+    repeat_step, retake_task, set_rows, steps, take_task,
 };
 
 use crate::connect::{Session, Target};

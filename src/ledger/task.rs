@@ -175,6 +175,13 @@ pub async fn insert_step(target: &Target, claim: Claim, title: &str) -> Result<(
     claim.own(target.execute(sql, &[&claim.job.0, &claim.run, &title]).await?)
 }
 
+/// Notes that a statement has been run that may be run as often as need be.
+pub async fn repeat_step(target: &Target, claim: Claim, title: &str) -> Result<()> {
+    let sql = "insert into _hypercopy.step (job, title) select id, $3 from _hypercopy.job where id = $1 and run = $2 \
+               on conflict (job, title) do update set completed_at = clock_timestamp()";
+    claim.own(target.execute(sql, &[&claim.job.0, &claim.run, &title]).await?)
+}
+
 /// Forgets the steps of a job: what follows may have the same titles.
 pub async fn forget_steps(target: &Target, job: JobId) -> Result<()> {
     target.execute("delete from _hypercopy.step where job = $1", &[&job.0]).await.map(drop)

@@ -13,13 +13,13 @@ use crate::ledger::DoneTask;
 use crate::look::{Bounds, refuse_minus_infinity};
 use crate::plan::{
     Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, makes_key_first, missing_types,
-    post_data, pre_data,
+    post_data, pre_data, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::{Shares, Snapshot};
 use crate::reader::survey::refuse_too_many;
 use crate::report::PlanReport;
-use crate::schema::{refuse_too_many_locks, set_owner};
+use crate::schema::refuse_too_many_locks;
 
 /// Everything that was decided.
 pub(super) struct Planned {

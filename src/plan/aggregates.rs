@@ -6,10 +6,10 @@
 //!
 //! | when | what | how |
 //! | --- | --- | --- |
-//! | behind rows and indexes | [`create`], then read what was made and [`pair`] it | in a transaction |
-//! | then | [`settle`] | in a transaction |
-//! | then | [`fill`] | each by itself: TimescaleDB refuses to refresh inside a transaction |
-//! | in the swap, behind the table's renames | [`in_swap`]; in an undo [`in_undo`] | in the swap's transaction |
+//! | behind rows and indexes | [`create`], then read what was made and [`pair`] it, then [`settle`] | in a transaction |
+//! | then, and again before the swap | [`fill`] | each by itself: TimescaleDB refuses to refresh inside a transaction |
+//! | in the swap, before the table is locked | [`locks`] | in the swap's transaction |
+//! | behind the table's renames | [`in_swap`]; in an undo [`in_undo`] | in the swap's transaction |
 //! | after the swap | [`refresh`] | each by itself |
 //! | with the old table | [`drop_old`] before it, or [`drop_new`] on an abort | in a transaction |
 //!
@@ -18,13 +18,16 @@
 //!
 //! **Invariant:** pure, and symmetric: what leaves the old aggregates in the swap comes back to them in an undo.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
+use super::dependents::{obstacle_of_rights, repoint, user_locks, user_obstacles};
 use super::layout::time_type;
-use super::policies::{Subject, columnstore_options, hand_over};
+use super::policies::{self, Subject, columnstore_options, hand_over};
 use super::retarget::retarget;
 use super::{Statement, ddl::with_suffix, range::sql_value};
-use crate::catalog::{Aggregate, Comment, Grant, Index, NotCarried, Server, View};
+use crate::catalog::{Aggregate, Comment, Grant, Index, Obstacle, Server};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
 
@@ -33,7 +36,7 @@ use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
 pub struct Exchange {
     /// The one over the old table, as it was read before the swap.
     pub old: Aggregate,
-    /// The one over the new table, as it was read when it was made.
+    /// The one over the new table, as it was read when it was made; what changes by itself as it was read before an undo.
     pub new: Aggregate,
     /// What tells the names of this job's things from others: its number.
     pub label: String,
@@ -53,37 +56,92 @@ impl Exchange {
         with_suffix(name, &format!("_new_{}", self.label))
     }
 
-    /// Indexes that have names of their own. The others are called after their materialization, by TimescaleDB.
     fn named_indexes(&self) -> impl Iterator<Item = &Index> {
-        self.old.indexes.iter().filter(|index| !is_called_after(index, &self.old))
+        named_indexes(&self.old)
     }
 }
 
-fn is_called_after(index: &Index, aggregate: &Aggregate) -> bool {
-    index.name.starts_with(&aggregate.materialization.name)
+/// Indexes whose names go over to other ones.
+fn named_indexes(aggregate: &Aggregate) -> impl Iterator<Item = &Index> {
+    aggregate.indexes.iter().filter(|index| aggregate.may_rename_indexes && has_own_name(index, aggregate))
 }
 
-/// What the plan has to refuse, with aggregates or what reads them.
-pub fn obstacles(aggregates: &[Aggregate]) -> Vec<NotCarried> {
+/// The others are called after their materialization, by TimescaleDB.
+fn has_own_name(index: &Index, aggregate: &Aggregate) -> bool {
+    !index.name.starts_with(&aggregate.materialization.name)
+}
+
+/// Whether one is as another was made after: all that [`create`] and [`settle`] carry, but for the definition, in which the
+/// server may name what it reads in another way.
+fn is_like(one: &Aggregate, other: &Aggregate) -> bool {
+    let seen = |of: &Aggregate| (of.name.clone(), of.columns.clone(), of.materialized_only, of.rights.owner.clone());
+    let set = |of: &Aggregate| (of.columnstore.clone(), of.grants.clone(), of.comments.clone());
+    let indexes = |of: &Aggregate| of.indexes.iter().map(|index| index.body.clone()).collect::<BTreeSet<_>>();
+    let names = |of: &Aggregate| named_indexes(of).map(|index| index.name.clone()).collect::<BTreeSet<_>>();
+    seen(one) == seen(other) && set(one) == set(other) && indexes(one) == indexes(other) && names(one) == names(other)
+}
+
+/// The exchanges for the aggregates that are over the old table `now`, with what changes by itself: jobs, users, how far they
+/// are. None where they are not those any more for which others were made.
+pub fn before_swap(exchanges: &[Exchange], now: &[Aggregate]) -> Option<Vec<Exchange>> {
+    let same = |(exchange, now): (&Exchange, &Aggregate)| {
+        let Exchange { old, new, label } = exchange;
+        let is_same = old.id == now.id && old.definition == now.definition && is_like(old, now);
+        is_same.then(|| Exchange { old: now.clone(), new: new.clone(), label: label.clone() })
+    };
+    (exchanges.len() == now.len()).then(|| exchanges.iter().zip(now).map(same).collect())?
+}
+
+/// The exchanges for the aggregates that are over the new table `now`, before they are undone. Those that somebody has dropped
+/// since are in the second list: the old ones have no name to come back to.
+///
+/// # Errors
+/// [`Kind::Refused`](crate::error::Kind::Refused) where one was made or altered since: the old one lacks that.
+pub fn before_undo(exchanges: &[Exchange], now: &[Aggregate]) -> Result<(Vec<Exchange>, Vec<Exchange>)> {
+    let of =
+        |now: &Aggregate| exchanges.iter().find(|exchange| exchange.new.id == now.id && is_like(&exchange.old, now));
+    if let Some(other) = now.iter().find(|now| of(now).is_none()) {
+        return Err(Error::refused(format!("continuous aggregate {} was made or altered since the swap", other.name))
+            .hint("It would be lost: take that back, or drop it, and run the same command again."));
+    }
+    let (there, dropped): (Vec<Exchange>, Vec<Exchange>) =
+        exchanges.iter().cloned().partition(|exchange| now.iter().any(|now| now.id == exchange.new.id));
+    let is_now = |mut exchange: Exchange| {
+        for now in now.iter().filter(|now| now.id == exchange.new.id) {
+            (exchange.new.jobs, exchange.new.users) = (now.jobs.clone(), now.users.clone());
+        }
+        exchange
+    };
+    Ok((there.into_iter().map(is_now).collect(), dropped))
+}
+
+/// What the plan has to refuse: aggregates, or what uses them. `role` is the one that would make them again.
+pub fn obstacles(aggregates: &[Aggregate], role: &str) -> Vec<Obstacle> {
     let of = |aggregate: &Aggregate| {
-        let name = &aggregate.name;
-        let form = (!aggregate.finalized).then(|| {
-            NotCarried::new("continuous aggregate of the old form", format!("{name}: cagg_migrate() renews it"))
-        });
-        let owner = (!aggregate.may_alter)
-            .then(|| NotCarried::new("continuous aggregate of another role", format!("{name} of {}", aggregate.owner)));
-        let bucket = time_type(&aggregate.bucket_type).is_none().then(|| {
-            NotCarried::new("continuous aggregate", format!("{name}: its bucket is of type {}", aggregate.bucket_type))
-        });
-        let jobs = aggregate.jobs.iter().filter(|job| !job.may_alter);
-        let jobs = jobs.map(|job| NotCarried::new("job of another role", format!("job {} of {}", job.id, job.owner)));
-        let readers = aggregate.obstacles.iter().map(|reader| {
-            NotCarried::new(
-                format!("{} over a continuous aggregate", reader.kind),
-                format!("{} over {name}", reader.object),
+        let (kind, name) = ("continuous aggregate", aggregate.name.to_string());
+        let old_form = (!aggregate.finalized).then(|| {
+            Obstacle::new(
+                kind,
+                &name,
+                "it is of the form before 2.7, and cannot be made again: cagg_migrate() renews it",
             )
         });
-        form.into_iter().chain(owner).chain(bucket).chain(jobs).chain(readers).collect::<Vec<_>>()
+        let bucket = time_type(&aggregate.bucket_type)
+            .is_none()
+            .then(|| Obstacle::new(kind, &name, format!("its bucket is of type {}", aggregate.bucket_type)));
+        let readers = aggregate.materialized_views.iter().map(|view| {
+            let reason = format!("it reads continuous aggregate {name}, and cannot be made to read another one");
+            Obstacle::new("materialized view", view.to_string(), reason)
+        });
+        let users = user_obstacles(&aggregate.users, &format!("continuous aggregate {name}"), role);
+        obstacle_of_rights(kind, &name, &aggregate.rights, role)
+            .into_iter()
+            .chain(old_form)
+            .chain(bucket)
+            .chain(policies::job_obstacles(&aggregate.jobs))
+            .chain(readers)
+            .chain(users)
+            .collect::<Vec<_>>()
     };
     aggregates.iter().flat_map(of).collect()
 }
@@ -94,7 +152,19 @@ pub fn costs(aggregates: &[Aggregate]) -> Vec<String> {
         Some((from, until)) => format!("{} is computed again from {from} to {until}", aggregate.name),
         None => format!("{} holds nothing yet", aggregate.name),
     };
-    aggregates.iter().map(cost).collect()
+    let lost = |aggregate: &Aggregate| {
+        let named =
+            aggregate.indexes.iter().filter(|index| has_own_name(index, aggregate) && !aggregate.may_rename_indexes);
+        let schema = &aggregate.materialization.schema;
+        let lost = |index: &Index| {
+            format!(
+                "index {} of {} gets another name: the role may not create in schema {schema}",
+                index.name, aggregate.name
+            )
+        };
+        named.map(lost).collect::<Vec<_>>()
+    };
+    aggregates.iter().flat_map(|aggregate| std::iter::once(cost(aggregate)).chain(lost(aggregate))).collect()
 }
 
 /// The names of the new aggregates, in the schema of the new `table`: the old ones' where they are free there.
@@ -114,7 +184,9 @@ fn names(aggregates: &[Aggregate], table: &QualifiedName) -> Vec<QualifiedName> 
 
 /// Makes an empty aggregate over the new `table` for each of those over the old one, and over each other as those are.
 /// TimescaleDB notes changes of the new table from here on: it comes behind the rows.
-pub fn create(aggregates: &[Aggregate], table: &QualifiedName) -> Vec<Statement> {
+///
+/// Each is made by its owner: TimescaleDB lets nobody but a superuser give one away. `role` is the one that runs it.
+pub fn create(aggregates: &[Aggregate], table: &QualifiedName, role: &str) -> Vec<Statement> {
     let names = names(aggregates, table);
     let new_source = |aggregate: &Aggregate| {
         let below = aggregates.iter().position(|below| below.id == aggregate.source_id);
@@ -122,15 +194,18 @@ pub fn create(aggregates: &[Aggregate], table: &QualifiedName) -> Vec<Statement>
     };
     let create = |(aggregate, name): (&Aggregate, &QualifiedName)| {
         let definition = retarget(&aggregate.definition, &aggregate.source, new_source(aggregate));
-        Statement::new(
-            format!("create continuous aggregate {name}"),
-            format!(
-                "create materialized view {} with (timescaledb.continuous, timescaledb.materialized_only = {}, \
-                 timescaledb.create_group_indexes = false) as {definition} with no data",
-                name.sql(),
-                aggregate.materialized_only
-            ),
-        )
+        let create = format!(
+            "create materialized view {} with (timescaledb.continuous, timescaledb.materialized_only = {}, \
+             timescaledb.create_group_indexes = false) as {definition} with no data",
+            name.sql(),
+            aggregate.materialized_only
+        );
+        let owner = &aggregate.rights.owner;
+        let sql = match owner == role {
+            true => create,
+            false => format!("set local role {}; {create}; reset role", quote_ident(owner)),
+        };
+        Statement::new(format!("create continuous aggregate {name}"), sql)
     };
     aggregates.iter().zip(&names).map(create).collect()
 }
@@ -160,9 +235,6 @@ pub fn settle(exchanges: &[Exchange], server: &Server) -> Vec<Statement> {
         }));
         statements.extend(grants(old, new));
         statements.extend(old.comments.iter().map(|comment| comment_on(new, comment)));
-        if old.owner != new.owner {
-            statements.push(alter(new, "give away", &format!("owner to {}", quote_ident(&old.owner))));
-        }
         statements
     };
     exchanges.iter().flat_map(settle).collect()
@@ -185,7 +257,7 @@ fn chunk_interval(old: &Aggregate, new: &Aggregate, server: &Server) -> Statemen
 /// is there from the beginning, as that of any hypertable is.
 fn create_index(exchange: &Exchange, index: &Index) -> Option<Statement> {
     let body = index.body.as_ref().filter(|_| index.valid)?;
-    let is_named = !is_called_after(index, &exchange.old);
+    let is_named = exchange.named_indexes().any(|named| named.name == index.name);
     if !is_named && exchange.new.indexes.iter().any(|made| made.body.as_ref() == Some(body)) {
         return None;
     }
@@ -202,7 +274,7 @@ fn alter(aggregate: &Aggregate, title: &str, action: &str) -> Statement {
     Statement::new(format!("{title} {name}"), format!("alter materialized view {} {action}", name.sql()))
 }
 
-/// What the new one has already comes from default privileges of the role that makes it.
+/// What the new one has already comes from default privileges of its owner.
 fn grants(old: &Aggregate, new: &Aggregate) -> Vec<Statement> {
     let superfluous = new.grants.iter().filter(|grant| !old.grants.contains(grant));
     let missing = old.grants.iter().filter(|grant| !new.grants.contains(grant));
@@ -238,7 +310,8 @@ fn comment_on(aggregate: &Aggregate, comment: &Comment) -> Statement {
 }
 
 /// Computes the new aggregates as far as the old ones are, and brings what only those have. One level after the other, so
-/// that an aggregate is over all that it shall be over. Each statement by itself, and as often as need be.
+/// that an aggregate is over all that it shall be over. Each statement by itself, and as often as need be: TimescaleDB knows
+/// what has changed since the last time, and computes nothing else.
 pub fn fill(exchanges: &[Exchange], server: &Server) -> Vec<Statement> {
     let fill = |exchange: &Exchange| {
         refresh_one(exchange, &exchange.new.name, server).into_iter().chain(carry_history(exchange))
@@ -302,48 +375,58 @@ fn carry_history(exchange: &Exchange) -> Option<Statement> {
     ))
 }
 
-/// Puts the new aggregates in the old ones' places: names, indexes, jobs, and the views that read them.
+/// What locks the aggregates that have the names, and what uses them, in the order of those who read them: to be run before
+/// the table is locked. Taking another name for a moment takes the lock of the view alone; `lock table` would take those of
+/// all that it reads, and giving it to its owner those of its chunks.
+pub fn locks(aggregates: &[Aggregate]) -> Vec<Statement> {
+    let lock = |aggregate: &Aggregate| {
+        let (name, meanwhile) = (&aggregate.name, with_suffix(&aggregate.name.name, "_locked"));
+        let away = QualifiedName::new(&name.schema, &meanwhile);
+        let sql = format!(
+            "alter materialized view {} rename to {}; alter materialized view {} rename to {}",
+            name.sql(),
+            quote_ident(&meanwhile),
+            away.sql(),
+            quote_ident(&name.name)
+        );
+        Statement::new(format!("lock continuous aggregate {name}"), sql)
+    };
+    let users = aggregates.iter().rev().flat_map(|aggregate| user_locks(&aggregate.users));
+    let mut locks: Vec<Statement> = users.chain(aggregates.iter().rev().map(lock)).collect();
+    let mut titles = BTreeSet::new();
+    // What uses several is there several times.
+    locks.retain(|lock| titles.insert(lock.title.clone()));
+    locks
+}
+
+/// Puts the new aggregates in the old ones' places: names, indexes, jobs, and what uses them.
 pub fn in_swap(exchanges: &[Exchange], server: &Server) -> Vec<Statement> {
     let renamed = renames(exchanges).into_iter().flat_map(|rename| rename.statements());
-    let jobs = exchanges.iter().flat_map(|exchange| give_jobs(exchange, exchange.new.id, server));
-    renamed.chain(jobs).chain(views(exchanges)).collect()
+    let follow = exchanges.iter().map(|exchange| (&exchange.old, exchange.new.id));
+    renamed.chain(follow_name(exchanges, follow, server)).collect()
 }
 
 /// Undoes [`in_swap`].
 pub fn in_undo(exchanges: &[Exchange], server: &Server) -> Vec<Statement> {
     let renamed = renames(exchanges).into_iter().rev().flat_map(|rename| rename.inverse().statements());
-    let jobs = exchanges.iter().flat_map(|exchange| give_jobs(exchange, exchange.old.id, server));
-    renamed.chain(jobs).chain(views(exchanges)).collect()
+    let follow = exchanges.iter().map(|exchange| (&exchange.new, exchange.old.id));
+    renamed.chain(follow_name(exchanges, follow, server)).collect()
 }
 
-/// To the aggregate that has the name by then.
-fn give_jobs(exchange: &Exchange, id: i32, server: &Server) -> Vec<Statement> {
-    let old = &exchange.old;
-    hand_over(&old.jobs, old.id, Subject { id, name: &old.name }, server)
-}
-
-/// The same text names the other aggregate now. Only those that read it themselves: what reads them finds them as before.
-fn views(exchanges: &[Exchange]) -> Vec<Statement> {
-    let mut views: Vec<&View> = exchanges.iter().flat_map(|exchange| &exchange.old.views).collect();
-    views.sort_by_key(|view| &view.name);
-    // One that reads several is there several times.
-    views.dedup_by_key(|view| &view.name);
-    views.into_iter().map(replace_view).collect()
-}
-
-fn replace_view(view: &View) -> Statement {
-    let option = |option: &String| {
-        let (name, value) = option.split_once('=').unwrap_or((option, "true"));
-        format!("{} = {}", quote_ident(name), quote_literal(value))
-    };
-    let options = match view.options.as_slice() {
-        [] => String::new(),
-        options => format!(" with ({})", options.iter().map(option).collect::<Vec<_>>().join(", ")),
-    };
-    Statement::new(
-        format!("replace view {}", view.name),
-        format!("create or replace view {}{options} as {}", view.name.sql(), view.definition),
-    )
+/// Jobs and users of one aggregate go to the one of this id, which has its name by then.
+fn follow_name<'a>(
+    exchanges: &[Exchange],
+    follow: impl Iterator<Item = (&'a Aggregate, i32)>,
+    server: &Server,
+) -> Vec<Statement> {
+    let (mut jobs, mut users) = (Vec::new(), Vec::new());
+    for (exchange, (from, id)) in exchanges.iter().zip(follow) {
+        jobs.extend(hand_over(&from.jobs, from.id, Subject { id, name: &exchange.old.name }, server));
+        users.extend(repoint(&from.users));
+    }
+    let mut titles = BTreeSet::new();
+    users.retain(|user: &Statement| titles.insert(user.title.clone()));
+    jobs.into_iter().chain(users).collect()
 }
 
 /// Another name, in the same schema or another one.
@@ -399,11 +482,11 @@ pub fn drop_old(exchanges: &[Exchange]) -> Vec<Statement> {
 }
 
 /// Drops the new aggregates while the old ones have their names: on an abort, and after an undo; before the new table.
-pub fn drop_new(aggregates: &[Aggregate], table: &QualifiedName) -> Vec<Statement> {
-    names(aggregates, table).iter().rev().map(drop_aggregate).collect()
+pub fn drop_new(exchanges: &[Exchange]) -> Vec<Statement> {
+    exchanges.iter().rev().map(|exchange| drop_aggregate(&exchange.new.name)).collect()
 }
 
-/// One that was not made yet is no mistake.
+/// One that is gone already is no mistake.
 fn drop_aggregate(name: &QualifiedName) -> Statement {
     let sql = format!("drop materialized view if exists {}", name.sql());
     Statement::new(format!("drop continuous aggregate {name}"), sql)

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{ClosedDimension, Layout, OpenDimension};
 use crate::catalog::{Column, Constraint, ConstraintKind, Hypertable, Sequence};
 use crate::error::{Error, Result};
-use crate::ident::{MAX_IDENT_BYTES, QualifiedName, quote_columns, quote_ident, quote_literal, truncate_ident};
+use crate::ident::{
+    MAX_IDENT_BYTES, QualifiedName, display_ident, quote_columns, quote_ident, quote_literal, truncate_ident,
+};
 
 /// One statement and what it does, in words that name its object.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -63,6 +65,14 @@ impl TargetNames {
     fn of_index(&self, name: &str) -> String {
         self.renamed.get(name).cloned().unwrap_or_else(|| name.to_string())
     }
+}
+
+/// Gives the table to a role.
+pub(crate) fn set_owner(table: &QualifiedName, owner: &str) -> Statement {
+    Statement::new(
+        format!("give {table} to {}", display_ident(owner)),
+        format!("alter table {} owner to {}", table.sql(), quote_ident(owner)),
+    )
 }
 
 /// `name` cut so that it and `suffix` fit an identifier.

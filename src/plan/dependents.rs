@@ -9,31 +9,21 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use super::Statement;
+use crate::catalog::Obstacle;
 use crate::catalog::dependents::{
     Dependents, Function, Grant, Grantee, MaterializedColumn, MaterializedIndex, MaterializedView, Policy, Rights,
     Rule, Statistics, StorageParameter, Users, View,
 };
 use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
 
-/// Something that would go on using the old relation, and why that cannot be changed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Obstacle {
-    /// What it is: `view app.daily`.
-    pub object: String,
-    /// Why it stands in the way.
-    pub reason: String,
-}
-
 /// What forbids the exchange. `role` is the one that would do it.
 pub fn obstacles(dependents: &Dependents, role: &str) -> Vec<Obstacle> {
     let anew = dependents.materialized_views.iter().flat_map(|view| {
-        let itself = obstacle_of_rights(format!("materialized view {}", view.name), &view.rights, role);
-        let unreadable = view.indexes.iter().filter(|index| index.body.is_none()).map(|index| Obstacle {
-            object: format!("index {} of materialized view {}", display_ident(&index.name), view.name),
-            reason: "its definition cannot be read".into(),
+        let itself = obstacle_of_rights("materialized view", view.name.to_string(), &view.rights, role);
+        let unreadable = view.indexes.iter().filter(|index| index.body.is_none()).map(|index| {
+            let object = format!("{} of materialized view {}", display_ident(&index.name), view.name);
+            Obstacle::new("index", object, "its definition cannot be read")
         });
         let users = user_obstacles(&view.users, &format!("the materialized view {}", view.name), role);
         itself.into_iter().chain(unreadable).chain(users).collect::<Vec<_>>()
@@ -41,20 +31,24 @@ pub fn obstacles(dependents: &Dependents, role: &str) -> Vec<Obstacle> {
     user_obstacles(&dependents.users, "the table", role).into_iter().chain(anew).collect()
 }
 
-fn user_obstacles(users: &Users, used: &str, role: &str) -> Vec<Obstacle> {
-    let views = users.views.iter().map(|view| (view_title(view), &view.rights));
-    let rules = users.rules.iter().map(|rule| (rule_title(rule), &rule.rights));
-    let functions = users.functions.iter().map(|function| (function_title(function), &function.rights));
-    let policies = users.policies.iter().map(|policy| (policy_title(policy), &policy.rights));
+pub(super) fn user_obstacles(users: &Users, used: &str, role: &str) -> Vec<Obstacle> {
+    let views = users.views.iter().map(|view| ("view", view.name.to_string(), &view.rights));
+    let rules = users.rules.iter().map(|rule| ("rule", rule_object(rule), &rule.rights));
+    let functions = users.functions.iter().map(|function| ("function", function.identity.clone(), &function.rights));
+    let policies = users.policies.iter().map(|policy| ("policy", policy_object(policy), &policy.rights));
     let replaced = views.chain(rules).chain(functions).chain(policies);
-    let others = users.others.iter().map(|identity| Obstacle {
-        object: identity.clone(),
-        reason: format!("it refers to {used}, its row type or a part of it by oid, and cannot be changed in its place"),
-    });
-    replaced.filter_map(|(object, rights)| obstacle_of_rights(object, rights, role)).chain(others).collect()
+    let reason =
+        format!("it refers to {used}, its row type or a part of it by oid, and cannot be changed in its place");
+    let others = users.others.iter().map(|identity| Obstacle::new("dependent", identity, &reason));
+    replaced.filter_map(|(kind, object, rights)| obstacle_of_rights(kind, object, rights, role)).chain(others).collect()
 }
 
-fn obstacle_of_rights(object: String, rights: &Rights, role: &str) -> Option<Obstacle> {
+pub(super) fn obstacle_of_rights(
+    kind: &str,
+    object: impl Into<String>,
+    rights: &Rights,
+    role: &str,
+) -> Option<Obstacle> {
     let (owner, role) = (display_ident(&rights.owner), display_ident(role));
     let reason = match rights {
         Rights { may_act_as_owner: false, .. } => {
@@ -63,7 +57,7 @@ fn obstacle_of_rights(object: String, rights: &Rights, role: &str) -> Option<Obs
         Rights { may_create_in_schema: false, .. } => format!("{role} may not create anything in its schema"),
         _ => return None,
     };
-    Some(Obstacle { object, reason })
+    Some(Obstacle::new(kind, object, reason))
 }
 
 /// What locks the users of a relation against everybody, to be run in the transaction of the exchange *before* the
@@ -77,7 +71,7 @@ pub fn locks(dependents: &Dependents) -> Vec<Statement> {
     user_locks(&dependents.users)
 }
 
-fn user_locks(users: &Users) -> Vec<Statement> {
+pub(super) fn user_locks(users: &Users) -> Vec<Statement> {
     let views = users.views.iter().map(|view| lock_view(&view.name, &view.rights.owner));
     let rules = users.rules.iter().map(|rule| match rule.on_view {
         true => lock_view(&rule.relation, &rule.rights.owner),
@@ -107,7 +101,7 @@ pub fn in_swap(dependents: &Dependents) -> Vec<Statement> {
     repoint(&dependents.users)
 }
 
-fn repoint(users: &Users) -> Vec<Statement> {
+pub(super) fn repoint(users: &Users) -> Vec<Statement> {
     let views = users.views.iter().map(replace_view);
     let rules = users.rules.iter().map(replace_rule);
     let functions = users.functions.iter().map(replace_function);
@@ -118,17 +112,17 @@ fn replace_view(view: &View) -> Statement {
     // Options that are not named would be taken away.
     let options = with_clause(&view.options);
     let sql = format!("create or replace view {}{options} as\n{}", view.name.sql(), query(&view.definition));
-    Statement::new(format!("re-point {}", view_title(view)), sql)
+    Statement::new(format!("re-point view {}", view.name), sql)
 }
 
 /// Whether it is enabled is left as it was.
 fn replace_rule(rule: &Rule) -> Statement {
     let sql = rule.definition.replacen("CREATE RULE", "create or replace rule", 1);
-    Statement::new(format!("re-point {}", rule_title(rule)), query(&sql))
+    Statement::new(format!("re-point rule {}", rule_object(rule)), query(&sql))
 }
 
 fn replace_function(function: &Function) -> Statement {
-    Statement::new(format!("re-point {}", function_title(function)), function.definition.trim_end())
+    Statement::new(format!("re-point function {}", function.identity), function.definition.trim_end())
 }
 
 fn alter_policy(policy: &Policy) -> Option<Statement> {
@@ -136,44 +130,53 @@ fn alter_policy(policy: &Policy) -> Option<Statement> {
     let clauses: String =
         [clause("using", &policy.using), clause("with check", &policy.check)].into_iter().flatten().collect();
     let sql = format!("alter policy {} on {}{clauses}", quote_ident(&policy.policy), policy.table.sql());
-    (!clauses.is_empty()).then(|| Statement::new(format!("re-point {}", policy_title(policy)), sql))
+    (!clauses.is_empty()).then(|| Statement::new(format!("re-point policy {}", policy_object(policy)), sql))
 }
 
-fn view_title(view: &View) -> String {
-    format!("view {}", view.name)
+fn rule_object(rule: &Rule) -> String {
+    format!("{} on {}", display_ident(&rule.rule), rule.relation)
 }
 
-fn rule_title(rule: &Rule) -> String {
-    format!("rule {} on {}", display_ident(&rule.rule), rule.relation)
-}
-
-fn function_title(function: &Function) -> String {
-    format!("function {}", function.identity)
-}
-
-fn policy_title(policy: &Policy) -> String {
-    format!("policy {} on {}", display_ident(&policy.policy), policy.table)
+fn policy_object(policy: &Policy) -> String {
+    format!("{} on {}", display_ident(&policy.policy), policy.table)
 }
 
 /// Makes materialized views anew, after the commit of the swap: each statement is a transaction of its own, in this
 /// order, and is not run again once it is done. Several statements of one step are in one text.
 ///
 /// The old ones are dropped at the end, because one may use another. An exchange back has the same titles: what was noted as
-/// done before has to be forgotten in its transaction. `job` tells the names that they have meanwhile from
-/// those of other jobs; `lock_timeout` is how long an exchange waits for each of its locks, behind which others queue: less
-/// than `deadlock_timeout`, as in [`locks`].
-pub fn after_swap(dependents: &Dependents, job: i64, lock_timeout: Duration) -> Vec<Statement> {
+/// done before has to be forgotten in its transaction. Of those that are `gone` meanwhile nothing is left. `job` tells the names
+/// that they have meanwhile from those of other jobs; `lock_timeout` is how long an exchange waits for each of its locks,
+/// behind which others queue: less than `deadlock_timeout`, as in [`locks`].
+pub fn after_swap(dependents: &Dependents, gone: &[QualifiedName], job: i64, lock_timeout: Duration) -> Vec<Statement> {
     let renewals: Vec<Renewal> = dependents
         .materialized_views
         .iter()
         .enumerate()
         .map(|(position, view)| Renewal { view, job, position, lock_timeout })
         .collect();
+    let (given_up, renewals): (Vec<Renewal>, Vec<Renewal>) =
+        renewals.into_iter().partition(|renewal| gone.contains(&renewal.view.name));
     let made = renewals.iter().flat_map(|renewal| {
         let fill = renewal.view.populated.then(|| renewal.fill());
         std::iter::once(renewal.build()).chain(fill).chain([renewal.exchange()]).chain(renewal.analyze())
     });
-    made.chain(renewals.iter().rev().map(Renewal::drop_old)).collect()
+    let given_up = given_up.iter().rev().map(Renewal::give_up);
+    given_up.chain(made).chain(renewals.iter().rev().map(Renewal::drop_old)).collect()
+}
+
+/// The title of the step with which a materialized view begins to be made anew.
+pub fn build_title(view: &MaterializedView) -> String {
+    step_title("build", view)
+}
+
+/// The title of the step with which a materialized view is the new one.
+pub fn exchange_title(view: &MaterializedView) -> String {
+    step_title("exchange", view)
+}
+
+fn step_title(verb: &str, view: &MaterializedView) -> String {
+    format!("{verb} materialized view {}", view.name)
 }
 
 /// A materialized view that is made anew.
@@ -304,8 +307,13 @@ impl Renewal<'_> {
         self.step("drop the old", &sql)
     }
 
+    /// Somebody has dropped the old one.
+    fn give_up(&self) -> Statement {
+        self.step("give up", &[format!("drop materialized view if exists {}", self.beside("new").sql())])
+    }
+
     fn step(&self, verb: &str, sql: &[String]) -> Statement {
-        Statement::new(format!("{verb} materialized view {}", self.view.name), sql.join(";\n"))
+        Statement::new(step_title(verb, self.view), sql.join(";\n"))
     }
 }
 
@@ -396,7 +404,7 @@ mod tests {
     fn materialized_views_are_made_in_turn_and_the_old_ones_dropped_the_other_way_round() {
         let materialized_views = vec![materialized_view("first", true), materialized_view("second", false)];
         let found = Dependents { users: Users::default(), materialized_views };
-        let steps = after_swap(&found, 7, Duration::from_secs(2));
+        let steps = after_swap(&found, &[], 7, Duration::from_secs(2));
         let titles: Vec<&str> = steps.iter().map(|step| step.title.as_str()).collect();
         let wanted = [
             "build materialized view s.first",
@@ -410,6 +418,13 @@ mod tests {
         assert_eq!(titles, wanted);
         assert!(steps[0].sql.contains("revoke all on \"s\".\"_hypercopy_7_new_0\" from public"), "{}", steps[0].sql);
         assert_eq!(steps[6].sql, "set local lock_timeout = 2000;\ndrop materialized view \"s\".\"_hypercopy_7_old_0\"");
+        let without_first = after_swap(&found, &[QualifiedName::new("s", "first")], 7, Duration::from_secs(2));
+        assert_eq!(without_first[0].sql, "drop materialized view if exists \"s\".\"_hypercopy_7_new_0\"");
+        assert!(
+            without_first[1].sql.contains("_hypercopy_7_new_1"),
+            "the other one keeps its name: {}",
+            without_first[1].sql
+        );
     }
 
     #[test]

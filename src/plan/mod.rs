@@ -22,7 +22,7 @@ pub(crate) use bucket::bucket_number;
 pub use bucket::{BucketRun, Buckets};
 pub use capture::{Capture, Guard, close, open};
 pub use ddl::{Statement, TargetNames, makes_key_first, post_data, pre_data, sequence_values};
-pub(crate) use ddl::{column_list, integer_now_function};
+pub(crate) use ddl::{column_list, integer_now_function, set_owner};
 pub use dimension::{ClosedDimension, OpenDimension};
 pub(crate) use layout::describe_interval;
 pub use layout::{HashRequest, IntervalRequest, Layout, Partitioning, Point, describe_dimension, primary_dimension};

@@ -7,21 +7,28 @@
 //! | --- | --- |
 //! | at the beginning | [`pause`], then `read::running_jobs` until none of them runs |
 //! | on the empty table | [`on_empty_table`] |
-//! | behind constraints and indexes | [`enable_columnstore`], then [`compress_chunks`] |
-//! | in the swap, behind the renames | [`hand_over`] to the new table; in an undo to the old one |
+//! | behind the swap and the validation of constraints | [`enable_columnstore`], then [`compress_chunk`] |
+//! | then | [`hand_over`] to the new table; in an undo to the old one |
 //! | at the end, and on an abort | [`resume`] |
 //!
 //! **Invariant:** pure; the statements find out by themselves what may change under a run (configurations, next starts,
 //! whether a job is still there).
 
 use super::Statement;
-use crate::catalog::{Chunk, Columnstore, Job, NotCarried, OrderBy, Policies, Server, Slice};
-use crate::ident::{QualifiedName, quote_columns, quote_ident, quote_literal};
+use crate::catalog::{Chunk, Columnstore, Job, Obstacle, OrderBy, Policies, Server, Slice};
+use crate::ident::{QualifiedName, display_ident, quote_columns, quote_ident, quote_literal};
 
 /// What the plan has to refuse: jobs that the role may not alter.
-pub fn obstacles(policies: &Policies) -> Vec<NotCarried> {
-    let foreign = policies.jobs.iter().filter(|job| !job.may_alter);
-    foreign.map(|job| NotCarried::new("job of another role", format!("{} of {}", describe(job), job.owner))).collect()
+pub fn obstacles(policies: &Policies) -> Vec<Obstacle> {
+    job_obstacles(&policies.jobs).collect()
+}
+
+pub(super) fn job_obstacles(jobs: &[Job]) -> impl Iterator<Item = Obstacle> {
+    let foreign = jobs.iter().filter(|job| !job.may_alter);
+    foreign.map(|job| {
+        let object = format!("{} of {}", describe(job), display_ident(&job.owner));
+        Obstacle::new("policy", object, "the role may not alter it")
+    })
 }
 
 /// Keeps the table's policies from beginning while its rows are moved. One that is running goes on, and this does not
@@ -36,6 +43,12 @@ pub fn pause(policies: &Policies, server: &Server) -> Vec<Statement> {
 /// stays gone; what was altered meanwhile stays altered.
 pub fn resume(policies: &Policies, server: &Server) -> Vec<Statement> {
     paused(policies).map(|job| alter_job(job, server, "resume", "scheduled => true")).collect()
+}
+
+/// Those of the jobs that a run has paused which none of these steps lets run again.
+pub fn still_paused(policies: &Policies, steps: &[String]) -> Vec<Job> {
+    let is_paused = |job: &&Job| !steps.contains(&format!("resume {}", describe(job)));
+    paused(policies).filter(is_paused).cloned().collect()
 }
 
 /// The jobs that a run pauses.
@@ -181,26 +194,23 @@ pub fn compressible<'a>(new: &'a [Chunk], old: &[Chunk]) -> Vec<&'a Chunk> {
     new.iter().filter(is_compressible).collect()
 }
 
-/// Compresses chunks, a transaction each, one after the other: where the columnstore merges chunks, each is merged into the
-/// one before it. A chunk that is compressed already is left as it is.
+/// Compresses a chunk; one that is compressed already, or gone, is left as it is. Where the columnstore merges chunks, each is
+/// merged into the one before it, so that they go one after the other.
 ///
 /// What follows for the copy (seen on 2.19.3): rows of a range can be deleted and inserted again in compressed chunks, under
 /// repeatable read, too, where `timescaledb.max_tuples_decompressed_per_dml_transaction` is 0 in the session; of two
 /// transactions that do so in one chunk at once the later one ends with 40001, since both make it a partial one. And from
 /// here on the table takes no check and no foreign key any more, not even an unvalidated one.
-pub fn compress_chunks(chunks: &[&Chunk], server: &Server) -> Vec<Statement> {
-    let compress = |chunk: &&Chunk| {
-        let name = chunk.table();
-        Statement::new(
-            format!("compress {name}"),
-            format!(
-                "select {}({}, if_not_compressed => true)",
-                server.user_function("compress_chunk"),
-                regclass(&name)
-            ),
-        )
-    };
-    chunks.iter().map(compress).collect()
+pub fn compress_chunk(chunk: &Chunk, server: &Server) -> Statement {
+    let name = chunk.table();
+    Statement::new(
+        format!("compress {name}"),
+        format!(
+            "select {}(pg_catalog.to_regclass({}), if_not_compressed => true)",
+            server.user_function("compress_chunk"),
+            quote_literal(&name.sql())
+        ),
+    )
 }
 
 fn regclass(name: &QualifiedName) -> String {

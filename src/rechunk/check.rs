@@ -7,6 +7,7 @@ use futures_util::future::try_join_all;
 use super::work::Work;
 use crate::connect::Target;
 use crate::error::{Error, Kind, Result};
+use crate::ident::QualifiedName;
 use crate::ledger;
 use crate::plan::Range;
 use crate::verify::{Difference, Hashing, Mode, Reading};
@@ -22,11 +23,7 @@ impl Work<'_> {
         }
         self.supervision().progress.phase(format!("verifying by {}", mode.name()));
         let tasks = ledger::done_tasks(&self.ground.target, self.claim.job).await?;
-        let mut sides = [self.plan.table.sql(), self.plan.beside().sql()].map(|table| self.reading(table));
-        if mode == Mode::Checksum && !sides[0].is_hashable(&self.ground.target).await? {
-            sides.iter_mut().for_each(|side| side.hashing = Hashing::Here);
-        }
-        let [old, new] = &sides;
+        let [old, new] = &self.sides(&self.plan.table, &self.plan.beside()).await?;
         let compare = async |range: Range| {
             let _open = self.supervision().interrupt.open()?;
             let under = async |target: &Target| {
@@ -42,10 +39,7 @@ impl Work<'_> {
     }
 
     async fn compare(&self, target: &Target, range: Range, old: &Reading, new: &Reading) -> Result<Vec<Difference>> {
-        let buckets = &self.plan.capture.buckets;
-        let marked = self.marked(target, range).await?;
-        let marked = marked.into_iter().map(|run| buckets.range(run).intersect(range)).filter(|part| !part.is_empty());
-        let found = self.differences(target, range.without(marked), old, new).await?;
+        let found = self.differences(target, self.unmarked(target, range).await?, old, new).await?;
         if found.is_empty() {
             return Ok(found);
         }
@@ -53,6 +47,35 @@ impl Work<'_> {
         let stale = self.stale(target).await?;
         let rest = found.iter().flat_map(|found| stale.rest_of(found.range)).collect();
         self.differences(target, rest, old, new).await
+    }
+
+    /// The table that has the name since the swap may have chunks with other files than then and the same rows: compressed,
+    /// reordered, rewritten, made for rows that have left marks. Where its rows are those of the `kept` table, marked ones
+    /// apart, its chunks are noted as they are now.
+    pub(super) async fn accept_rewritten(&self, kept: &QualifiedName) -> Result<()> {
+        self.supervision().progress.phase("comparing chunks that were rewritten");
+        let [kept, table] = &self.sides(kept, &self.plan.table).await?;
+        let accept = async |target: &Target| {
+            ledger::hold(target, self.claim).await?;
+            let stale = self.stale(target).await?;
+            for range in &stale.ranges {
+                let unmarked = self.unmarked(target, *range).await?;
+                if !self.differences(target, unmarked, kept, table).await?.is_empty() {
+                    return Ok(());
+                }
+            }
+            ledger::forget_chunks(target, self.claim.job, &stale.gone).await?;
+            ledger::note_chunks(target, self.claim.job, &stale.new).await
+        };
+        self.sessions.with(async |target| self.under_one_snapshot(target, async || accept(target).await).await).await
+    }
+
+    /// What of a range is not marked.
+    async fn unmarked(&self, target: &Target, range: Range) -> Result<Vec<Range>> {
+        let buckets = &self.plan.capture.buckets;
+        let marked = self.marked(target, range).await?;
+        let marked = marked.into_iter().map(|run| buckets.range(run).intersect(range)).filter(|part| !part.is_empty());
+        Ok(range.without(marked))
     }
 
     async fn differences(
@@ -73,6 +96,16 @@ impl Work<'_> {
     }
 
     /// Both tables are on one server: no row has to leave it to be hashed.
+    /// Two tables, and how both are read.
+    async fn sides(&self, one: &QualifiedName, other: &QualifiedName) -> Result<[Reading; 2]> {
+        let mut sides = [one, other].map(|table| self.reading(table.sql()));
+        let by_checksum = self.run.request.verify == Mode::Checksum;
+        if by_checksum && !sides[0].is_hashable(&self.ground.target).await? {
+            sides.iter_mut().for_each(|side| side.hashing = Hashing::Here);
+        }
+        Ok(sides)
+    }
+
     fn reading(&self, table: String) -> Reading {
         let primary = &self.plan.layout.primary;
         Reading {

@@ -10,8 +10,10 @@ use crate::catalog::read;
 use crate::connect::Target;
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, quote_ident};
+use crate::ledger;
+use crate::plan::aggregates::Exchange;
 use crate::plan::belongings::Away;
-use crate::plan::{Guard, Statement, belongings, close, dependents, open, policies};
+use crate::plan::{Guard, Statement, aggregates, belongings, close, dependents, open, policies};
 use crate::schema;
 
 /// What is locked, and since when.
@@ -29,7 +31,8 @@ impl Work<'_> {
     /// somebody has changed what hangs on it meanwhile: it is to be begun again.
     pub(super) async fn lock_all(&self, contention: &Contention<'_>, oid: u32) -> Result<Option<Locked>> {
         let (control, table) = (self.control(), &self.plan.table);
-        let before = Surroundings::read(control, oid, table).await?;
+        let server = self.ground.server();
+        let before = Surroundings::read(control, server, oid, table).await?;
         for lock in before.locks() {
             schema::run(control, &lock).await?;
         }
@@ -38,7 +41,7 @@ impl Work<'_> {
         }
         contention.take(control, table, self.locks_root_only(), LockMode::AccessExclusive).await?;
         let since = Instant::now();
-        let surroundings = Surroundings::read(control, oid, table).await?;
+        let surroundings = Surroundings::read(control, server, oid, table).await?;
         let titles = |of: &Surroundings| of.locks().into_iter().map(|lock| lock.title).collect::<Vec<_>>();
         if titles(&before) != titles(&surroundings) || before.locked_tables() != surroundings.locked_tables() {
             return Ok(None);
@@ -50,7 +53,7 @@ impl Work<'_> {
     }
 
     /// The new table takes the old one's name and place; answers the plan from then on.
-    pub(super) async fn exchange(&self, mut surroundings: Surroundings) -> Result<JobPlan> {
+    pub(super) async fn exchange(&self, mut surroundings: Surroundings, aggregates: Vec<Exchange>) -> Result<JobPlan> {
         let (control, plan) = (self.control(), &self.plan);
         surroundings.reschedule(&plan.policies);
         let (table, beside) = (&plan.table, plan.beside());
@@ -66,29 +69,35 @@ impl Work<'_> {
         run(control, &away.leave()).await?;
         run(control, &[rename(table, &away.table), set_schema(&beside, table)]).await?;
         self.arrive(&surroundings, &away).await?;
+        run(control, &aggregates::in_swap(&aggregates, self.ground.server())).await?;
         run(control, &close(&away.table, &plan.capture)).await?;
         run(control, &plan.capture.install(table, Some(&guard))).await?;
         let swapped = Swapped { guard, away, surroundings, is_dropping: false };
-        Ok(JobPlan { swapped: Some(swapped), policies: plan.no_policies(), ..plan.clone() })
+        Ok(JobPlan { swapped: Some(swapped), policies: plan.no_policies(), aggregates, ..plan.clone() })
     }
 
     /// The old table takes its name and place back; answers the plan from then on.
     pub(super) async fn exchange_back(&self, mut surroundings: Surroundings, swapped: &Swapped) -> Result<JobPlan> {
-        let (control, plan) = (self.control(), &self.plan);
+        let (control, plan, server) = (self.control(), &self.plan, self.ground.server());
+        let (aggregates, dropped) = aggregates::before_undo(&plan.aggregates, &surroundings.aggregates)?;
         let (table, kept) = (&plan.table, &swapped.away.table);
         let away = Away::into_schema(&surroundings.belongings, table, &plan.capture.schema);
-        run(control, &policies::pause(&surroundings.policies, self.ground.server())).await?;
+        run(control, &policies::pause(&surroundings.policies, server)).await?;
         run(control, &plan.capture.remove(table, Some(&swapped.guard))).await?;
         run(control, &open(kept, &plan.capture)).await?;
         run(control, &belongings::take_off(&surroundings.belongings, table)).await?;
         run(control, &away.leave()).await?;
         run(control, &[set_schema(table, &away.table), rename(kept, table)]).await?;
         run(control, &close(&away.table, &plan.capture)).await?;
-        run(control, &swapped.away.come_back(self.ground.server())).await?;
+        run(control, &swapped.away.come_back(server)).await?;
         self.leave_irreversible(&mut surroundings, table).await?;
+        let steps = ledger::steps(control, self.claim.job).await?;
+        surroundings.keep_paused(policies::still_paused(&swapped.surroundings.policies, &steps));
         self.arrive(&surroundings, &away).await?;
+        run(control, &aggregates::in_undo(&aggregates, server)).await?;
+        run(control, &aggregates::drop_old(&dropped)).await?;
         let swapped = Swapped { surroundings, ..swapped.clone() };
-        Ok(JobPlan { swapped: Some(swapped), ..plan.clone() })
+        Ok(JobPlan { swapped: Some(swapped), aggregates, ..plan.clone() })
     }
 
     /// What the old table cannot have again stays away from it, and is said.

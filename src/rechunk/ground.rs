@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tokio_postgres::error::SqlState;
 
-use super::request::Request;
+use super::request::{Change, Request};
 use super::surroundings::Surroundings;
 use crate::catalog::{Hypertable, Server, read};
 use crate::connect::{Side, Target};
@@ -38,7 +38,6 @@ pub(super) struct Rights {
     is_subscribed: bool,
     children: Option<Vec<String>>,
     pub(super) has_dropped_columns: bool,
-    aggregates: Vec<String>,
 }
 
 /// How often a table is looked at whose chunks are dropped meanwhile.
@@ -63,12 +62,13 @@ impl Ground {
         let place = read::target_place(&target, name, &found.table.owner).await?;
         refuse_ledger(&server, &place)?;
         refuse_temporary(&server, &place, "making chunks")?;
-        let rights =
-            target.record(include_str!("sql/rights.sql"), &[&found.table.oid, &name.schema, &name.name]).await?;
+        let rights = target.record(include_str!("sql/rights.sql"), &[&found.table.oid]).await?;
         let hypertable = found.describe(&found.session).await?;
-        let surroundings = Surroundings::read(&target, found.table.oid, &found.table.name).await?;
-        let chunks = read::chunks(&found.session, &server, found.row.id).await;
-        let chunks = chunks.map_err(|error| explain_lock(error, Side::Target, &found.table.name))?.len();
+        let explain = |error| explain_lock(error, Side::Target, &found.table.name);
+        // How far aggregates are stands in tables that may be locked.
+        let surroundings = Surroundings::read(&found.session, &server, found.table.oid, &found.table.name).await;
+        let surroundings = surroundings.map_err(explain)?;
+        let chunks = read::chunks(&found.session, &server, found.row.id).await.map_err(explain)?.len();
         Ok(Ground { found, target, hypertable, rights, surroundings, chunks })
     }
 
@@ -113,7 +113,7 @@ impl Ground {
     }
 
     /// What no rechunk of this table can work with, whatever the new layout is.
-    pub(super) fn refuse(&self) -> Result<()> {
+    pub(super) fn refuse(&self, change: &Change) -> Result<()> {
         self.refuse_stranger()?;
         let (table, server, rights) = (self.name(), self.server(), &self.rights);
         let role = display_ident(&server.role);
@@ -145,13 +145,14 @@ impl Ground {
             return Err(Error::refused(format!("{child} inherits from {table} and is no chunk of it"))
                 .hint("Its rows are seen in the table but would not move: run \"alter table … no inherit\" first."));
         }
-        match rights.aggregates.first() {
-            None => self.surroundings.refuse_obstacles(table, server),
-            Some(first) => Err(Error::refused(format!(
-                "{} continuous aggregates are on {table}, the first one {first}: they cannot be pointed to another table",
-                rights.aggregates.len()
+        match self.surroundings.aggregates.first() {
+            Some(first) if !change.recreate_aggregates => Err(Error::refused(format!(
+                "{} continuous aggregates are on {table}, the first one {}: they cannot be pointed to another table",
+                self.surroundings.aggregates.len(),
+                first.name
             ))
-            .hint("Drop them first, and create and refresh them again afterwards.")),
+            .hint("--recreate-continuous-aggregates makes them again over the new table, and says what that costs.")),
+            _ => self.surroundings.refuse_obstacles(table, server),
         }
     }
 }

@@ -9,6 +9,8 @@
 //!
 //! **Invariant:** nothing is read from the old table but in a transaction that takes the marks of what it reads.
 
+mod aftermath;
+mod aggregates;
 mod check;
 mod contention;
 mod copy;
@@ -39,15 +41,13 @@ pub use self::report::{MarksReport, PlanReport, RechunkReport, SizedReport, Swap
 pub use self::request::{Action, Change, Request};
 use self::sample::Sample;
 use self::shape::Shape;
-use self::surroundings::Surroundings;
 use self::work::{Run, Work};
-use crate::catalog::{Policies, read};
+use crate::catalog::read;
 use crate::connect::{Side, Target};
 use crate::error::{Error, Result};
 use crate::ledger::{self, Job, JobState};
 use crate::persistence::{Attempt, Persistence};
-use crate::plan::policies::{self, Subject};
-use crate::plan::{Range, Statement, belongings, dependents};
+use crate::plan::{Range, Statement, belongings, policies};
 use crate::report::{JobRun, to_json};
 use crate::schema;
 use crate::supervision::Supervision;
@@ -141,7 +141,7 @@ impl<A: FnMut(&RechunkReport)> Rechunk<'_, A> {
         report: &mut RechunkReport,
     ) -> Result<()> {
         let start = Instant::now();
-        ground.refuse()?;
+        ground.refuse(change)?;
         run.supervision.progress.phase("planning");
         let layout = async |chunks: &[_]| planned::layout(ground, change, chunks).await;
         let planned = Planned::make(run.request, ground, run.supervision, layout, vec![Range::ALL]).await?;
@@ -166,20 +166,25 @@ async fn go_on(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkRepo
         return Err(Error::refused(format!("job {} on {} is being undone", job.id.0, ground.name()))
             .hint("Run --undo again to its end."));
     }
-    standing::refuse(ground, &job).await?;
-    report.state = Some(job.state.name().to_string());
-    if run.request.dry_run {
-        report.job.id = Some(job.id);
-        report.run.planned();
-        return Ok(());
-    }
-    let job = standing::lock(ground, &job).await?;
+    let Some(job) = lock(run, ground, job, report).await? else { return Ok(()) };
     if job.state != JobState::Swapped {
         let now = Shape::read(&ground.target, ground.found.table.oid).await?;
         JobPlan::of(&job)?.shape.refuse_altered(ground.name(), &now)?;
     }
     let mut work = Work::take_over(run, ground, &job, report).await?;
     work.advance(job.state, None).await
+}
+
+/// Takes the lock of a job that is there; none where only its state is asked for.
+async fn lock(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkReport) -> Result<Option<Job>> {
+    standing::refuse(ground, &job).await?;
+    report.state = Some(job.state.name().to_string());
+    if run.request.dry_run {
+        report.job.id = Some(job.id);
+        report.run.planned();
+        return Ok(None);
+    }
+    standing::lock(ground, &job).await.map(Some)
 }
 
 /// Whether a run has ended between the exchange back and the end of the clearing away.
@@ -206,14 +211,7 @@ async fn go_back(run: Run<'_>, ground: &Ground, job: Job, report: &mut RechunkRe
         }
         _ => {}
     }
-    standing::refuse(ground, &job).await?;
-    report.state = Some(job.state.name().to_string());
-    if run.request.dry_run {
-        report.job.id = Some(job.id);
-        report.run.planned();
-        return Ok(());
-    }
-    let job = standing::lock(ground, &job).await?;
+    let Some(job) = lock(run, ground, job, report).await? else { return Ok(()) };
     let mut work = Work::take_over(run, ground, &job, report).await?;
     match run.request.action {
         Action::Abort | Action::Undo { .. } if is_undone => work.end_undo().await?,
@@ -310,19 +308,16 @@ impl Work<'_> {
     }
 
     /// Constraints, indexes, statistics, and the comparison with the old table.
-    async fn finalize(&self) -> Result<()> {
+    async fn finalize(&mut self) -> Result<()> {
         let start = Instant::now();
-        let steps = ledger::steps(self.control(), self.claim.job).await?;
-        let to_do = |statements: &[Statement]| -> Vec<Statement> {
-            statements.iter().filter(|statement| !steps.contains(&statement.title)).cloned().collect()
-        };
         let finisher = self.finisher();
-        finisher.run_in_turn(&to_do(&self.plan.constraints)).await?;
+        finisher.run_in_turn(&self.to_do(self.plan.constraints.clone()).await?).await?;
         let chunks = self.new_chunks().await?;
         let builders = schema::index_builders(self.ground.server(), chunks.len() as u64, self.run.request.jobs);
-        finisher.build_indexes(&to_do(&self.plan.indexes), builders).await?;
+        finisher.build_indexes(&self.to_do(self.plan.indexes.clone()).await?, builders).await?;
         finisher.run_in_turn(&self.behind_indexes().await?).await?;
         self.phase("constraints and indexes", start);
+        self.follow_aggregates().await?;
         self.catch_up().await?;
         let start = Instant::now();
         self.supervision().progress.phase("analyzing");
@@ -340,40 +335,6 @@ impl Work<'_> {
         let oid = read::resolve_exactly(control, &beside).await?.ok_or_else(gone)?;
         let have = read::belongings(control, oid).await?;
         Ok(belongings::behind_indexes(&have, &self.ground.surroundings.belongings, &beside))
-    }
-
-    /// What takes long, and disturbs nobody, behind the names' exchange: foreign keys are validated, materialized views are
-    /// built anew.
-    async fn follow_swap(&self) -> Result<()> {
-        let Some(swapped) = &self.plan.swapped else { return Ok(()) };
-        let start = Instant::now();
-        let (job, table) = (self.claim.job, &self.plan.table);
-        let Surroundings { belongings, dependents, policies } = &swapped.surroundings;
-        let mut statements = belongings::after_swap(belongings, table);
-        statements.extend(self.policies_after_swap(policies).await?);
-        statements.extend(dependents::after_swap(dependents, job.0, self.run.request.lock_timeout));
-        let steps = ledger::steps(self.control(), job).await?;
-        statements.retain(|statement| !steps.contains(&statement.title));
-        if !statements.is_empty() {
-            self.finisher().run_in_turn(&statements).await?;
-            self.phase("validate and refresh", start);
-        }
-        Ok(())
-    }
-
-    /// The columnstore, and then the jobs, which need it.
-    async fn policies_after_swap(&self, policies: &Policies) -> Result<Vec<Statement>> {
-        let (control, server, table) = (self.control(), self.ground.server(), &self.plan.table);
-        let gone = || Error::internal(format!("{table} is no hypertable any more"));
-        let id = read::hypertable_row(control, table).await?.ok_or_else(gone)?.id;
-        let has_columnstore = read::columnstore(control, id).await?.is_some();
-        let settings = policies.columnstore.as_ref().filter(|_| !has_columnstore);
-        let mut statements: Vec<Statement> =
-            settings.map(|settings| policies::enable_columnstore(settings, table)).into_iter().collect();
-        let to = Subject { id, name: table };
-        statements.extend(policies::hand_over(&policies.jobs, policies.hypertable_id, to, server));
-        statements.extend(policies::resume(policies, server));
-        Ok(statements)
     }
 
     /// Lets the policies run as before, while the new table is ready.

@@ -10,6 +10,7 @@ use crate::error::{Context, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::ledger::Job;
 use crate::pgcopy::TimeType;
+use crate::plan::aggregates::Exchange;
 use crate::plan::belongings::Away;
 use crate::plan::{Capture, Guard, Layout, Statement};
 use crate::verify::Mode;
@@ -33,6 +34,12 @@ pub(crate) struct JobPlan {
     pub(super) shape: Shape,
     /// The table's policies as they were before they were paused; without jobs where they run again.
     pub(super) policies: Policies,
+    /// Whether continuous aggregates are made again.
+    #[serde(default)]
+    pub(super) recreates_aggregates: bool,
+    /// Those that are over the old table, and those over the new one, from when they were made.
+    #[serde(default)]
+    pub(super) aggregates: Vec<Exchange>,
     /// How the two tables were compared before the swap; none where nobody has.
     pub(super) verified: Option<Mode>,
     /// What the swap has done; none before it.

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, quote_ident};
 use crate::ledger::JobId;
 use crate::look::{partitioning, refuse_minus_infinity};
-use crate::plan::{Layout, OpenDimension, Partitioning, Range, Statement, TargetNames};
+use crate::plan::{Layout, OpenDimension, Partitioning, Range, Statement, TargetNames, aggregates};
 use crate::plan::{describe_interval, makes_key_first, post_data, pre_data};
 use crate::reader::cells::{self, Rows};
 use crate::reader::snapshot::{Snapshot, Subject};
@@ -134,6 +134,7 @@ impl Planned {
                 format!("access exclusive on {} and its chunks, for the swap", ground.name()),
             ],
             users: ground.surroundings.users(),
+            aggregates: aggregates::costs(&ground.surroundings.aggregates),
             before_rows: definition.before_rows.clone(),
             after_rows: definition.constraints.iter().chain(&definition.indexes).cloned().collect(),
         })

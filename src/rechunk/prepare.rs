@@ -1,5 +1,7 @@
 //! The beginning of a job: the new table beside the old one, and from then on a mark for every change.
 
+use std::collections::BTreeSet;
+
 use super::contention::{Lock, LockMode};
 use super::exchange::run;
 use super::ground::Ground;
@@ -16,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_ident};
 use crate::ledger::{self, JobId, JobState, NewJob, Origin, RECHUNK};
-use crate::plan::{Buckets, Capture, Statement, belongings, open, policies};
+use crate::plan::{Buckets, Capture, Statement, aggregates, belongings, open, policies};
 use crate::schema::{self, job_schema};
 
 /// Makes the job and, in the same transaction, the new table.
@@ -43,7 +45,7 @@ pub(super) async fn begin<'a>(
     report.job.has_begun = true;
     let mut plan = None;
     let claim = schema::begin_and(target, &[], &job, &[], async |claim| {
-        let (made, statements) = new_table(ground, planned, claim.job)?;
+        let (made, statements) = new_table(ground, change, planned, claim.job)?;
         for statement in &statements {
             failpoint::hit("begin-before-statement");
             schema::run(target, statement).await?;
@@ -59,7 +61,7 @@ pub(super) async fn begin<'a>(
     Work::open(run, ground, claim, plan, report).await
 }
 
-fn new_table(ground: &Ground, planned: &Planned, job: JobId) -> Result<(JobPlan, Vec<Statement>)> {
+fn new_table(ground: &Ground, change: &Change, planned: &Planned, job: JobId) -> Result<(JobPlan, Vec<Statement>)> {
     let schema = job_schema(job);
     let beside = QualifiedName::new(&schema, &ground.name().name);
     let definition = planned.definition(ground, beside)?;
@@ -79,6 +81,8 @@ fn new_table(ground: &Ground, planned: &Planned, job: JobId) -> Result<(JobPlan,
         indexes,
         shape: Shape::of(&ground.hypertable)?,
         policies: ground.surroundings.policies.clone(),
+        recreates_aggregates: change.recreate_aggregates,
+        aggregates: Vec::new(),
         verified: None,
         swapped: None,
     };
@@ -93,25 +97,26 @@ async fn settle(ground: &Ground, beside: &QualifiedName) -> Result<()> {
     let have = read::belongings(target, oid).await?;
     let Surroundings { belongings, policies, .. } = &ground.surroundings;
     let settings = belongings::settings(&have, belongings, beside);
-    run(target, &lending_schema(ground, &beside.schema, settings)).await?;
+    run(target, &lending_schema(&ground.server().role, &beside.schema, &[&ground.found.table.owner], settings)).await?;
     run(target, &policies::on_empty_table(policies, beside, ground.server())).await?;
     run(target, &policies::pause(policies, ground.server())).await
 }
 
 /// An owner has to have the right to create tables where its table is. Only for this moment: the function that notes
-/// changes runs as the role that has made it, which may be a superuser.
-fn lending_schema(ground: &Ground, schema: &str, statements: Vec<Statement>) -> Vec<Statement> {
-    let owner = &ground.found.table.owner;
-    if *owner == ground.server().role {
-        return statements;
-    }
-    let (in_schema, role) = (quote_ident(schema), quote_ident(owner));
+/// changes runs as the role that has made it, which may be a superuser. `us` is the role that owns the schema.
+pub(super) fn lending_schema(us: &str, schema: &str, owners: &[&str], statements: Vec<Statement>) -> Vec<Statement> {
+    let owners: BTreeSet<&str> = owners.iter().copied().filter(|owner| *owner != us).collect();
+    let in_schema = quote_ident(schema);
     // What is in there is used by triggers on chunks, which TimescaleDB makes as the owner.
-    let lend = format!("grant usage, create on schema {in_schema} to {role}");
-    let take_back = format!("revoke create on schema {in_schema} from {role}");
-    let lend = Statement::new(format!("let {owner} create tables in {schema}"), lend);
-    let take_back = Statement::new(format!("keep {owner} from creating tables in {schema}"), take_back);
-    std::iter::once(lend).chain(statements).chain([take_back]).collect()
+    let lend = owners.iter().map(|owner| {
+        let sql = format!("grant usage, create on schema {in_schema} to {}", quote_ident(owner));
+        Statement::new(format!("let {owner} create tables in {schema}"), sql)
+    });
+    let take_back = owners.iter().map(|owner| {
+        let sql = format!("revoke create on schema {in_schema} from {}", quote_ident(owner));
+        Statement::new(format!("keep {owner} from creating tables in {schema}"), sql)
+    });
+    lend.chain(statements).chain(take_back).collect()
 }
 
 /// How changes will be noted.
@@ -158,30 +163,30 @@ impl Work<'_> {
     /// Begins to note changes. When it is committed, every transaction that may have changed the table without leaving
     /// marks has ended.
     pub(super) async fn install_capture(&mut self) -> Result<()> {
-        let (control, table) = (self.control(), &self.plan.table);
+        let control = &self.ground.target;
         self.supervision().progress.phase("beginning to note changes");
-        schema::durably(control, async || self.empty(control).await).await?;
+        self.plan = schema::durably(control, async || self.empty(control).await).await?;
+        let table = &self.plan.table;
         let lock = Lock { only: true, ..self.lock(LockMode::ShareRowExclusive) };
         self.contention()
             .under_lock(control, "begin to note changes", &lock, async || {
                 for statement in self.plan.capture.install(table, None) {
                     schema::run(control, &statement).await?;
                 }
-                let plan = JobPlan { verified: None, swapped: None, ..self.plan.clone() };
-                ledger::set_plan(control, self.claim, &plan.json()?).await?;
                 ledger::set_state(control, self.claim, JobState::Copying).await?;
                 failpoint::hit("capture-before-commit");
                 Ok(())
             })
             .await?;
         failpoint::hit("capture-after-commit");
-        (self.plan.verified, self.plan.swapped) = (None, None);
         Ok(())
     }
 
-    /// What was copied before changes were noted is worth nothing.
-    async fn empty(&self, control: &Target) -> Result<()> {
+    /// What was copied before changes were noted is worth nothing, nor are aggregates over it. Answers the plan of a job that
+    /// has just begun.
+    async fn empty(&self, control: &Target) -> Result<JobPlan> {
         let (beside, marks) = (self.plan.beside(), self.plan.capture.marks());
+        run(control, &aggregates::drop_new(&self.plan.aggregates)).await?;
         ledger::forget_tasks(control, self.claim.job).await?;
         let noted = ledger::noted_chunks(control, self.claim.job).await?;
         ledger::forget_chunks(control, self.claim.job, &noted).await?;
@@ -191,8 +196,10 @@ impl Work<'_> {
         }
         let truncate =
             |table: &QualifiedName| Statement::new(format!("empty {table}"), format!("truncate {}", table.sql()));
-        schema::run(control, &truncate(&beside)).await?;
-        schema::run(control, &truncate(&marks)).await
+        run(control, &[truncate(&beside), truncate(&marks)]).await?;
+        let plan = JobPlan { aggregates: Vec::new(), verified: None, swapped: None, ..self.plan.clone() };
+        ledger::set_plan(control, self.claim, &plan.json()?).await?;
+        Ok(plan)
     }
 }
 

@@ -27,6 +27,8 @@ pub struct RechunkReport {
     pub marks: Option<MarksReport>,
     /// The swap.
     pub swap: Option<SwapReport>,
+    /// Chunks that were compressed again by this run.
+    pub compressed_chunks: u64,
     /// The name of the old table, where it is kept.
     pub kept: Option<String>,
 }
@@ -74,6 +76,8 @@ pub struct PlanReport {
     pub locks: Vec<String>,
     /// What uses the table and will use the new one.
     pub users: Vec<String>,
+    /// What it costs to make continuous aggregates again, in words.
+    pub aggregates: Vec<String>,
     /// DDL on the empty table.
     pub before_rows: Vec<Statement>,
     /// DDL behind the rows.

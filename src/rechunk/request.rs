@@ -58,7 +58,7 @@ pub enum Action {
     DropOld,
 }
 
-/// The layout that is wanted.
+/// What is wanted of the new table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Interval of the primary dimension, as written.
@@ -67,4 +67,6 @@ pub struct Change {
     pub chunk_bytes: Option<u64>,
     /// Hash dimensions.
     pub hash_partitions: Option<HashRequest>,
+    /// Whether continuous aggregates over the table are made again over the new one.
+    pub recreate_aggregates: bool,
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::{QualifiedName, quote_ident};
 use crate::ledger::{self, JobState};
-use crate::plan::{Range, Statement, policies};
+use crate::plan::{Range, Statement, aggregates, policies};
 use crate::schema;
 
 /// Chunks that one transaction drops: each holds its locks until the commit.
@@ -52,6 +52,10 @@ impl Work<'_> {
             return Err(Error::refused(format!("{kept} is not there any more"))
                 .hint("There is no way back: run --drop-old to clear away what is left."));
         }
+        self.finish_views(&swapped.surroundings.dependents).await?;
+        if !force {
+            self.accept_rewritten(kept).await?;
+        }
         let (contention, new) = (self.contention(), self.ground.found.table.oid);
         let undone = contention
             .transaction(control, "undo the swap", &self.lock(LockMode::AccessExclusive), async || {
@@ -80,7 +84,7 @@ impl Work<'_> {
 
     /// What follows when the names are back.
     pub(super) async fn end_undo(&self) -> Result<()> {
-        self.follow_swap().await?;
+        self.follow_undo().await?;
         self.forget().await
     }
 
@@ -131,6 +135,7 @@ impl Work<'_> {
             })
             .await?;
         failpoint::hit("drop-after-capture");
+        schema::durably(control, async || run(control, &aggregates::drop_old(&plan.aggregates)).await).await?;
         if is_kept {
             self.drop_chunks(kept).await?;
             schema::durably(control, async || run(control, &[drop_table(kept)]).await).await?;
@@ -143,6 +148,7 @@ impl Work<'_> {
     /// Drops the new table, and the job with it.
     async fn forget(&self) -> Result<()> {
         let (control, beside) = (self.control(), self.plan.beside());
+        schema::durably(control, async || run(control, &aggregates::drop_new(&self.plan.aggregates)).await).await?;
         self.drop_chunks(&beside).await?;
         schema::durably(control, async || {
             run(control, &[drop_table(&beside)]).await?;

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::belongings::Belongings;
 use crate::catalog::dependents::Dependents;
-use crate::catalog::{Policies, Server, read};
+use crate::catalog::{Aggregate, Job, Policies, Server, read};
 use crate::connect::Session;
 use crate::error::{Error, Result};
 use crate::ident::QualifiedName;
-use crate::plan::{Statement, belongings, dependents, policies};
+use crate::plan::{Statement, aggregates, belongings, dependents, policies};
 
 /// What hangs on a table.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -16,15 +16,24 @@ pub(super) struct Surroundings {
     pub(super) belongings: Belongings,
     pub(super) dependents: Dependents,
     pub(super) policies: Policies,
+    #[serde(default)]
+    pub(super) aggregates: Vec<Aggregate>,
 }
 
 impl Surroundings {
-    pub(super) async fn read(session: &Session, oid: u32, table: &QualifiedName) -> Result<Surroundings> {
+    pub(super) async fn read(
+        session: &Session,
+        server: &Server,
+        oid: u32,
+        table: &QualifiedName,
+    ) -> Result<Surroundings> {
         let belongings = read::belongings(session, oid).await?;
         let dependents = read::dependents(session, oid).await?;
         let gone = || Error::new(session.side().kind(), format!("{table} is no hypertable any more"));
         let row = read::hypertable_row(session, table).await?.ok_or_else(gone)?;
-        Ok(Surroundings { belongings, dependents, policies: read::policies(session, row.id, table).await? })
+        let policies = read::policies(session, row.id, table).await?;
+        let aggregates = read::aggregates(session, server, row.id).await?;
+        Ok(Surroundings { belongings, dependents, policies, aggregates })
     }
 
     /// Takes jobs for scheduled that were so `before` they were paused.
@@ -34,17 +43,19 @@ impl Surroundings {
         }
     }
 
+    /// Takes up jobs that were paused for an exchange, and have stayed with the other table since.
+    pub(super) fn keep_paused(&mut self, paused: Vec<Job>) {
+        let known: Vec<i32> = self.policies.jobs.iter().map(|job| job.id).collect();
+        self.policies.jobs.extend(paused.into_iter().filter(|job| !known.contains(&job.id)));
+    }
+
     /// What would be lost, or would go on using the old table.
     pub(super) fn obstacles(&self, server: &Server) -> Vec<String> {
-        let belongings = belongings::obstacles(&self.belongings, server);
-        let belongings = belongings.iter().map(|found| format!("{} {}: {}", found.kind, found.object, found.reason));
-        let dependents = dependents::obstacles(&self.dependents, &server.role);
-        let jobs = policies::obstacles(&self.policies);
-        let jobs = jobs.iter().map(|found| format!("{} {}: the role may not alter it", found.kind, found.object));
-        belongings
-            .chain(jobs)
-            .chain(dependents.iter().map(|found| format!("{}: {}", found.object, found.reason)))
-            .collect()
+        let mut found = belongings::obstacles(&self.belongings, server);
+        found.extend(policies::obstacles(&self.policies));
+        found.extend(dependents::obstacles(&self.dependents, &server.role));
+        found.extend(aggregates::obstacles(&self.aggregates, &server.role));
+        found.iter().map(ToString::to_string).collect()
     }
 
     /// Refuses what stands in the way of another table in this one's place.
@@ -62,7 +73,7 @@ impl Surroundings {
 
     /// What has to be locked before the table: whoever reads a view locks that first.
     pub(super) fn locks(&self) -> Vec<Statement> {
-        dependents::locks(&self.dependents)
+        dependents::locks(&self.dependents).into_iter().chain(aggregates::locks(&self.aggregates)).collect()
     }
 
     /// What has to be locked with the table.
@@ -76,12 +87,22 @@ impl Surroundings {
         let views = users.views.iter().map(|view| format!("view {}", view.name));
         let materialized = self.dependents.materialized_views.iter();
         let materialized = materialized.map(|view| format!("materialized view {} (built anew)", view.name));
+        let aggregates = self.aggregates.iter();
+        let aggregates = aggregates.map(|aggregate| format!("continuous aggregate {} (made again)", aggregate.name));
         let functions = users.functions.iter().map(|function| format!("function {}", function.identity));
         let rules = users.rules.iter().map(|rule| format!("rule {} on {}", rule.rule, rule.relation));
         let policies = users.policies.iter().map(|policy| format!("policy {} on {}", policy.policy, policy.table));
         let keys = self.belongings.referencing_keys.iter();
         let keys = keys.map(|key| format!("foreign key {} on {}", key.name, key.referencing));
         let jobs = self.policies.jobs.iter().map(|job| format!("job {} ({})", job.id, job.procedure.name));
-        views.chain(jobs).chain(materialized).chain(functions).chain(rules).chain(policies).chain(keys).collect()
+        views
+            .chain(jobs)
+            .chain(materialized)
+            .chain(aggregates)
+            .chain(functions)
+            .chain(rules)
+            .chain(policies)
+            .chain(keys)
+            .collect()
     }
 }

@@ -12,7 +12,7 @@ use crate::connect::Side;
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ledger::{self, JobState, NotedChunk};
-use crate::plan::Range;
+use crate::plan::{Range, aggregates};
 use crate::verify::Mode;
 
 /// More runs of buckets than these are not copied under the lock, as long as another pass outside may help.
@@ -40,6 +40,7 @@ impl Work<'_> {
         self.await_older_transactions().await?;
         self.verify_again().await?;
         for retreat in 0.. {
+            self.follow_aggregates().await?;
             self.catch_up().await?;
             self.supervision().progress.phase("swapping");
             match self.swap_under_lock(retreat >= MOST_RETREATS).await? {
@@ -114,6 +115,10 @@ impl Work<'_> {
                 let Some(locked) = self.lock_all(&contention, old).await? else { return Ok(Held::TooMuch) };
                 let now = Shape::read(control, old).await?;
                 self.plan.shape.refuse_altered(&self.plan.table, &now)?;
+                let now = &locked.surroundings.aggregates;
+                let Some(aggregates) = aggregates::before_swap(&self.plan.aggregates, now) else {
+                    return Ok(Held::TooMuch);
+                };
                 self.mark_stale(control).await?;
                 let runs = self.marked(control, Range::ALL).await?;
                 if runs.len() > MOST_RUNS_UNDER_LOCK && !whatever_it_takes {
@@ -124,7 +129,7 @@ impl Work<'_> {
                     self.copy_again(control, *run).await?;
                 }
                 let caught_up = start.elapsed();
-                let plan = self.exchange(locked.surroundings).await?;
+                let plan = self.exchange(locked.surroundings, aggregates).await?;
                 self.note_new_chunks(&plan).await?;
                 ledger::forget_steps(control, self.claim.job).await?;
                 ledger::move_jobs(control, plan.old_oid, &plan.table).await?;

@@ -142,7 +142,7 @@ impl Exchange {
     /// What the conductor does after it; the materialized views can be read all the time.
     #[track_caller]
     fn renew(&self, found: &Dependents) {
-        for statement in dependents::after_swap(found, JOB, LOCK_TIMEOUT) {
+        for statement in dependents::after_swap(found, &[], JOB, LOCK_TIMEOUT) {
             self.run_sql(&statement.title, &format!("begin; {}; commit", statement.sql));
             for view in found.materialized_views.iter().filter(|view| view.populated) {
                 self.database.query(&format!("select count(*) from {}", view.name.sql()));
@@ -169,8 +169,7 @@ impl Exchange {
     }
 
     fn obstacles(&self, role: &str) -> Vec<String> {
-        let obstacles = dependents::obstacles(&self.dependents(), role);
-        obstacles.iter().map(|obstacle| format!("{}: {}", obstacle.object, obstacle.reason)).collect()
+        dependents::obstacles(&self.dependents(), role).iter().map(ToString::to_string).collect()
     }
 }
 
@@ -462,7 +461,7 @@ fn an_exchange_that_waits_too_long_changes_nothing_and_can_be_tried_again() {
     let before = described(database);
     exchange.exchange(&found, &exchange.names_of_swap());
     let reader = Hold::new(database, "begin; select from app.last");
-    let steps = dependents::after_swap(&found, JOB, Duration::from_millis(1));
+    let steps = dependents::after_swap(&found, &[], JOB, Duration::from_millis(1));
     let [build, fill, swap, _] = &steps[..] else { panic!("{steps:?}") };
     for step in [build, fill] {
         exchange.run_sql(&step.title, &format!("begin; {}; commit", step.sql));
@@ -477,7 +476,7 @@ fn an_exchange_that_waits_too_long_changes_nothing_and_can_be_tried_again() {
         "the reader's end",
         "select not exists (select from pg_locks where relation = 'app.last'::regclass)",
     );
-    for step in &dependents::after_swap(&found, JOB, LOCK_TIMEOUT)[2..] {
+    for step in &dependents::after_swap(&found, &[], JOB, LOCK_TIMEOUT)[2..] {
         exchange.run_sql(&step.title, &format!("begin; {}; commit", step.sql));
     }
     assert_eq!(database.value("select time::date from app.on_last"), "2025-04-01");
@@ -490,8 +489,11 @@ fn each_step_has_a_title_of_its_own() {
     let sql = format!("{USERS}{MATERIALIZED}");
     let exchange = Exchange::new(Server::Trixie, "titles", metrics(), &sql).expect("trixie has TimescaleDB");
     let found = exchange.dependents();
-    let statements =
-        [dependents::locks(&found), dependents::in_swap(&found), dependents::after_swap(&found, JOB, LOCK_TIMEOUT)];
+    let statements = [
+        dependents::locks(&found),
+        dependents::in_swap(&found),
+        dependents::after_swap(&found, &[], JOB, LOCK_TIMEOUT),
+    ];
     for statements in statements {
         let mut titles: Vec<&str> = statements.iter().map(|statement| statement.title.as_str()).collect();
         titles.sort_unstable();

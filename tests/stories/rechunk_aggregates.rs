@@ -4,7 +4,7 @@
 use hypercopy::catalog::Aggregate;
 use hypercopy::plan::aggregates::{self, Exchange};
 
-use crate::beside::{Beside, JOB_SCHEMA, jobs_of, quoted};
+use crate::beside::{Beside, JOB_SCHEMA, jobs_of};
 use crate::harness::{Role, Server};
 
 const SCHEMA: &str = "My.\"Schema\"";
@@ -74,7 +74,7 @@ fn seen(aggregates: &[Aggregate]) -> Vec<String> {
             (&aggregate.name, &aggregate.source, &aggregate.columns, &aggregate.bucket, aggregate.materialized_only);
         let extent = (aggregate.chunk_interval, aggregate.first, aggregate.watermark);
         let belongings =
-            (&aggregate.owner, &aggregate.grants, &aggregate.comments, &aggregate.views, &aggregate.columnstore);
+            (&aggregate.rights, &aggregate.grants, &aggregate.comments, &aggregate.users, &aggregate.columnstore);
         // One whose name was taken beside has been read under an alias ever since.
         let definition = aggregate.definition.replace("public.\"Hour\"\"ly\" \"Hour\"\"ly\"", "public.\"Hour\"\"ly\"");
         format!("{sources:?} {extent:?} {belongings:?} {indexes:?} {jobs:?} {definition}")
@@ -86,7 +86,7 @@ fn seen(aggregates: &[Aggregate]) -> Vec<String> {
 
 /// Makes the aggregates beside, as far as a rechunk would before its swap.
 fn make_beside(beside: &Beside, old: &[Aggregate]) -> Vec<Exchange> {
-    beside.run_together(&aggregates::create(old, &beside.new));
+    beside.run_together(&aggregates::create(old, &beside.new, &beside.server.role));
     let new = beside.aggregates(&beside.new);
     let exchanges = aggregates::pair(old, &new, &beside.new, "7").expect("all were made");
     beside.run_together(&aggregates::settle(&exchanges, &beside.server));
@@ -109,7 +109,7 @@ fn a_hierarchy_changes_places_and_comes_back() {
         beside.database.run(&format!("call refresh_continuous_aggregate('{name}', null, '2025-06-09+00')"));
     }
     let before = beside.aggregates(&beside.table);
-    assert_eq!(aggregates::obstacles(&before), []);
+    assert_eq!(aggregates::obstacles(&before, &beside.server.role), []);
     assert_eq!(before.len(), 3);
     let rows_before = rows(&beside);
     beside.make_twin("Time.Stamp", "interval '6 hours'");
@@ -128,10 +128,12 @@ fn a_hierarchy_changes_places_and_comes_back() {
         "1000"
     );
 
+    let (exchanges, dropped) = aggregates::before_undo(&exchanges, &after).expect("nobody has altered them");
+    assert!(dropped.is_empty());
     beside.undo(&aggregates::in_undo(&exchanges, &beside.server));
     assert_eq!(rows(&beside), rows_before);
     assert_eq!(seen(&beside.aggregates(&beside.table)), seen(&before));
-    beside.run_together(&aggregates::drop_new(&before, &beside.new));
+    beside.run_together(&aggregates::drop_new(&exchanges));
     beside.database.run(&format!("drop schema {JOB_SCHEMA} cascade"));
     assert_eq!(rows(&beside), rows_before);
 }
@@ -233,15 +235,21 @@ fn what_cannot_be_made_again_is_told_by_name() {
     let Some(beside) = metrics("obstacles") else { return };
     make_aggregates(&beside);
     beside.database.run(&format!("create materialized view public.kept as select * from {}", ALL[0]));
-    let found = aggregates::obstacles(&beside.aggregates(&beside.table));
+    let found = aggregates::obstacles(&beside.aggregates(&beside.table), &beside.server.role);
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0].kind, "materialized view over a continuous aggregate");
-    assert_eq!(found[0].object, format!("public.kept over {}.{}", quoted("Other"), quoted("Hour\"ly")));
+    let reads = format!("materialized view public.kept: it reads continuous aggregate {}", ALL[0]);
+    assert!(found[0].to_string().starts_with(&reads), "{found:?}");
     // To another role everything is somebody else's.
     let stranger = beside.as_role(&other);
     let id = beside.id(&beside.table);
     let seen = hypercopy::catalog::read::aggregates(&stranger, &beside.server, id);
-    assert!(beside.database.wait(seen).is_err(), "without a privilege nothing can be read of a materialization");
+    let seen = beside.database.wait(seen).expect("the catalog can be read");
+    let found: Vec<String> = aggregates::obstacles(&seen, &other.name).iter().map(ToString::to_string).collect();
+    let theirs = format!(
+        "continuous aggregate {}: it belongs to postgres, and {} may not act for that role",
+        ALL[0], other.name
+    );
+    assert!(found.contains(&theirs), "{found:?}");
     drop(stranger);
     assert_eq!(aggregates::costs(&beside.aggregates(&beside.table)).len(), 3);
 }

@@ -19,6 +19,29 @@ fn layout(round: usize) -> &'static [&'static str] {
     LAYOUTS[round % LAYOUTS.len()]
 }
 
+/// Does something to the table while it is written, and expects that nothing of what was written is lost.
+#[track_caller]
+fn while_written(story: &Rechunk, key: Key, random: &mut Random, what: &str, work: impl FnOnce(&Writers)) {
+    let writers = Writers::start(&story.database, key, 3, random);
+    work(&writers);
+    writers.wait_for_each(2);
+    writers.stop();
+    assert_equal(&story.database, what);
+}
+
+/// A way back that is killed at each of these places, and then gone to its end, leaves the table as it was.
+#[track_caller]
+fn completes(story: &Rechunk, failpoints: &[&str], until: &[&str], way: &str) {
+    let before = story.database.objects();
+    for failpoint in failpoints {
+        story.done(until);
+        story.kill_at(failpoint, &[way]);
+        story.done(&[way]);
+        story.assert_as_before(&before, failpoint);
+        assert_equal(&story.database, failpoint);
+    }
+}
+
 #[track_caller]
 fn assert_equal(database: &Database, what: &str) {
     assert_eq!(database.multiset("metrics"), database.multiset("oracle"), "{what}");
@@ -48,13 +71,11 @@ fn a_rechunk_that_is_killed_at_any_failpoint_goes_on() {
     let mut random = Random::of_this_run();
     let later = ["before-commit:2", "after-commit:2", "catch-up-before-commit:2"];
     for (round, failpoint) in failpoint::RECHUNK.iter().chain(&later).enumerate() {
-        let writers = Writers::start(&story.database, Key::Primary, 3, &mut random);
-        story.kill_at(failpoint, layout(round));
-        writers.wait_for_each(2);
-        story.done(layout(round));
-        writers.wait_for_each(2);
-        writers.stop();
-        assert_equal(&story.database, failpoint);
+        while_written(&story, Key::Primary, &mut random, failpoint, |writers| {
+            story.kill_at(failpoint, layout(round));
+            writers.wait_for_each(2);
+            story.done(layout(round));
+        });
         story.done(&["--drop-old"]);
     }
 }
@@ -65,17 +86,11 @@ fn a_rechunk_that_is_killed_at_random_goes_on() {
     let mut random = Random::of_this_run();
     let longest = usual_time(&story, layout(0));
     for round in 0..rounds(2) as usize {
-        let writers = Writers::start(&story.database, Key::None, 4, &mut random);
-        let mut moments = Vec::new();
-        for _ in 0..3 {
-            let moment = longest.mul_f64(random.below(1000) as f64 / 1000.0);
-            kill_after(&story, moment, layout(round));
-            moments.push(moment);
-        }
-        story.done(layout(round));
-        writers.wait_for_each(2);
-        writers.stop();
-        assert_equal(&story.database, &format!("{moments:?}"));
+        let moments = [(); 3].map(|()| longest.mul_f64(random.below(1000) as f64 / 1000.0));
+        while_written(&story, Key::None, &mut random, &format!("{moments:?}"), |_| {
+            moments.iter().for_each(|moment| kill_after(&story, *moment, layout(round)));
+            story.done(layout(round));
+        });
         story.done(&["--drop-old"]);
     }
     story.database.assert_nothing_left();
@@ -106,12 +121,10 @@ fn an_abort_under_writers_keeps_what_they_write() {
     let story = Rechunk::new("rechunk_abort_writers", &tables(Key::Primary, ROWS));
     let mut random = Random::of_this_run();
     for failpoint in ["capture-after-commit", "before-commit", "finalize-before-step", "swap-before-commit"] {
-        let writers = Writers::start(&story.database, Key::Primary, 3, &mut random);
-        story.kill_at(failpoint, layout(0));
-        story.done(&["--abort"]);
-        writers.wait_for_each(2);
-        writers.stop();
-        assert_equal(&story.database, failpoint);
+        while_written(&story, Key::Primary, &mut random, failpoint, |_| {
+            story.kill_at(failpoint, layout(0));
+            story.done(&["--abort"]);
+        });
         let ours = "select count(*) from pg_namespace where nspname like '\\_hypercopy%'";
         assert_eq!(story.database.value(ours), "0", "{failpoint}");
         let triggers = "select count(*) from pg_trigger where tgname like 'hypercopy%'";
@@ -122,14 +135,7 @@ fn an_abort_under_writers_keeps_what_they_write() {
 #[test]
 fn an_abort_that_is_killed_is_completed_by_the_next() {
     let story = Rechunk::new("rechunk_abort_killed", &tables(Key::Primary, ROWS));
-    let before = story.database.objects();
-    for failpoint in failpoint::ABORT {
-        story.done(&[layout(0), &["--no-swap"]].concat());
-        story.kill_at(failpoint, &["--abort"]);
-        story.done(&["--abort"]);
-        story.assert_as_before(&before, failpoint);
-        assert_equal(&story.database, failpoint);
-    }
+    completes(&story, failpoint::ABORT, &[layout(0), &["--no-swap"]].concat(), "--abort");
 }
 
 /// Whoever runs the command again instead of the abort gets the new layout, whole.
@@ -139,12 +145,10 @@ fn an_abort_that_is_killed_can_be_changed_into_a_run() {
     let mut random = Random::of_this_run();
     for (round, failpoint) in failpoint::ABORT.iter().enumerate() {
         story.done(&[layout(round), &["--no-swap"]].concat());
-        let writers = Writers::start(&story.database, Key::Primary, 3, &mut random);
-        story.kill_at(failpoint, &["--abort"]);
-        story.done(layout(round));
-        writers.wait_for_each(2);
-        writers.stop();
-        assert_equal(&story.database, failpoint);
+        while_written(&story, Key::Primary, &mut random, failpoint, |_| {
+            story.kill_at(failpoint, &["--abort"]);
+            story.done(layout(round));
+        });
         story.done(&["--drop-old"]);
     }
 }
@@ -183,14 +187,7 @@ fn an_undo_is_refused_when_the_table_was_written_and_can_be_forced() {
 #[test]
 fn an_undo_that_is_killed_is_completed_by_the_next() {
     let story = Rechunk::new("rechunk_undo_killed", &tables(Key::Primary, ROWS));
-    let before = story.database.objects();
-    for failpoint in failpoint::UNDO {
-        story.done(layout(0));
-        story.kill_at(failpoint, &["--undo"]);
-        story.done(&["--undo"]);
-        story.assert_as_before(&before, failpoint);
-        assert_equal(&story.database, failpoint);
-    }
+    completes(&story, failpoint::UNDO, layout(0), "--undo");
 }
 
 #[test]
@@ -200,15 +197,13 @@ fn an_undo_that_is_killed_has_to_end_before_another_run() {
     for (round, failpoint) in failpoint::UNDO.iter().enumerate() {
         story.done(layout(round));
         story.kill_at(failpoint, &["--undo"]);
-        let writers = Writers::start(&story.database, Key::Primary, 3, &mut random);
-        if *failpoint != "undo-before-commit" {
-            story.fails(3, "is being undone", layout(round));
-            story.done(&["--undo"]);
-        }
-        story.done(layout(round));
-        writers.wait_for_each(2);
-        writers.stop();
-        assert_equal(&story.database, failpoint);
+        while_written(&story, Key::Primary, &mut random, failpoint, |_| {
+            if *failpoint != "undo-before-commit" {
+                story.fails(3, "is being undone", layout(round));
+                story.done(&["--undo"]);
+            }
+            story.done(layout(round));
+        });
         story.done(&["--drop-old"]);
     }
 }

@@ -209,7 +209,7 @@ fn compressed_chunks_are_compressed_again_and_can_be_caught_up() {
     let (old, new) = (beside.chunks(&beside.table), beside.chunks(&beside.new));
     let chosen = policies::compressible(&new, &old);
     assert_eq!(chosen.len(), 28, "seven days of four chunks");
-    beside.run(&policies::compress_chunks(&chosen, &beside.server));
+    chosen.iter().for_each(|chunk| beside.run(&[policies::compress_chunk(chunk, &beside.server)]));
     assert_eq!(beside.chunks(&beside.new).iter().filter(|chunk| chunk.compressed).count(), 28);
     // A catch-up over the edge between what is compressed and what is not.
     beside.database.run(&format!("update {table} set \"Va\"\"lue\" = -1 where \"Time.Stamp\" >= '2025-03-07 20:00+00' and \"Time.Stamp\" < '2025-03-08 05:00+00'"));
@@ -232,7 +232,8 @@ fn chunks_that_the_columnstore_merges_are_compressed_in_turn() {
     beside.copy();
     beside.run(&[policies::enable_columnstore(before.columnstore.as_ref().unwrap(), &beside.new)]);
     let (old, new) = (beside.chunks(&beside.table), beside.chunks(&beside.new));
-    beside.run(&policies::compress_chunks(&policies::compressible(&new, &old), &beside.server));
+    let chosen = policies::compressible(&new, &old);
+    chosen.iter().for_each(|chunk| beside.run(&[policies::compress_chunk(chunk, &beside.server)]));
     let merged = beside.chunks(&beside.new);
     assert!(merged.len() < new.len() && merged.iter().all(|chunk| chunk.compressed), "{merged:?}");
     assert_eq!(beside.database.multiset(&beside.table.sql()), beside.database.multiset(&beside.new.sql()));

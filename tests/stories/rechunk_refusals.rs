@@ -150,6 +150,8 @@ fn continuous_aggregates_are_refused_by_name() {
          select time_bucket('1 day', time) as day, count(*) from metrics group by 1 with no data",
     );
     story.refuses("the first one public.daily", &DAYS);
+    let run = story.run(&DAYS);
+    assert!(run.stderr.contains("--recreate-continuous-aggregates"), "{}", run.stderr);
 }
 
 #[test]

@@ -31,8 +31,12 @@ pub async fn run(arguments: Box<RechunkArguments>) -> Result<()> {
 /// Adds to an error of a run that has begun a job how it goes on.
 fn explain(report: &RechunkReport, error: Error) -> Error {
     let Some(job) = report.job.unfinished().filter(|_| error.kind() != Kind::Held) else { return error };
+    let (then, way_back) = match report.state.as_deref() {
+        Some("swapped") => ("the new table has the name", "--undo to go back"),
+        _ => ("changes of the table are followed", "--abort to give it up"),
+    };
     let next = format!(
-        "Job {} keeps what it has committed, and changes of the table are followed: run the same command again to go on, or with --abort to give it up:\n    {}",
+        "Job {} keeps what it has committed, and {then}: run the same command again to go on, or with {way_back}:\n    {}",
         job.0,
         output::command()
     );
@@ -106,6 +110,9 @@ fn shape(text: &mut String, plan: &PlanReport) {
     for user in &plan.users {
         line("used by", user.clone());
     }
+    for cost in &plan.aggregates {
+        line("aggregate", cost.clone());
+    }
 }
 
 fn summary(report: &RechunkReport, verbose: bool) -> String {
@@ -135,6 +142,9 @@ fn summary(report: &RechunkReport, verbose: bool) -> String {
     }
     if let Some(swap) = &report.swap {
         swapped(&mut text, swap);
+    }
+    if report.compressed_chunks > 0 {
+        field(&mut text, "compressed", &counted(report.compressed_chunks, "chunk"));
     }
     if let Some(kept) = &report.kept {
         field(&mut text, "old table", &format!("{kept}, until --drop-old or --undo"));

@@ -7,29 +7,18 @@ with recursive aggregate as (
     select to_jsonb(upper), aggregate.depth + 1
     from aggregate
     join _timescaledb_catalog.continuous_agg upper on upper.raw_hypertable_id = (aggregate.row ->> 'mat_hypertable_id')::int
-), part as (
-    -- The views that an aggregate is made of.
-    select to_regclass(format('%I.%I', schema, name))::oid as oid
-    from _timescaledb_catalog.continuous_agg aggregate, lateral (values
-        (aggregate.user_view_schema, aggregate.user_view_name),
-        (aggregate.partial_view_schema, aggregate.partial_view_name),
-        (aggregate.direct_view_schema, aggregate.direct_view_name)) view (schema, name)
-), reader as (
-    select distinct dependency.refobjid as aggregate, class.oid, class.relkind, class.relowner, class.reloptions,
-        jsonb_build_object('schema', namespace.nspname, 'name', class.relname) as name
-    from pg_catalog.pg_depend dependency
-    join pg_catalog.pg_rewrite rewrite on rewrite.oid = dependency.objid
-    join pg_catalog.pg_class class on class.oid = rewrite.ev_class
+), relation as (
+    -- By name: whoever may not use a schema may not ask for a regclass in it.
+    select namespace.nspname as schema, class.oid, class.relname, class.relnamespace, class.relowner, class.relacl
+    from pg_catalog.pg_class class
     join pg_catalog.pg_namespace namespace on namespace.oid = class.relnamespace
-    where dependency.classid = 'pg_catalog.pg_rewrite'::regclass and dependency.refclassid = 'pg_catalog.pg_class'::regclass
-        and dependency.refobjid <> class.oid and class.oid not in (select oid from part where oid is not null)
 )
 select
     materialization.id,
     view.oid::bigint as oid,
     jsonb_build_object('schema', row ->> 'user_view_schema', 'name', row ->> 'user_view_name') as name,
     jsonb_build_object('schema', materialization.schema_name, 'name', materialization.table_name) as materialization,
-    to_regclass(format('%I.%I', materialization.schema_name, materialization.table_name))::oid::bigint as materialization_oid,
+    relation.oid::bigint as materialization_oid,
     source.id as source_id,
     jsonb_build_object(
         'schema', coalesce(lower.user_view_schema, source.schema_name),
@@ -43,12 +32,13 @@ select
             and dimension_slice.dimension_id = (
                 select min(dimension.id) from _timescaledb_catalog.dimension where dimension.hypertable_id = source.id)
     ) as source_start,
-    rtrim(pg_get_viewdef(to_regclass(format('%I.%I', row ->> 'direct_view_schema', row ->> 'direct_view_name'))), ';')
-        as definition,
+    rtrim(pg_get_viewdef(direct_view.oid), ';') as definition,
     (row ->> 'materialized_only')::bool as materialized_only,
     coalesce((row ->> 'finalized')::bool, true) as finalized,
     pg_get_userbyid(view.relowner) as owner,
-    pg_has_role(view.relowner, 'usage') as may_alter,
+    pg_has_role(view.relowner, 'usage') as may_act_as_owner,
+    has_schema_privilege(view.relnamespace, 'create') as may_create_in_schema,
+    has_schema_privilege(relation.relnamespace, 'create') as may_rename_indexes,
     (
         select jsonb_agg(attribute.attname order by attribute.attnum) from pg_catalog.pg_attribute attribute
         where attribute.attrelid = view.oid and attribute.attnum > 0 and not attribute.attisdropped
@@ -77,25 +67,14 @@ select
         left join pg_catalog.pg_attribute attribute
             on attribute.attrelid = description.objoid and attribute.attnum = nullif(description.objsubid, 0)
         where description.classoid = 'pg_catalog.pg_class'::regclass and description.objoid = view.oid
-    ) as comments,
-    (
-        select coalesce(jsonb_agg(jsonb_build_object(
-            'name', reader.name, 'options', coalesce(to_jsonb(reader.reloptions), '[]'),
-            'definition', rtrim(pg_get_viewdef(reader.oid), ';')) order by reader.oid), '[]')
-        from reader where reader.aggregate = view.oid and reader.relkind = 'v' and pg_has_role(reader.relowner, 'usage')
-    ) as views,
-    (
-        select coalesce(jsonb_agg(jsonb_build_object(
-            'kind', case reader.relkind when 'v' then 'view of another role' when 'm' then 'materialized view' else 'rule' end,
-            'object', format('%I.%I', reader.name ->> 'schema', reader.name ->> 'name')) order by reader.oid), '[]')
-        from reader
-        where reader.aggregate = view.oid and not (reader.relkind = 'v' and pg_has_role(reader.relowner, 'usage'))
-    ) as obstacles
+    ) as comments
 from aggregate
 join _timescaledb_catalog.hypertable materialization on materialization.id = (row ->> 'mat_hypertable_id')::int
 join _timescaledb_catalog.hypertable source on source.id = (row ->> 'raw_hypertable_id')::int
 left join _timescaledb_catalog.continuous_agg lower on lower.mat_hypertable_id = source.id
-join pg_catalog.pg_class view on view.oid = to_regclass(format('%I.%I', row ->> 'user_view_schema', row ->> 'user_view_name'))
+join relation view on view.schema = row ->> 'user_view_schema' and view.relname = row ->> 'user_view_name'
+join relation direct_view on direct_view.schema = row ->> 'direct_view_schema' and direct_view.relname = row ->> 'direct_view_name'
+join relation on relation.schema = materialization.schema_name and relation.relname = materialization.table_name
 join lateral (
     select * from _timescaledb_catalog.dimension where dimension.hypertable_id = materialization.id order by id limit 1
 ) dimension on true

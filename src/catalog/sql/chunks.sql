@@ -29,7 +29,7 @@ select
     slice.slices,
     -- What compression left is smaller than what will travel.
     greatest(pg_table_size(chunk.relation), coalesce(size.uncompressed_heap_size + size.uncompressed_toast_size, 0)) as bytes,
-    pg_indexes_size(chunk.relation) as index_bytes,
+    greatest(pg_indexes_size(chunk.relation), coalesce(size.uncompressed_index_size, 0)) as index_bytes,
     greatest(class.reltuples, 0)::bigint as estimated_rows,
     class.relfilenode::bigint as filenode
 from chunk

@@ -1,7 +1,7 @@
 //! What would be lost, so that it can be refused by name before anything is written.
 
-use crate::catalog::Server;
-use crate::catalog::belongings::{Belongings, Obstacle, TriggerState};
+use crate::catalog::belongings::{Belongings, TriggerState};
+use crate::catalog::{Obstacle, Server};
 use crate::ident::display_ident;
 
 /// What a table that takes this one's place would not have.

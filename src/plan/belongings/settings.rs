@@ -6,16 +6,11 @@ use crate::catalog::belongings::{
     TableSettings,
 };
 use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
+use crate::plan::set_owner;
 
 /// Gives the table to its owner.
 pub(super) fn owner(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName) -> Vec<Statement> {
-    let give = || {
-        Statement::new(
-            format!("give {table} to {}", display_ident(&wanted.owner)),
-            format!("alter table {} owner to {}", table.sql(), quote_ident(&wanted.owner)),
-        )
-    };
-    (have.owner != wanted.owner).then(give).into_iter().collect()
+    (have.owner != wanted.owner).then(|| set_owner(table, &wanted.owner)).into_iter().collect()
 }
 
 pub(super) fn of_empty_table(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {

@@ -14,11 +14,6 @@ select
     ) as children,
     exists (
         select from pg_catalog.pg_attribute where attrelid = class.oid and attnum > 0 and attisdropped
-    ) as has_dropped_columns,
-    (
-        select coalesce(json_agg(format('%I.%I', view_schema, view_name) order by 1), '[]')
-        from timescaledb_information.continuous_aggregates
-        where hypertable_schema = $2 and hypertable_name = $3
-    ) as aggregates
+    ) as has_dropped_columns
 from pg_catalog.pg_class class
 where class.oid = $1

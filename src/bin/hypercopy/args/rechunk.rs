@@ -36,6 +36,10 @@ pub struct RechunkArguments {
     /// Refuse a layout that needs more chunks than this
     #[arg(long, value_name = "N", help_heading = "Layout", default_value_t = MAX_NEW_CHUNKS)]
     pub max_new_chunks: u64,
+    /// Make continuous aggregates over the table again over the new one, fill them before the swap and refresh them behind it;
+    /// without this a table that has any is refused
+    #[arg(long, help_heading = "Swap", conflicts_with = "action")]
+    pub recreate_continuous_aggregates: bool,
     /// End before the swap: the new table is built and follows the old one; the same command without it, or --swap, goes on
     #[arg(long, help_heading = "Swap", conflicts_with = "action")]
     pub no_swap: bool,
@@ -121,14 +125,17 @@ impl RechunkArguments {
 
     fn change(&self) -> Result<Change> {
         self.chunk_interval.as_deref().map(interval).transpose()?;
+        let is_asked =
+            self.chunk_interval.is_some() || self.target_chunk_size.is_some() || self.hash_partitions.is_some();
         let change = Change {
             chunk_interval: self.chunk_interval.clone(),
             chunk_bytes: self.target_chunk_size,
             hash_partitions: self.hash_partitions.as_deref().map(hash_partitions).transpose()?,
+            recreate_aggregates: self.recreate_continuous_aggregates,
         };
-        match change == Change::default() {
-            false => Ok(change),
-            true => Err(Error::new(Kind::Usage, "no layout is asked for").hint(
+        match is_asked {
+            true => Ok(change),
+            false => Err(Error::new(Kind::Usage, "no layout is asked for").hint(
                 "Give --chunk-interval, --target-chunk-size or --hash-partitions; or --swap, --abort, --undo or --drop-old.",
             )),
         }
