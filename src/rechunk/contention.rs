@@ -119,8 +119,7 @@ impl Contention<'_> {
                 .given_up()
                 .hint("See what those sessions do in pg_stat_activity, and end them if they may be ended; a larger --lock-timeout waits longer each time."));
             }
-            self.progress
-                .say(format!("{doing}: a lock was not had in {:?}{holders}; others go first", self.lock_timeout));
+            self.progress.say(format!("{doing}: a lock was not had in time{holders}; others go first"));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 stopped = self.interrupt.requested() => return Err(stopped),
@@ -144,14 +143,20 @@ impl Contention<'_> {
 
     /// Takes a lock in the caller's transaction. All chunks together may take no longer than one lock.
     pub(super) async fn take(&self, target: &Target, table: &QualifiedName, only: bool, mode: LockMode) -> Result<()> {
-        let lock = format!(
-            "set local statement_timeout = '{}ms'; lock table {}{} in {} mode; set local statement_timeout = 0",
-            self.milliseconds(),
-            if only { "only " } else { "" },
-            table.sql(),
-            mode.sql()
-        );
-        target.batch(&lock).await
+        let limit = format!("set local statement_timeout = '{}ms'", self.milliseconds());
+        let lock = |scope: &str| format!("{limit}; lock table {scope}{} in {} mode", table.sql(), mode.sql());
+        target.batch(&lock("only ")).await?;
+        self.give_way(target).await?;
+        if !only {
+            target.batch(&lock("")).await?;
+        }
+        target.batch("set local statement_timeout = 0").await
+    }
+
+    /// With a lock in hand that others wait for: a deadlock is broken by whoever has waited for `deadlock_timeout`, and that
+    /// shall not be an application. What fails for that is tried again.
+    pub(super) async fn give_way(&self, target: &Target) -> Result<()> {
+        target.row(include_str!("sql/give_way.sql"), &[]).await.map(drop)
     }
 
     fn milliseconds(&self) -> u128 {

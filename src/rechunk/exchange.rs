@@ -35,6 +35,7 @@ impl Work<'_> {
         let before = Surroundings::read(control, server, oid, table).await?;
         for lock in before.locks() {
             schema::run(control, &lock).await?;
+            contention.give_way(control).await?;
         }
         for other in before.locked_tables() {
             contention.take(control, &other, false, LockMode::AccessExclusive).await?;

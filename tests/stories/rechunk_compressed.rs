@@ -132,7 +132,7 @@ fn whoever_reads_goes_before_the_columnstore_and_the_compression() {
         assert_eq!(database.value(COMPRESSED), "28");
     };
     story.kill_at("swap-after-commit", &FINER);
-    waits("", "enable the columnstore of public.metrics: a lock was not had in 100ms");
+    waits("", "enable the columnstore of public.metrics: a lock was not had in time");
     story.done(&["--undo"]);
     story.kill_at("compress-after-commit", &FINER);
     waits(" where time < '2025-03-02+00'", "compress _timescaledb_internal.");
