@@ -6,12 +6,13 @@
 //! **Invariant:** no symbolic link is followed, and nothing is opened but regular files.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
+use super::{TEMPORARY, unwritable};
 use crate::error::{Context, Error, Kind, Result};
 
 /// An open directory.
@@ -127,6 +128,22 @@ impl Directory {
             true => Ok(file),
             false => Err(not_regular()),
         }
+    }
+
+    /// Writes a whole file, which has its name once it is on the disk.
+    ///
+    /// # Errors
+    /// [`Kind::Resumable`] for a full disk, [`Kind::Target`] for what else the system says.
+    pub fn store(&self, name: &str, contents: &[u8]) -> Result<()> {
+        let temporary = format!("{name}{TEMPORARY}");
+        let store = || {
+            let mut file = self.create_file(&temporary)?;
+            file.write_all(contents)?;
+            file.sync_all()?;
+            self.rename(&temporary, name)?;
+            self.sync()
+        };
+        store().map_err(|error| unwritable(&self.display(name), error))
     }
 
     /// Gives a file another name, in the place of whatever has that.

@@ -14,19 +14,23 @@
 //!
 //! **Invariant:** knows no server. What is bad about an archive is [`Kind::Input`], with the file's name.
 
+mod contents;
 mod directory;
 mod identity;
 mod json;
 mod manifest;
+mod partial;
 mod segment;
 
 use std::path::Path;
 
+pub use contents::Contents;
 pub use directory::Directory;
 pub use identity::ArchiveId;
 pub use manifest::{
     Asked, Base, Compression, Definition, FORMAT_VERSION, MANIFEST, Manifest, Segment, SegmentColumn, SegmentFormat,
 };
+pub use partial::{PARTIAL, Partial, Unfinished};
 pub use segment::{SegmentReader, SegmentWriter, Stored};
 
 use crate::error::{Error, Kind, Result};
@@ -72,6 +76,22 @@ impl Archive {
     /// [`Kind::Input`] where the file is missing, no regular file, or of another size than the manifest says.
     pub fn segment(&self, segment: &Segment) -> Result<SegmentReader> {
         SegmentReader::open(&self.directory, segment, self.manifest.compression)
+    }
+}
+
+/// What completes the name of a file that is being written.
+const TEMPORARY: &str = ".tmp";
+
+/// Why a file of an archive cannot be written.
+fn unwritable(path: &str, error: std::io::Error) -> Error {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let message = format!("could not write {path}");
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => Error::new(Kind::Resumable, message)
+            .caused_by(error)
+            .given_up()
+            .hint("Make room on the disk of the archive."),
+        _ => Error::new(Kind::Target, message).caused_by(error).given_up(),
     }
 }
 

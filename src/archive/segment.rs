@@ -9,13 +9,14 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
+use std::sync::Arc;
 
 use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
 
 use super::manifest::{Compression, Segment};
-use super::{Directory, damaged, unreadable};
-use crate::error::{Error, Kind, Result};
+use super::{Directory, TEMPORARY, damaged, unreadable, unwritable};
+use crate::error::{Error, Result};
 
 /// What is handed out at once, at most, and what is read of a file.
 const PIECE_BYTES: usize = 256 << 10;
@@ -35,8 +36,8 @@ pub struct Stored {
 }
 
 /// A segment that is being written. Dropping it removes the file.
-pub struct SegmentWriter<'a> {
-    directory: &'a Directory,
+pub struct SegmentWriter {
+    directory: Arc<Directory>,
     name: String,
     temporary: String,
     sink: Option<Sink>,
@@ -48,12 +49,12 @@ enum Sink {
     Zstd(Encoder<'static, Hashing<File>>),
 }
 
-impl<'a> SegmentWriter<'a> {
+impl SegmentWriter {
     /// Begins the segment that will have this name.
     ///
     /// # Errors
     /// [`Kind::Resumable`] for a full disk, [`Kind::Target`] for what else the system says.
-    pub fn create(directory: &'a Directory, name: &str, compression: Compression) -> Result<SegmentWriter<'a>> {
+    pub fn create(directory: Arc<Directory>, name: &str, compression: Compression) -> Result<SegmentWriter> {
         let temporary = format!("{name}{TEMPORARY}");
         let open = || -> io::Result<Sink> {
             let file = Hashing::new(directory.create_file(&temporary)?);
@@ -106,26 +107,10 @@ impl<'a> SegmentWriter<'a> {
     }
 }
 
-impl Drop for SegmentWriter<'_> {
+impl Drop for SegmentWriter {
     fn drop(&mut self) {
         // After `finish` there is no file of this name; one that cannot be removed is removed by the next run.
         let _ = self.directory.remove(&self.temporary);
-    }
-}
-
-/// What completes the name of a file that is being written.
-pub(super) const TEMPORARY: &str = ".tmp";
-
-/// Why a file of an archive cannot be written.
-pub(super) fn unwritable(path: &str, error: io::Error) -> Error {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    let message = format!("could not write {path}");
-    match error.kind() {
-        StorageFull | QuotaExceeded | FileTooLarge => Error::new(Kind::Resumable, message)
-            .caused_by(error)
-            .given_up()
-            .hint("Make room on the disk of the archive."),
-        _ => Error::new(Kind::Target, message).caused_by(error).given_up(),
     }
 }
 
@@ -305,20 +290,21 @@ pub(super) fn wrong_size(path: &str, found: u64, expected: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
     use crate::pgcopy::Checksum;
     use crate::plan::Range;
 
     /// A directory of one test, removed with it.
-    struct Scratch(Directory);
+    struct Scratch(Arc<Directory>);
 
     impl Scratch {
         fn new(test: &str) -> Scratch {
             let path = std::env::temp_dir().join(format!("hypercopy-segment-{}-{test}", std::process::id()));
-            Scratch(Directory::create(&path).unwrap())
+            Scratch(Arc::new(Directory::create(&path).unwrap()))
         }
 
         fn write(&self, compression: Compression, contents: &[u8]) -> Segment {
-            let mut writer = SegmentWriter::create(&self.0, "segment", compression).unwrap();
+            let mut writer = SegmentWriter::create(Arc::clone(&self.0), "segment", compression).unwrap();
             contents.chunks(1000).for_each(|piece| writer.write(piece).unwrap());
             let Stored { bytes, file_bytes, blake3 } = writer.finish().unwrap();
             let checksum = Checksum::default();
@@ -369,7 +355,7 @@ mod tests {
                 assert_eq!(scratch.read(compression, &segment).unwrap(), contents(length));
             }
         }
-        drop(SegmentWriter::create(&scratch.0, "other", Compression::None).unwrap());
+        drop(SegmentWriter::create(Arc::clone(&scratch.0), "other", Compression::None).unwrap());
         assert_eq!(scratch.0.names().unwrap(), ["segment"]);
     }
 
