@@ -1,6 +1,7 @@
 //! hypercopy moves TimescaleDB hypertables: between clusters, into new chunk layouts.
 #![forbid(unsafe_code)]
 
+pub mod archive;
 pub mod catalog;
 pub mod cluster;
 pub mod connect;
