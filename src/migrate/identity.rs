@@ -61,12 +61,16 @@ impl Identity {
 }
 
 fn job_source(job: &Job) -> String {
-    format!("{} in database {} of cluster {}", job.source_name, job.source_database, job.source_system)
+    describe_source(&job.source_name, &job.source_system, &job.source_database)
 }
 
 fn sides_source(sides: &Sides) -> String {
-    let server = &sides.source.server;
-    format!("{} in database {} of cluster {}", sides.source.table.name.sql(), server.database, server.system)
+    let (system, database) = sides.source.place();
+    describe_source(&sides.source.table().name.sql(), system, database)
+}
+
+fn describe_source(table: &str, system: &str, database: &str) -> String {
+    format!("{table} in database {database} of cluster {system}")
 }
 
 fn column_names(columns: &[CopiedColumn]) -> String {

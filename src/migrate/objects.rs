@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::look::Sides;
-use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, Type, read};
+use crate::catalog::{Hypertable, NotCarried, Sequence, Type, read};
 use crate::connect::Session;
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
@@ -80,7 +80,7 @@ pub(super) async fn missing_integer_now(
     if read::function_definition(&sides.target, &function).await?.is_some() {
         return Ok(None);
     }
-    let definition = read::function_definition(&sides.source.session, &function).await?;
+    let definition = sides.source.function_definition(&function).await?;
     Ok(definition.map(|definition| {
         let statement = Statement::new(format!("create function {function}"), definition);
         (function, statement)
@@ -94,29 +94,28 @@ pub(super) async fn refuse_schemas(sides: &Sides, schemas: &[String]) -> Result<
     Err(Error::refused(format!("role {role} may not create anything in schema {schema} of the target, or the schema itself"))
         .hint(format!(
             "A type, sequence or function of {} belongs there: create it there first, or grant CREATE on the schema to the role.",
-            sides.source.table.name
+            sides.source.table().name
         )))
 }
 
 pub(super) fn not_carried(
     sides: &Sides,
     source: &Hypertable,
-    chunks: &[Chunk],
+    compressed: usize,
     made_sequences: &[QualifiedName],
     names: &TargetNames,
 ) -> Vec<NotCarried> {
     let mut found = source.not_carried.clone();
-    let owner = &sides.source.table.owner;
+    let owner = &sides.source.table().owner;
     if !sides.place.may_own_for_source_owner && *owner != sides.target_server.role {
         found.push(NotCarried::new("owner", format!("{owner}: the table will belong to {}", sides.target_server.role)));
     }
-    if sides.source.table.unlogged {
+    if sides.source.table().unlogged {
         found.push(NotCarried::new("unlogged", "the table will be logged"));
     }
     if source.row.columnstore {
         found.push(NotCarried::new("compression settings", "the rows arrive uncompressed"));
     }
-    let compressed = chunks.iter().filter(|chunk| chunk.compressed).count();
     if compressed > 0 {
         found.push(NotCarried::new("compression", format!("{compressed} chunks arrive uncompressed")));
     }

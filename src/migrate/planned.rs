@@ -5,18 +5,19 @@ use super::look::Sides;
 use super::objects::*;
 use super::refusals::refuse_virtual_columns;
 use super::request::{Asked, Request};
+use super::source::Hold;
 use super::standing::{Standing, existing_table, refuse_another_request};
 use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, read};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
-use crate::look::{Bounds, refuse_minus_infinity};
+use crate::look::Bounds;
 use crate::plan::{
     Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, makes_key_first, missing_types,
     post_data, pre_data,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
-use crate::reader::snapshot::{Shares, Snapshot};
+use crate::reader::snapshot::Shares;
 use crate::reader::survey::refuse_too_many;
 use crate::report::PlanReport;
 use crate::schema::{refuse_too_many_locks, set_owner};
@@ -69,18 +70,15 @@ impl Planned {
     pub(super) async fn make(
         request: &Request,
         sides: &Sides,
-        snapshot: &Snapshot,
+        hold: &Hold,
         asked: Asked,
         standing: &Standing,
         done: Vec<DoneTask>,
     ) -> Result<Planned> {
-        let leader = &snapshot.leader;
-        let chunks = &snapshot.chunks;
-        sides.source.refuse_unreadable_chunks(chunks)?;
-        let source = sides.source.describe(leader).await?;
+        let source = hold.describe(&sides.source).await?;
         let Asked { bounds, trusted, partitioning } = asked;
         refuse_virtual_columns(sides, &source)?;
-        let encoding = &sides.source.server.encoding;
+        let encoding = sides.source.encoding();
         let asked = Layout::resolve(&source, &partitioning, encoding)?;
         let identity = Identity::new(&source, &partitioning, &bounds);
         // Asked before, of what was there before the locks: a column whose type has changed since then would be copied as
@@ -97,7 +95,7 @@ impl Planned {
         };
         let source_layout =
             Layout::resolve(&source, &Partitioning::default(), encoding).unwrap_or_else(|_| layout.clone());
-        refuse_minus_infinity(leader, &source, &layout, bounds.range).await?;
+        hold.refuse_minus_infinity(&source, &layout, bounds.range).await?;
 
         let repaired = request.repair.as_ref().map(|repair| repair.ranges.clone());
         let ranges = match &repaired {
@@ -107,14 +105,13 @@ impl Planned {
         let max_new_chunks = request.max_new_chunks;
         let ground = Ground {
             source: &source,
-            server: &sides.source.server,
             layout: &layout,
             bounds: bounds.range,
             max_new_chunks,
             jobs: request.jobs,
             most_task_bytes: u64::MAX,
         };
-        let rows = Rows::find(&ground, snapshot, ranges).await?;
+        let rows = hold.rows(&ground, &[], ranges).await?;
         let target_chunks = existing_chunks(sides, standing).await?;
         let missing_points = layout.missing_points(&rows.points, &target_chunks);
         let new_chunks = missing_points.len() as u64 * layout.partitions_per_bucket();
@@ -139,14 +136,15 @@ impl Planned {
             }
             Standing::Finished { .. } => Definition::of_table(sides, &source).await?,
         };
+        let stock = hold.stock();
         let not_carried = match standing.appends() {
             true => Vec::new(),
-            false => not_carried(sides, &source, chunks, &definition.sequences, &definition.names),
+            false => not_carried(sides, &source, stock.compressed, &definition.sequences, &definition.names),
         };
         Ok(Planned {
             identity,
-            index_bytes: chunks.iter().filter_map(|chunk| chunk.index_bytes).sum::<i64>() as u64,
-            source_chunks: chunks.len(),
+            index_bytes: stock.index_bytes,
+            source_chunks: stock.parts,
             source,
             layout,
             source_layout,
@@ -218,9 +216,9 @@ impl Planned {
     }
 
     /// The plan for people and programs.
-    pub(super) fn report(&self, sides: &Sides, snapshot: &Snapshot, jobs: usize) -> PlanReport {
+    pub(super) fn report(&self, sides: &Sides, hold: &Hold, jobs: usize) -> PlanReport {
         let time_type = self.bounds.time_type;
-        let tasks = self.foreseen_tasks(&snapshot.shares);
+        let tasks = self.foreseen_tasks(hold.shares());
         let estimated_bytes = tasks.iter().map(|task| task.bytes).sum();
         PlanReport {
             source_layout: self.source_layout.describe(),
@@ -236,13 +234,7 @@ impl Planned {
             target_wal_bytes: estimated_bytes + self.index_bytes,
             format: self.wire.format,
             format_reason: self.wire.reason.clone(),
-            source_locks: format!(
-                "access share on {} and {} chunks, {} locks in {} sessions",
-                sides.source.table.name,
-                self.source_chunks,
-                snapshot.shares.locks(jobs, self.source_chunks),
-                jobs + 1
-            ),
+            source_locks: hold.locks(&sides.source.table().name, jobs),
             before_rows: self.pre_data.clone(),
             after_rows: self.constraints.iter().chain(&self.indexes).cloned().collect(),
             key_first: self.key_first,
@@ -252,7 +244,7 @@ impl Planned {
 
     fn warnings(&self, sides: &Sides) -> Vec<String> {
         let mut warnings = Vec::new();
-        let (from, to) = (&sides.source.server.encoding, &sides.target_server.encoding);
+        let (from, to) = (sides.source.encoding(), sides.target_server.encoding.as_str());
         if from != to {
             warnings.push(format!(
                 "the databases' encodings differ ({from}, {to}): text that the target cannot hold will stop the copy"
@@ -297,8 +289,8 @@ impl Definition {
         let behind_table = pre_data.len().saturating_sub(1);
         pre_data.splice(behind_table..behind_table, integer_now.map(|(_, statement)| statement));
         // On the empty table: later PostgreSQL would ask whether the owner may create things among TimescaleDB's chunks.
-        let gives_away = sides.place.may_own_for_source_owner && sides.source.table.owner != sides.target_server.role;
-        pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table.owner)));
+        let gives_away = sides.place.may_own_for_source_owner && sides.source.table().owner != sides.target_server.role;
+        pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table().owner)));
         let (constraints, indexes) = post_data(source, &names, key_first)?;
         Ok(Definition { names, wire, pre_data, constraints, indexes, sequences: missing_sequences, key_first })
     }

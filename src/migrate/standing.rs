@@ -96,7 +96,7 @@ async fn repairable(sides: &Sides, repair: &Repair, jobs: &[Job]) -> Result<Stan
             return Err(Error::refused(format!("job {} on {table} is unfinished", job.id.0))
                 .hint("Run its command again: a resumed run copies again what has changed."));
         }
-        end_earlier_runs(&sides.target, Some(&sides.source.session), job).await?;
+        end_earlier_runs(&sides.target, sides.source.session(), job).await?;
         schema::durably(&sides.target, async || ledger::delete_job(&sides.target, job.id).await).await?;
         ledger::unlock(&sides.target, job.id).await?;
     }
@@ -165,6 +165,6 @@ async fn refuse_unlogged(sides: &Sides, oid: u32) -> Result<()> {
 async fn take_over(request: &Request, sides: &Sides, job: &Job) -> Result<Option<Claim>> {
     match request.dry_run {
         true => Ok(None),
-        false => takeover::take_over(&sides.target, Some(&sides.source.session), job).await.map(Some),
+        false => takeover::take_over(&sides.target, sides.source.session(), job).await.map(Some),
     }
 }

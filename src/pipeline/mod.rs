@@ -1,8 +1,8 @@
 //! The corridor between a door in and a door out: it spawns the workers of a copy, and only it owns channels.
 //!
-//! A worker owns one source session and one target session. For each task a reader future (copy out, scan, route,
+//! A worker owns a door, by which it reads, and one target session. For each task a reader future (copy out, scan, route,
 //! batch) and a writer future (copy in) meet at a bounded channel; the server's copy in sets the pace for both. A task
-//! that fails in a way that may pass is tried again in new sessions of the same snapshot.
+//! that fails in a way that may pass is tried again with another door to the same rows and another session.
 //!
 //! Memory per worker: the router's buffers ([`Copy::buffer_bytes`]), [`channel::CHANNEL_BYTES`], and some copies of the
 //! largest record (ARCHITECTURE.md has the formula); nothing grows with the table.
@@ -36,6 +36,7 @@ use crate::ledger::Counted;
 use crate::pgcopy::{Checksum, Format};
 use crate::plan::{Layout, Range, Task, Wire};
 use crate::progress::{Latency, Meters, Progress};
+use crate::reader::door::Door;
 use crate::reader::rows::{Row, RowScanner, refuse_other_count};
 use crate::reader::snapshot::{Shares, Snapshot};
 use crate::retry::Patience;
@@ -46,8 +47,6 @@ use crate::writer::hypertable::{self, Destination, TaskWriter, Written};
 pub struct Copy {
     /// Where the rows go.
     pub destination: Destination,
-    /// The `copy … to stdout` statements of a task, in their order.
-    pub copy_out: CopyOut,
     /// The format.
     pub wire: Wire,
     /// The copied columns.
@@ -72,27 +71,30 @@ pub struct Copy {
     pub reopen: Reopen,
 }
 
-/// Writes a task's `copy … to stdout` statements.
-pub type CopyOut = Box<dyn Fn(&Task) -> Vec<String> + Send + Sync>;
-
-/// One worker's sessions.
+/// What one worker reads and writes by.
 pub struct Pair {
-    /// Holds the snapshot.
-    pub source: Reader,
+    /// Reads.
+    pub door: Door,
     /// Writes.
     pub target: Target,
 }
 
 impl Pair {
-    /// Both sessions as their servers know them.
-    pub fn backends(&self) -> [Backend; 2] {
-        [self.source.backend().clone(), self.target.backend().clone()]
+    /// Its sessions as their servers know them.
+    pub fn backends(&self) -> Vec<Backend> {
+        self.door
+            .session()
+            .map(|session| session.backend())
+            .into_iter()
+            .chain([self.target.backend()])
+            .cloned()
+            .collect()
     }
 }
 
-/// Opens a worker's sessions anew, by its number from 0 on, after ending those that it had; `None` where the snapshot
+/// Opens a worker's pair anew, by its number from 0 on, after ending the sessions that it had; `None` where the snapshot
 /// is gone, and with it the use of trying again.
-pub type Reopen = Box<dyn Fn(usize, [Backend; 2]) -> BoxFuture<'static, Result<Option<Pair>>> + Send + Sync>;
+pub type Reopen = Box<dyn Fn(usize, Vec<Backend>) -> BoxFuture<'static, Result<Option<Pair>>> + Send + Sync>;
 
 /// Tasks, and who may take them: one queue for all workers, or one for each.
 pub enum Queues {
@@ -240,7 +242,7 @@ impl Worker {
 
     async fn watched_attempt(&mut self, pair: &Pair, task: &Task, work: Work) -> Result<()> {
         let (vigil, pulse) = (self.copy.vigil.clone(), Arc::clone(&self.pulse));
-        let backends = pair.backends().map(|backend| (backend.side, backend.pid));
+        let backends: Vec<_> = pair.backends().iter().map(|backend| (backend.side, backend.pid)).collect();
         tokio::select! {
             biased;
             done = self.attempt(pair, task, work) => done,
@@ -258,7 +260,7 @@ impl Worker {
                 copy_task(&self.copy, pair, task, &mut self.meters).await
             }
             Work::Count => {
-                let counted = count_task(&self.copy, &pair.source, task, &mut self.meters.source).await?;
+                let counted = count_task(&self.copy, &pair.door, task, &mut self.meters.source).await?;
                 self.counted.push((task.id, counted));
                 Ok(())
             }
@@ -294,7 +296,7 @@ async fn copy_task(copy: &Copy, pair: &Pair, task: &Task, meters: &mut Meters) -
     let Some(writer) = TaskWriter::begin(&pair.target, &copy.destination, task).await? else { return Ok(()) };
     let Meters { source: source_waits, channel: channel_waits, target: target_waits, .. } = meters;
     let (sender, receiver) = channel::bounded();
-    let reading = read_task(copy, &pair.source, task, sender, source_waits, channel_waits);
+    let reading = read_task(copy, &pair.door, task, sender, source_waits, channel_waits);
     let mut sent = Sent::new(&copy.progress);
     let writing = write_task(&mut sent, writer, receiver, target_waits);
     // The reader is asked first: where both have failed, its error is the cause.
@@ -333,57 +335,68 @@ impl Drop for Sent<'_> {
 }
 
 /// What the source holds in a task's range.
-async fn count_task(copy: &Copy, source: &Reader, task: &Task, waits: &mut Latency) -> Result<Counted> {
-    read_rows(copy, source, task, waits, None).await
+async fn count_task(copy: &Copy, door: &Door, task: &Task, waits: &mut Latency) -> Result<Counted> {
+    read_rows(copy, door, task, waits, None).await
 }
 
 /// Reads a task's rows and sends them in batches. They wait in `batches` until there are enough of a chunk.
 async fn read_task(
     copy: &Copy,
-    source: &Reader,
+    door: &Door,
     task: &Task,
     sender: Sender,
     source_waits: &mut Latency,
     channel_waits: &mut Latency,
 ) -> Result<()> {
     let mut outlet = Outlet::new(copy, task, sender, channel_waits);
-    let read = read_rows(copy, source, task, source_waits, Some(&mut outlet)).await?;
+    let read = read_rows(copy, door, task, source_waits, Some(&mut outlet)).await?;
     outlet.end(read).await
 }
 
 /// Reads a task's rows, and hands them to `outlet` where there is one.
 async fn read_rows(
     copy: &Copy,
-    source: &Reader,
+    door: &Door,
+    task: &Task,
+    waits: &mut Latency,
+    mut outlet: Option<&mut Outlet<'_>>,
+) -> Result<Counted> {
+    let mut read = Counted { rows: 0, checksum: Some(Checksum::default()) };
+    let Door::Session { session, chunks } = door;
+    for statement in chunks.copy_out(&task.reads) {
+        let rows = read_statement(copy, session, &statement, task, waits, outlet.as_deref_mut());
+        read += Snapshot::releasing_locks(session, rows).await?;
+    }
+    Ok(read)
+}
+
+/// Reads the rows of one of a task's `copy … to stdout` statements.
+async fn read_statement(
+    copy: &Copy,
+    session: &Reader,
+    statement: &str,
     task: &Task,
     waits: &mut Latency,
     mut outlet: Option<&mut Outlet<'_>>,
 ) -> Result<Counted> {
     let reading = || format!("cannot read the rows of task {}", task.id);
-    let mut read = Counted { rows: 0, checksum: Some(Checksum::default()) };
-    for statement in (copy.copy_out)(task) {
-        read += Snapshot::releasing_locks(source, async {
-            let mut stream = source.copy_out(&statement).await?;
-            let mut rows = RowScanner::new(&copy.wire, true);
-            while waits.time(stream.fill()).await? {
-                while let Some(piece) = stream.piece()? {
-                    match &mut outlet {
-                        None => rows.push(piece, |_| ()).doing(Kind::Source, reading)?,
-                        Some(outlet) => rows.push(piece, |row| outlet.take(row)).doing(Kind::Source, reading)?,
-                    }
-                }
-                if let Some(outlet) = &mut outlet {
-                    outlet.send_full().await?;
-                }
+    let mut stream = session.copy_out(statement).await?;
+    let mut rows = RowScanner::new(&copy.wire, true);
+    while waits.time(stream.fill()).await? {
+        while let Some(piece) = stream.piece()? {
+            match &mut outlet {
+                None => rows.push(piece, |_| ()).doing(Kind::Source, reading)?,
+                Some(outlet) => rows.push(piece, |row| outlet.take(row)).doing(Kind::Source, reading)?,
             }
-            let sent = stream.finish().map_err(|error| error.renamed(reading()))?;
-            let seen = rows.finish().doing(Kind::Source, reading)?;
-            refuse_other_count(source.side(), &format_args!("task {}", task.id), sent, seen.rows)?;
-            Ok(seen)
-        })
-        .await?;
+        }
+        if let Some(outlet) = &mut outlet {
+            outlet.send_full().await?;
+        }
     }
-    Ok(read)
+    let sent = stream.finish().map_err(|error| error.renamed(reading()))?;
+    let seen = rows.finish().doing(Kind::Source, reading)?;
+    refuse_other_count(session.side(), &format_args!("task {}", task.id), sent, seen.rows)?;
+    Ok(seen)
 }
 
 /// Where the rows of a task leave their reader.

@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hypercopy::connect::Conninfo;
 use hypercopy::error::{Error, Kind, Result};
 use hypercopy::ident::{MAX_IDENT_BYTES, QualifiedName};
-use hypercopy::migrate::{self, IfExists, Repair, Resume};
+use hypercopy::migrate::{self, IfExists, Origin, Repair, Resume};
 use hypercopy::plan::{HashRequest, Range};
 use hypercopy::throttle::Rate;
 use hypercopy::verify::{self, Mode};
@@ -212,6 +212,10 @@ impl TableArguments {
         conninfo("--source", &self.source)
     }
 
+    fn origin(&self) -> Result<Origin> {
+        Ok(Origin::Table { conninfo: self.source()?, name: self.table.clone() })
+    }
+
     pub fn target(&self) -> Result<Conninfo> {
         conninfo("--target", &self.target)
     }
@@ -242,9 +246,8 @@ impl VerifyArguments {
     /// The engine's terms for copying these ranges anew.
     pub fn repair(&self, ranges: Vec<(Range, u64)>, any_table: bool) -> Result<migrate::Request> {
         Ok(migrate::Request {
-            source: self.table.source()?,
+            origin: self.table.origin()?,
             target: self.table.target()?,
-            table: self.table.table.clone(),
             target_table: self.target_table.clone(),
             chunk_interval: None,
             hash_partitions: None,
@@ -451,9 +454,8 @@ impl MigrateArguments {
             );
         }
         Ok(migrate::Request {
-            source: table.source()?,
+            origin: table.origin()?,
             target: table.target()?,
-            table: table.table.clone(),
             target_table: self.target_table.clone(),
             chunk_interval: self.chunk_interval.clone(),
             hash_partitions: self.hash_partitions.as_deref().map(hash_partitions).transpose()?,

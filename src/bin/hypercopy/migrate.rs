@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use hypercopy::connect::Side;
 use hypercopy::error::Result;
 use hypercopy::migrate::{Request, migrate};
 use hypercopy::report::Report;
@@ -27,8 +26,7 @@ pub async fn execute(request: Request, grace: Duration, options: &OutputArgument
 
 /// The same, and leaves the report to the caller.
 pub async fn work(request: &Request, grace: Duration, options: &OutputArguments, report: &mut Report) -> Result<()> {
-    let ends = [(Side::Source, &request.source), (Side::Target, &request.target)];
-    let terms = Terms { ends: &ends, role: "migrate end", grace };
+    let terms = Terms { ends: &request.ends(), role: "migrate end", grace };
     let ended = supervised(&terms, options, async |supervision, watcher| {
         // What would not be carried is shown before anything is written, also where --strict refuses because of it.
         migrate(request, supervision, report, |report| watcher.print(&output::plan_notes(report))).await
