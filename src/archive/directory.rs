@@ -33,7 +33,10 @@ impl Directory {
     /// [`Kind::Input`] where it cannot be opened.
     pub fn open(path: &Path) -> Result<Directory> {
         Directory::open_there(path).map_err(|error| {
-            Error::new(Kind::Input, format!("could not open directory {}", path.display())).caused_by(error).given_up()
+            Error::new(Kind::Input, format!("could not open directory {}", path.display()))
+                .caused_by(error)
+                .given_up()
+                .hint("Name the directory of an archive, which the user who runs hypercopy may enter.")
         })
     }
 
@@ -162,6 +165,20 @@ impl Directory {
             Err(rustix::io::Errno::NOENT) => Ok(()),
             removed => Ok(removed?),
         }
+    }
+
+    /// Removes a file, if it is there, and waits until that is on the disk.
+    ///
+    /// # Errors
+    /// [`Kind::Target`] for what the system says.
+    pub fn discard(&self, name: &str) -> Result<()> {
+        self.remove(name).and_then(|()| self.sync()).map_err(|error| unwritable(&self.display(name), error))
+    }
+
+    /// Bytes that are free on its disk for whoever runs this.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let disk = rustix::fs::fstatvfs(&self.handle)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     /// Waits until the names in it are on the disk.

@@ -28,6 +28,11 @@ impl ArchiveId {
         Ok(ArchiveId(format!("{:032x}", u128::from_be_bytes(bytes))))
     }
 
+    /// Of what is no archive yet.
+    pub fn none() -> ArchiveId {
+        ArchiveId("0".repeat(2 * BYTES))
+    }
+
     /// Its digits.
     pub fn as_str(&self) -> &str {
         &self.0

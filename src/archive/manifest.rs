@@ -23,6 +23,9 @@ pub const FORMAT_VERSION: u32 = 1;
 /// The name of the manifest of a complete archive.
 pub const MANIFEST: &str = "manifest.json";
 
+/// What the names of segments begin with.
+pub(super) const SEGMENT: &str = "segment-";
+
 /// A larger manifest is none of ours: a segment takes a few hundred bytes of it.
 const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
@@ -162,7 +165,7 @@ impl SegmentFormat {
             Compression::None => "",
             Compression::Zstd { .. } => ".zst",
         };
-        format!("segment-{number:06}.{}{suffix}", self.extension())
+        format!("{SEGMENT}{number:06}.{}{suffix}", self.extension())
     }
 }
 
@@ -369,7 +372,7 @@ impl Manifest {
 
 /// The number in a file's name; none for a name that we would not give.
 pub(super) fn number_of(format: SegmentFormat, compression: Compression, file: &str) -> Option<i32> {
-    let digits = file.strip_prefix("segment-")?.split('.').next()?;
+    let digits = file.strip_prefix(SEGMENT)?.split('.').next()?;
     let number: i32 = digits.parse().ok().filter(|number| *number > 0)?;
     (format.file(compression, number) == file).then_some(number)
 }

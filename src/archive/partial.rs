@@ -8,7 +8,7 @@
 //! **Invariant:** what a line says is on the disk before the call that wrote it ends; a line that a crash has cut says
 //! nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,8 +18,11 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::{Manifest, Segment, number_of};
 
-use super::{Directory, MANIFEST, json, unreadable, unwritable};
+use super::manifest::SEGMENT;
+use super::segment::Nameless;
+use super::{Directory, MANIFEST, TEMPORARY, json, unreadable, unwritable};
 use crate::error::{Error, Kind, Result};
+use crate::failpoint;
 
 /// Its name.
 pub const PARTIAL: &str = "manifest.partial.json";
@@ -101,6 +104,8 @@ struct Log {
     file: File,
     /// Bytes of whole lines.
     length: u64,
+    /// The files that are whole.
+    done: BTreeSet<String>,
 }
 
 impl Partial {
@@ -121,7 +126,9 @@ impl Partial {
             return Err(held(&directory));
         }
         let (found, length) = Unfinished::read(&directory, &file)?;
-        let partial = Partial { directory, log: Mutex::new(Log { file, length }) };
+        let segments = found.iter().flat_map(|found| found.segments.values());
+        let done = segments.map(|segment| segment.file.clone()).collect();
+        let partial = Partial { directory, log: Mutex::new(Log { file, length, done }) };
         partial.cut(&partial.log(), length)?;
         Ok((partial, found))
     }
@@ -133,16 +140,23 @@ impl Partial {
     pub fn begin(&self, manifest: &Manifest) -> Result<()> {
         let mut log = self.log();
         self.cut(&log, 0)?;
-        log.length = 0;
+        (log.length, log.done) = (0, BTreeSet::new());
         self.append(&mut log, &manifest)
     }
 
-    /// Notes a segment that is whole.
+    /// Gives a file the name of its segment, and notes that that is whole. Whoever else does so waits meanwhile, so that the
+    /// last line about a file is about the file that is there.
     ///
     /// # Errors
     /// As [`Partial::begin`].
-    pub fn add(&self, segment: Segment) -> Result<()> {
-        self.append(&mut self.log(), &Line::Done(segment))
+    pub fn add(&self, file: Nameless, segment: Segment) -> Result<()> {
+        let mut log = self.log();
+        file.give(&segment.file)?;
+        failpoint::hit("segment-after-name");
+        let name = segment.file.clone();
+        self.append(&mut log, &Line::Done(segment))?;
+        log.done.insert(name);
+        Ok(())
     }
 
     /// Notes that a file is worth nothing any more: it may be written again then.
@@ -150,17 +164,39 @@ impl Partial {
     /// # Errors
     /// As [`Partial::begin`].
     pub fn forget(&self, file: &str) -> Result<()> {
-        self.append(&mut self.log(), &Line::Forgotten(file.to_string()))
+        let mut log = self.log();
+        self.append(&mut log, &Line::Forgotten(file.to_string()))?;
+        log.done.remove(file);
+        Ok(())
+    }
+
+    /// Removes what dumps have left in the directory beside the segments that are noted.
+    ///
+    /// # Errors
+    /// As [`Partial::begin`].
+    pub fn sweep(&self) -> Result<()> {
+        let log = self.log();
+        let is_rubbish = |name: &String| {
+            let is_ours = name.starts_with(SEGMENT) || name.ends_with(TEMPORARY) || name == MANIFEST;
+            is_ours && !log.done.contains(name)
+        };
+        let sweep = || -> io::Result<()> {
+            let names = self.directory.names()?;
+            names.iter().filter(|name| is_rubbish(name)).try_for_each(|name| self.directory.remove(name))?;
+            self.directory.sync()
+        };
+        sweep().map_err(|error| unwritable(&self.directory.path().display().to_string(), error))
     }
 
     /// Completes the archive: `manifest` takes the place of the ledger. All its segments are on the disk.
     ///
     /// # Errors
     /// As [`Partial::begin`].
-    pub fn complete(self, manifest: &Manifest) -> Result<()> {
+    pub fn complete(&self, manifest: &Manifest) -> Result<()> {
+        failpoint::hit("manifest-before-name");
         self.directory.store(MANIFEST, &manifest.to_json()?)?;
-        let removed = self.directory.remove(PARTIAL).and_then(|()| self.directory.sync());
-        removed.map_err(|error| unwritable(&self.directory.display(PARTIAL), error))
+        failpoint::hit("manifest-after-name");
+        self.directory.discard(PARTIAL)
     }
 
     fn append(&self, log: &mut Log, line: &impl Serialize) -> Result<()> {

@@ -8,15 +8,16 @@
 //! out before may be wrong: believe it when [`SegmentReader::next`] has answered `None`.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
 
 use super::manifest::{Compression, Segment};
 use super::{Directory, TEMPORARY, damaged, unreadable, unwritable};
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Kind, Result};
 
 /// What is handed out at once, at most, and what is read of a file.
 const PIECE_BYTES: usize = 256 << 10;
@@ -35,12 +36,57 @@ pub struct Stored {
     pub blake3: String,
 }
 
-/// A segment that is being written. Dropping it removes the file.
-pub struct SegmentWriter {
+/// A file that is whole and on the disk, and has no name yet that anybody looks for. Dropping it removes it.
+#[derive(Debug)]
+pub struct Nameless {
+    /// What is in it.
+    pub stored: Stored,
+    file: Temporary,
+}
+
+impl Nameless {
+    /// Gives it its name, in the place of whatever has that.
+    ///
+    /// # Errors
+    /// [`Kind::Resumable`] for a full disk, [`Kind::Target`] for what else the system says.
+    pub fn give(self, name: &str) -> Result<Stored> {
+        let Temporary { directory, name: temporary } = &self.file;
+        let given = directory.rename(temporary, name).and_then(|()| directory.sync());
+        given.map_err(|error| unwritable(&directory.display(name), error))?;
+        Ok(self.stored)
+    }
+}
+
+/// A name that is removed again; no two of them are alike, so that whoever comes late removes nothing of others.
+#[derive(Debug)]
+struct Temporary {
     directory: Arc<Directory>,
     name: String,
-    temporary: String,
-    sink: Option<Sink>,
+}
+
+impl Temporary {
+    fn new(directory: Arc<Directory>, name: &str) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Temporary { directory, name: format!("{name}.{number}{TEMPORARY}") }
+    }
+
+    fn path(&self) -> String {
+        self.directory.display(&self.name)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // What was given a name is not there any more; what cannot be removed is removed by the next run.
+        let _ = self.directory.remove(&self.name);
+    }
+}
+
+/// A segment that is being written. Dropping it removes the file.
+pub struct SegmentWriter {
+    file: Temporary,
+    sink: Sink,
     bytes: u64,
 }
 
@@ -50,21 +96,22 @@ enum Sink {
 }
 
 impl SegmentWriter {
-    /// Begins the segment that will have this name.
+    /// Begins a file that may get this name.
     ///
     /// # Errors
-    /// [`Kind::Resumable`] for a full disk, [`Kind::Target`] for what else the system says.
+    /// [`Kind::Resumable`] for a full disk, [`Kind::Target`] for
+    /// what else the system says.
     pub fn create(directory: Arc<Directory>, name: &str, compression: Compression) -> Result<SegmentWriter> {
-        let temporary = format!("{name}{TEMPORARY}");
+        let temporary = Temporary::new(directory, name);
         let open = || -> io::Result<Sink> {
-            let file = Hashing::new(directory.create_file(&temporary)?);
+            let file = Hashing::new(temporary.directory.create_file(&temporary.name)?);
             Ok(match compression {
                 Compression::None => Sink::Plain(file),
                 Compression::Zstd { level } => Sink::Zstd(Encoder::new(file, level)?),
             })
         };
-        let sink = open().map_err(|error| unwritable(&directory.display(name), error))?;
-        Ok(SegmentWriter { directory, name: name.to_string(), temporary, sink: Some(sink), bytes: 0 })
+        let sink = open().map_err(|error| unwritable(&temporary.path(), error))?;
+        Ok(SegmentWriter { file: temporary, sink, bytes: 0 })
     }
 
     /// Adds bytes.
@@ -74,43 +121,88 @@ impl SegmentWriter {
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.bytes += bytes.len() as u64;
         let written = match &mut self.sink {
-            Some(Sink::Plain(file)) => file.write_all(bytes),
-            Some(Sink::Zstd(encoder)) => encoder.write_all(bytes),
-            None => Err(io::ErrorKind::NotConnected.into()),
+            Sink::Plain(file) => file.write_all(bytes),
+            Sink::Zstd(encoder) => encoder.write_all(bytes),
         };
-        written.map_err(|error| self.unwritable(error))
+        written.map_err(|error| unwritable(&self.file.path(), error))
     }
 
-    /// Ends the file, waits until it is on the disk, and gives it its name there.
+    /// Ends the file, and waits until it is on the disk.
     ///
     /// # Errors
     /// As [`SegmentWriter::create`].
-    pub fn finish(mut self) -> Result<Stored> {
-        let stored = self.store();
-        stored.map_err(|error| self.unwritable(error))
-    }
-
-    fn store(&mut self) -> io::Result<Stored> {
-        let file = match self.sink.take() {
-            Some(Sink::Plain(file)) => file,
-            Some(Sink::Zstd(encoder)) => encoder.finish()?,
-            None => return Err(io::ErrorKind::NotConnected.into()),
+    pub fn finish(self) -> Result<Nameless> {
+        let SegmentWriter { file, sink, bytes } = self;
+        let finish = || {
+            let written = match sink {
+                Sink::Plain(written) => written,
+                Sink::Zstd(encoder) => encoder.finish()?,
+            };
+            written.inner.sync_all()?;
+            Ok(Stored { bytes, file_bytes: written.bytes, blake3: written.digits() })
         };
-        file.inner.sync_all()?;
-        self.directory.rename(&self.temporary, &self.name)?;
-        self.directory.sync()?;
-        Ok(Stored { bytes: self.bytes, file_bytes: file.bytes, blake3: file.digits() })
-    }
-
-    fn unwritable(&self, error: io::Error) -> Error {
-        unwritable(&self.directory.display(&self.name), error)
+        let stored = finish().map_err(|error| unwritable(&file.path(), error))?;
+        Ok(Nameless { stored, file })
     }
 }
 
-impl Drop for SegmentWriter {
-    fn drop(&mut self) {
-        // After `finish` there is no file of this name; one that cannot be removed is removed by the next run.
-        let _ = self.directory.remove(&self.temporary);
+/// A segment of another archive as a file of this one: the same file, or a copy of it where that is not possible. `None`
+/// where it is not what the other manifest says.
+///
+/// # Errors
+/// As [`SegmentWriter::create`], for this archive's files.
+pub fn take_over(other: &Directory, segment: &Segment, directory: Arc<Directory>) -> Result<Option<Nameless>> {
+    let Ok(mut file) = other.open_file(&segment.file) else { return Ok(None) };
+    let (file_bytes, blake3) = match pour(&mut file, &mut io::sink()) {
+        Ok(poured) => poured,
+        Err(_) => return Ok(None),
+    };
+    if (file_bytes, &blake3) != (segment.file_bytes, &segment.blake3) {
+        return Ok(None);
+    }
+    let temporary = Temporary::new(directory, &segment.file);
+    let linked = temporary.directory.link(other, &segment.file, &temporary.name);
+    // Between the two somebody may have put another file in its place.
+    let is_same = linked.is_ok() && temporary.directory.is_named(&file, &temporary.name).unwrap_or(false);
+    if !is_same && copy(file, &temporary)? != (file_bytes, blake3.clone()) {
+        return Ok(None);
+    }
+    Ok(Some(Nameless { stored: Stored { bytes: segment.bytes, file_bytes, blake3 }, file: temporary }))
+}
+
+fn copy(mut from: File, to: &Temporary) -> Result<(u64, String)> {
+    let mut copy = || {
+        let mut copy = to.directory.create_file(&to.name)?;
+        from.seek(io::SeekFrom::Start(0))?;
+        let poured = pour(&mut from, &mut copy)?;
+        copy.sync_all()?;
+        Ok(poured)
+    };
+    copy().map_err(|error| unwritable(&to.path(), error))
+}
+
+/// Copies all of a file; answers how many bytes that are, and their hash.
+fn pour(from: &mut File, to: &mut impl Write) -> io::Result<(u64, String)> {
+    let mut hashed = Hashing::new(to);
+    io::copy(&mut BufReader::with_capacity(PIECE_BYTES, from), &mut hashed)?;
+    Ok((hashed.bytes, hashed.digits()))
+}
+
+impl Compression {
+    /// How many bytes these would take in a file of their own.
+    ///
+    /// # Errors
+    /// [`Kind::Internal`] where there is no memory for it.
+    pub fn compressed_bytes(self, bytes: &[u8]) -> Result<u64> {
+        match self {
+            Compression::None => Ok(bytes.len() as u64),
+            Compression::Zstd { level } => {
+                let compressed = zstd::bulk::compress(bytes, level);
+                compressed
+                    .map(|compressed| compressed.len() as u64)
+                    .doing(Kind::Internal, || "cannot compress a sample")
+            }
+        }
     }
 }
 
@@ -290,7 +382,6 @@ pub(super) fn wrong_size(path: &str, found: u64, expected: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
     use crate::pgcopy::Checksum;
     use crate::plan::Range;
 
@@ -306,7 +397,7 @@ mod tests {
         fn write(&self, compression: Compression, contents: &[u8]) -> Segment {
             let mut writer = SegmentWriter::create(Arc::clone(&self.0), "segment", compression).unwrap();
             contents.chunks(1000).for_each(|piece| writer.write(piece).unwrap());
-            let Stored { bytes, file_bytes, blake3 } = writer.finish().unwrap();
+            let Stored { bytes, file_bytes, blake3 } = writer.finish().unwrap().give("segment").unwrap();
             let checksum = Checksum::default();
             Segment {
                 file: "segment".into(),

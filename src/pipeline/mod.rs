@@ -1,7 +1,8 @@
 //! The corridor between a door in and a door out: it spawns the workers of a copy, and only it owns channels.
 //!
-//! A worker owns a door, by which it reads, and one target session. For each task a reader future (copy out, scan, route,
-//! batch) and a writer future (copy in) meet at a bounded channel; the server's copy in sets the pace for both. A task
+//! A worker owns a door, by which it reads, and what it writes by: a target session, where the exit is a hypertable. For each
+//! task a reader future (copy out, scan, route, batch) and a writer future (copy in) meet at a bounded channel; the slower
+//! one sets the pace for both. A task
 //! that fails in a way that may pass is tried again with another door to the same rows and another session.
 //!
 //! Memory per worker: the router's buffers ([`Copy::buffer_bytes`]), [`channel::CHANNEL_BYTES`], and some copies of the
@@ -41,12 +42,13 @@ use crate::reader::rows::{Row, RowScanner, refuse_other_count};
 use crate::reader::snapshot::{Shares, Snapshot};
 use crate::retry::Patience;
 use crate::vigil::Vigil;
-use crate::writer::hypertable::{self, Destination, TaskWriter, Written};
+use crate::writer::exit::{Exit, Hand, Sink, Written};
+use crate::writer::hypertable::Destination;
 
 /// What all workers of a copy share.
-pub struct Copy {
+pub struct Copy<E: Exit = Destination> {
     /// Where the rows go.
-    pub destination: Destination,
+    pub destination: E,
     /// The format.
     pub wire: Wire,
     /// The copied columns.
@@ -68,33 +70,29 @@ pub struct Copy {
     /// Notices tasks that have stalled.
     pub vigil: Vigil,
     /// How a worker gets other sessions when it has lost its own.
-    pub reopen: Reopen,
+    pub reopen: Reopen<E::Hand>,
 }
 
 /// What one worker reads and writes by.
-pub struct Pair {
+pub struct Pair<H = Target> {
     /// Reads.
     pub door: Door,
     /// Writes.
-    pub target: Target,
+    pub target: H,
 }
 
-impl Pair {
+impl<H: Hand> Pair<H> {
     /// Its sessions as their servers know them.
     pub fn backends(&self) -> Vec<Backend> {
-        self.door
-            .session()
-            .map(|session| session.backend())
-            .into_iter()
-            .chain([self.target.backend()])
-            .cloned()
-            .collect()
+        let source = self.door.session().map(|session| session.backend());
+        source.into_iter().chain(self.target.backend()).cloned().collect()
     }
 }
 
 /// Opens a worker's pair anew, by its number from 0 on, after ending the sessions that it had; `None` where the snapshot
 /// is gone, and with it the use of trying again.
-pub type Reopen = Box<dyn Fn(usize, Vec<Backend>) -> BoxFuture<'static, Result<Option<Pair>>> + Send + Sync>;
+pub type Reopen<H = Target> =
+    Box<dyn Fn(usize, Vec<Backend>) -> BoxFuture<'static, Result<Option<Pair<H>>>> + Send + Sync>;
 
 /// Tasks, and who may take them: one queue for all workers, or one for each.
 pub enum Queues {
@@ -148,11 +146,11 @@ pub enum Work {
 }
 
 /// What came of all tasks.
-pub struct Ended {
+pub struct Ended<H = Target> {
     /// Where the workers' time went.
     pub meters: Meters,
     /// The workers' sessions, in their order.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<Pair<H>>,
     /// What was counted, by task; nothing where rows were copied.
     pub counted: Vec<(i32, Counted)>,
 }
@@ -162,7 +160,12 @@ pub struct Ended {
 /// # Errors
 /// The first failure of any worker that trying again does not mend; the others are stopped. What was committed stays, and
 /// stands in the ledger. Dropping the future stops all workers.
-pub async fn run(copy: Arc<Copy>, pairs: Vec<Pair>, queues: Queues, work: Work) -> Result<Ended> {
+pub async fn run<E: Exit>(
+    copy: Arc<Copy<E>>,
+    pairs: Vec<Pair<E::Hand>>,
+    queues: Queues,
+    work: Work,
+) -> Result<Ended<E::Hand>> {
     let mut workers = JoinSet::new();
     for (number, pair) in pairs.into_iter().enumerate() {
         let worker = Worker::new(Arc::clone(&copy), number);
@@ -173,7 +176,7 @@ pub async fn run(copy: Arc<Copy>, pairs: Vec<Pair>, queues: Queues, work: Work) 
         stop.note(ended.doing(Kind::Internal, || "a worker ended without an answer")?)?;
     }
     let mut done = stop.finish()?;
-    done.sort_by_key(|(worker, _): &(Worker, Pair)| worker.number);
+    done.sort_by_key(|(worker, _): &(Worker<E>, Pair<E::Hand>)| worker.number);
     let mut ended = Ended { meters: Meters::default(), pairs: Vec::new(), counted: Vec::new() };
     for (worker, pair) in done {
         ended.meters.merge(&worker.meters);
@@ -210,21 +213,21 @@ impl<T> Stop<T> {
     }
 }
 
-struct Worker {
-    copy: Arc<Copy>,
+struct Worker<E: Exit> {
+    copy: Arc<Copy<E>>,
     number: usize,
     meters: Meters,
     pulse: Arc<AtomicU64>,
     counted: Vec<(i32, Counted)>,
 }
 
-impl Worker {
-    fn new(copy: Arc<Copy>, number: usize) -> Self {
+impl<E: Exit> Worker<E> {
+    fn new(copy: Arc<Copy<E>>, number: usize) -> Self {
         let pulse = Arc::new(AtomicU64::new(0));
         Worker { copy, number, meters: Meters::with_pulse(&pulse), pulse, counted: Vec::new() }
     }
 
-    async fn run(mut self, mut pair: Pair, queue: Queue, work: Work) -> Result<(Worker, Pair)> {
+    async fn run(mut self, mut pair: Pair<E::Hand>, queue: Queue, work: Work) -> Result<(Self, Pair<E::Hand>)> {
         let mut patience = Patience::new(self.copy.retry_for);
         loop {
             let task = queue.lock().expect("no holder of the queue panics").pop_front();
@@ -240,7 +243,7 @@ impl Worker {
         }
     }
 
-    async fn watched_attempt(&mut self, pair: &Pair, task: &Task, work: Work) -> Result<()> {
+    async fn watched_attempt(&mut self, pair: &Pair<E::Hand>, task: &Task, work: Work) -> Result<()> {
         let (vigil, pulse) = (self.copy.vigil.clone(), Arc::clone(&self.pulse));
         let backends: Vec<_> = pair.backends().iter().map(|backend| (backend.side, backend.pid)).collect();
         tokio::select! {
@@ -250,7 +253,7 @@ impl Worker {
         }
     }
 
-    async fn attempt(&mut self, pair: &Pair, task: &Task, work: Work) -> Result<()> {
+    async fn attempt(&mut self, pair: &Pair<E::Hand>, task: &Task, work: Work) -> Result<()> {
         match work {
             Work::Copy => {
                 let _turn = match task.alone {
@@ -269,7 +272,7 @@ impl Worker {
 
     /// Other sessions, as soon as the servers have some. Those that failed are in an unknown state: a COPY was cut off
     /// in them.
-    async fn recover(&self, pair: Pair, mut error: Error, patience: &mut Patience) -> Result<Pair> {
+    async fn recover(&self, pair: Pair<E::Hand>, mut error: Error, patience: &mut Patience) -> Result<Pair<E::Hand>> {
         let backends = pair.backends();
         drop(pair);
         loop {
@@ -292,16 +295,16 @@ fn snapshot_lost() -> Error {
     Error::new(Kind::Source, "the snapshot is gone with the session that exported it").retryable()
 }
 
-async fn copy_task(copy: &Copy, pair: &Pair, task: &Task, meters: &mut Meters) -> Result<()> {
-    let Some(writer) = TaskWriter::begin(&pair.target, &copy.destination, task).await? else { return Ok(()) };
+async fn copy_task<E: Exit>(copy: &Copy<E>, pair: &Pair<E::Hand>, task: &Task, meters: &mut Meters) -> Result<()> {
+    let Some(sink) = copy.destination.begin(&pair.target, task).await? else { return Ok(()) };
     let Meters { source: source_waits, channel: channel_waits, target: target_waits, .. } = meters;
     let (sender, receiver) = channel::bounded();
     let reading = read_task(copy, &pair.door, task, sender, source_waits, channel_waits);
     let mut sent = Sent::new(&copy.progress);
-    let writing = write_task(&mut sent, writer, receiver, target_waits);
+    let writing = write_task(&mut sent, sink, receiver, target_waits);
     // The reader is asked first: where both have failed, its error is the cause.
     let ((), written) = tokio::try_join!(biased; reading, writing)?;
-    hypertable::commit(&pair.target, &copy.destination, task, &written).await?;
+    copy.destination.commit(&pair.target, task, written).await?;
     sent.is_committed = true;
     Ok(())
 }
@@ -335,13 +338,13 @@ impl Drop for Sent<'_> {
 }
 
 /// What the source holds in a task's range.
-async fn count_task(copy: &Copy, door: &Door, task: &Task, waits: &mut Latency) -> Result<Counted> {
+async fn count_task<E: Exit>(copy: &Copy<E>, door: &Door, task: &Task, waits: &mut Latency) -> Result<Counted> {
     read_rows(copy, door, task, waits, None).await
 }
 
 /// Reads a task's rows and sends them in batches. They wait in `batches` until there are enough of a chunk.
-async fn read_task(
-    copy: &Copy,
+async fn read_task<E: Exit>(
+    copy: &Copy<E>,
     door: &Door,
     task: &Task,
     sender: Sender,
@@ -354,8 +357,8 @@ async fn read_task(
 }
 
 /// Reads a task's rows, and hands them to `outlet` where there is one.
-async fn read_rows(
-    copy: &Copy,
+async fn read_rows<E: Exit>(
+    copy: &Copy<E>,
     door: &Door,
     task: &Task,
     waits: &mut Latency,
@@ -371,8 +374,8 @@ async fn read_rows(
 }
 
 /// Reads the rows of one of a task's `copy … to stdout` statements.
-async fn read_statement(
-    copy: &Copy,
+async fn read_statement<E: Exit>(
+    copy: &Copy<E>,
     session: &Reader,
     statement: &str,
     task: &Task,
@@ -408,7 +411,7 @@ struct Outlet<'a> {
 }
 
 impl<'a> Outlet<'a> {
-    fn new(copy: &Copy, task: &Task, sender: Sender, waits: &'a mut Latency) -> Self {
+    fn new<E: Exit>(copy: &Copy<E>, task: &Task, sender: Sender, waits: &'a mut Latency) -> Self {
         let router = Router::new(&copy.layout, &copy.columns, &copy.target_chunks, task.range)
             .filter(|_| copy.wire.format == Format::Binary);
         let batches = Batcher::new(router.as_ref().map_or(0, Router::chunk_count), copy.buffer_bytes);
@@ -438,22 +441,22 @@ impl<'a> Outlet<'a> {
     }
 }
 
-async fn write_task(
+async fn write_task<S: Sink>(
     sent: &mut Sent<'_>,
-    mut writer: TaskWriter,
+    mut sink: S,
     mut receiver: Receiver,
     waits: &mut Latency,
-) -> Result<Written> {
+) -> Result<Written<S::Receipt>> {
     loop {
         match receiver.next().await? {
             Arrival::Batch(batch, _room) => {
                 sent.add(batch.rows, batch.bytes.len() as u64);
-                waits.time(writer.feed(batch.bytes)).await?;
+                waits.time(sink.feed(batch.bytes)).await?;
                 failpoint::hit("mid-copy");
             }
             Arrival::End(read) => {
-                let stored_rows = waits.time(writer.finish()).await?;
-                return Ok(Written { read, sent_rows: sent.rows, stored_rows, bytes: sent.bytes });
+                let (stored_rows, receipt) = waits.time(sink.finish()).await?;
+                return Ok(Written { read, sent_rows: sent.rows, stored_rows, bytes: sent.bytes, receipt });
             }
         }
     }

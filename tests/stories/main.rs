@@ -4,6 +4,7 @@
 //! server of yours in their place; stories that need TimescaleDB's community edition run only there.
 
 mod append;
+mod archive_check;
 mod belongings;
 mod beside;
 mod command_line;
@@ -15,6 +16,9 @@ mod definitions;
 mod dependents;
 mod dimensions;
 mod documents;
+mod dump;
+mod dump_resume;
+mod dumps;
 mod edges;
 mod encode;
 mod faults;

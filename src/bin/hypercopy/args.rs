@@ -1,5 +1,6 @@
 //! The command line as close to its flags as can be; `request` makes the engine's terms of it.
 
+mod dump;
 mod import;
 mod rechunk;
 
@@ -17,6 +18,7 @@ use hypercopy::plan::{HashRequest, Range};
 use hypercopy::throttle::Rate;
 use hypercopy::verify::{self, Mode};
 
+pub use self::dump::{ArchiveArguments, ArchiveCommand, CheckArguments, DumpArguments};
 pub use self::import::ImportArguments;
 pub use self::rechunk::RechunkArguments;
 
@@ -62,8 +64,20 @@ whatever ended it; --abort gives an unfinished rechunk up and leaves nothing beh
 Rows that are written straight into a chunk, or under session_replication_role = replica, leave no trace for triggers: \
 --verify checksum finds them before the swap.";
 
+const DUMP: &str = "\
+Writes a hypertable, definition and rows, into a directory: an archive, which \"hypercopy restore\" brings into any version \
+and edition of TimescaleDB, and which can be read without hypercopy (ARCHIVE.md says how).
+
+All rows are read under one snapshot; the source is only read and holds ACCESS SHARE locks, as with pg_dump. Ranges of the \
+time dimension become segments, each a file with checksums in the manifest.
+
+The same command again goes on where a run has ended, whatever ended it: segments whose range still holds the same rows are \
+kept. With --base only what has changed since an older archive is written.";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// List, show and check archives of "hypercopy dump"; no server is needed
+    Archive(ArchiveArguments),
     /// See it work: two throwaway TimescaleDB clusters, a sample hypertable, one verified migration
     #[command(long_about = "\
 See it work: starts two throwaway TimescaleDB clusters on this machine, fills a sample hypertable, migrates it into \
@@ -73,6 +87,9 @@ The server is the newest installed PostgreSQL that has TimescaleDB, else Debian'
 the user's cache directory (about 45 MB; nothing is installed). HYPERCOPY_CLUSTER=CONNINFO uses a server of yours \
 instead: two databases are created in it, and dropped at the end.")]
     Demo(DemoArguments),
+    /// Write a hypertable, definition and rows, into a directory
+    #[command(after_long_help = CONNINFO, long_about = DUMP)]
+    Dump(Box<DumpArguments>),
     /// List the hypertables of a database, or show one of them
     #[command(after_long_help = CONNINFO)]
     Inspect(InspectArguments),
@@ -115,7 +132,9 @@ impl Command {
     pub fn jobs(&self) -> usize {
         match self {
             Command::Demo(_) => default_jobs(),
-            Command::Inspect(_) | Command::Jobs(_) => 1,
+            Command::Archive(ArchiveArguments { command: ArchiveCommand::Check(check) }) => check.jobs(),
+            Command::Archive(_) | Command::Inspect(_) | Command::Jobs(_) => 1,
+            Command::Dump(dump) => dump.jobs(),
             Command::Import(import) => import.jobs(),
             Command::Migrate(migrate) => migrate.table.jobs(),
             Command::Rechunk(rechunk) => rechunk.jobs(),

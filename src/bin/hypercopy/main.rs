@@ -1,7 +1,9 @@
 //! The command line of hypercopy.
 
+mod archive;
 mod args;
 mod demo;
+mod dump;
 mod import;
 mod inspect;
 mod jobs;
@@ -47,7 +49,9 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), Error> {
     match arguments.command {
+        Command::Archive(archive) => archive::run(archive).await,
         Command::Demo(demo) => demo::run(demo).await,
+        Command::Dump(dump) => dump::run(dump).await,
         Command::Import(import) => import::run(import).await,
         Command::Inspect(inspect) => inspect::run(inspect).await,
         Command::Jobs(jobs) => jobs::run(jobs).await,

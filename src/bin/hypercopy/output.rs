@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use hypercopy::catalog::NotCarried;
 use hypercopy::error::{Context, Error, Kind, Result, sanitize};
 use hypercopy::plan::Statement;
 use hypercopy::progress::LatencySummary;
@@ -94,16 +95,17 @@ pub fn plan_notes(report: &Report) -> String {
     for warning in report.plan.iter().flat_map(|plan| &plan.warnings) {
         let _ = writeln!(text, "warning: {warning}");
     }
-    text.push_str(&not_carried(report));
+    text.push_str(&not_carried(&report.not_carried));
     text.trim_end().to_string()
 }
 
-fn not_carried(report: &Report) -> String {
-    if report.not_carried.is_empty() {
+/// What will be missing.
+pub fn not_carried(found: &[NotCarried]) -> String {
+    if found.is_empty() {
         return String::new();
     }
     let mut text = "not carried:\n".to_string();
-    for found in &report.not_carried {
+    for found in found {
         let _ = writeln!(text, "  {}: {}", found.kind, found.object);
     }
     text
@@ -241,7 +243,7 @@ fn summary(report: &Report, verbose: bool) -> String {
         );
     }
     engine(&mut text, report);
-    text.push_str(&not_carried(report));
+    text.push_str(&not_carried(&report.not_carried));
     if let (true, Some(plan)) = (verbose, &report.plan) {
         ddl(&mut text, &plan.before_rows, &plan.after_rows);
     }
