@@ -229,6 +229,11 @@ impl<'a> Row<'a> {
         &self.bytes[..self.bytes.len() - 1]
     }
 
+    /// The `n`th field, from 0, with its escapes; `None` if the row has fewer.
+    pub fn field(&self, n: usize) -> Option<&'a [u8]> {
+        self.line().split(|byte| *byte == b'\t').nth(n)
+    }
+
     /// The number of the row in its stream, from 1.
     pub fn number(&self) -> u64 {
         self.number
