@@ -92,8 +92,8 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(value.into())
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Value, E> {
+        refuse_nul(value).map(|()| value.into())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
@@ -107,6 +107,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
+            refuse_nul(&name)?;
             let value = entries.next_value_seed(StrictVisitor)?;
             if object.insert(name.clone(), value).is_some() {
                 return Err(A::Error::custom(format!("field \"{name}\" comes twice")));
@@ -114,6 +115,11 @@ impl<'de> Visitor<'de> for StrictVisitor {
         }
         Ok(Value::Object(object))
     }
+}
+
+/// No server has it in any text, and in a statement it would be the end.
+fn refuse_nul<E: serde::de::Error>(text: &str) -> Result<(), E> {
+    if text.contains('\0') { Err(E::custom("a text with a NUL character")) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -153,6 +159,13 @@ mod tests {
             [r#"{"name": "a", "name": "a", "list": []}"#, r#"{"name": "a", "list": [{"name": "a", "name": ""}]}"#]
         {
             assert!(read(text).unwrap_err().contains("comes twice"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_no_server_has_is_refused() {
+        for text in [r#"{"name": "a\u0000b", "list": []}"#, r#"{"name": "a", "list": [], "x\u0000": 1}"#] {
+            assert!(read(text).unwrap_err().contains("NUL"), "{text}");
         }
     }
 

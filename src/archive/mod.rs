@@ -102,7 +102,7 @@ fn unreadable(path: &str, error: std::io::Error) -> Error {
 }
 
 /// A file of an archive that says something else than it should.
-fn damaged(message: String) -> Error {
+pub(crate) fn damaged(message: String) -> Error {
     Error::new(Kind::Input, message).hint(
         "The archive was changed after it was written: bring the file back from another copy of it, or dump again.",
     )
