@@ -80,7 +80,7 @@ pub(super) async fn missing_integer_now(
     if read::function_definition(&sides.target, &function).await?.is_some() {
         return Ok(None);
     }
-    let definition = sides.source.function_definition(&function).await?;
+    let definition = sides.source.integer_now(&function).await?;
     Ok(definition.map(|definition| {
         let statement = Statement::new(format!("create function {function}"), definition);
         (function, statement)
@@ -101,7 +101,7 @@ pub(super) async fn refuse_schemas(sides: &Sides, schemas: &[String]) -> Result<
 pub(super) fn not_carried(
     sides: &Sides,
     source: &Hypertable,
-    compressed: usize,
+    compressed: u64,
     made_sequences: &[QualifiedName],
     names: &TargetNames,
 ) -> Vec<NotCarried> {

@@ -4,6 +4,7 @@
 //! server of yours in their place; stories that need TimescaleDB's community edition run only there.
 
 mod append;
+mod archives;
 mod belongings;
 mod beside;
 mod command_line;
@@ -47,6 +48,10 @@ mod rechunk_writers;
 mod rechunks;
 mod refusals;
 mod repair;
+mod restore;
+mod restore_attacks;
+mod restore_kills;
+mod restore_layouts;
 mod resume;
 mod scale;
 mod sessions;
