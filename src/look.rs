@@ -71,8 +71,13 @@ impl Found {
     /// Its definition as a session of its side sees it. Where that is a snapshot's leader, its locks keep DDL away.
     ///
     /// # Errors
-    /// The side's kind where the table has gone.
+    /// The side's kind where the table has gone; [`Kind::Resumable`](crate::error::Kind) where somebody keeps it locked.
     pub async fn describe(&self, session: &Session) -> Result<Hypertable> {
+        let described = self.definition(session).await;
+        described.map_err(|error| explain_lock(error, self.side(), &self.table.name))
+    }
+
+    async fn definition(&self, session: &Session) -> Result<Hypertable> {
         let gone = || Error::new(self.side().kind(), format!("{} was dropped meanwhile", self.table.name));
         let table = read::table(session, self.table.oid).await?.ok_or_else(gone)?;
         let row = read::hypertable_row(session, &table.name).await?.ok_or_else(gone)?;

@@ -28,7 +28,7 @@ use crate::report::{LatencyReport, Report, ResumeReport, Verification, to_json};
 use crate::schema;
 use crate::supervision::Supervision;
 use crate::takeover;
-use crate::verify::{self, Difference, Expected, Mode, Reading};
+use crate::verify::{self, Difference, Expected, Hashing, Mode, Reading};
 use crate::vigil::Vigil;
 use crate::writer::hypertable::{Destination, delete_range};
 
@@ -361,6 +361,7 @@ impl<'a> Work<'a> {
             primary: primary.column.clone(),
             time_type: primary.time_type,
             wire: self.planned.wire.clone(),
+            hashing: Hashing::Here,
             functions: self.sides.target_server.functions_schema.clone(),
             // What is shown is the copy's.
             progress: Arc::default(),
