@@ -71,8 +71,13 @@ impl Found {
     /// Its definition as a session of its side sees it. Where that is a snapshot's leader, its locks keep DDL away.
     ///
     /// # Errors
-    /// The side's kind where the table has gone.
+    /// The side's kind where the table has gone; [`Kind::Resumable`](crate::error::Kind) where somebody keeps it locked.
     pub async fn describe(&self, session: &Session) -> Result<Hypertable> {
+        let described = self.definition(session).await;
+        described.map_err(|error| explain_lock(error, self.side(), &self.table.name))
+    }
+
+    async fn definition(&self, session: &Session) -> Result<Hypertable> {
         let gone = || Error::new(self.side().kind(), format!("{} was dropped meanwhile", self.table.name));
         let table = read::table(session, self.table.oid).await?.ok_or_else(gone)?;
         let row = read::hypertable_row(session, &table.name).await?.ok_or_else(gone)?;
@@ -367,16 +372,27 @@ pub(crate) async fn refuse_minus_infinity(
     layout: &Layout,
     bounds: Range,
 ) -> Result<()> {
-    let primary = &layout.primary;
-    let is_time = matches!(primary.time_type, TimeType::Timestamptz | TimeType::Timestamp | TimeType::Date);
-    if !is_time || bounds.from.is_some_and(|from| from > i64::MIN) || primary.holds_minus_infinity() {
+    if bounds.from.is_some_and(|from| from > i64::MIN) || holds_minus_infinity(layout) {
         return Ok(());
     }
-    let column = quote_ident(&primary.column);
+    let column = quote_ident(&layout.primary.column);
     let sql = format!("select exists (select from {} where {column} = '-infinity')", source.name().sql());
-    if leader.row(&sql, &[]).await?.get(0) {
-        return Err(Error::refused(format!("{} has rows at -infinity, and the new layout has no chunk for them", source.name()))
-            .hint("A chunk without a start exists only for some intervals (7 days is one): choose one, delete the rows, or leave them out where there is a --from ('4714-11-24 00:00:00+00 BC')."));
+    match leader.row(&sql, &[]).await?.get(0) {
+        true => Err(minus_infinity(source)),
+        false => Ok(()),
     }
-    Ok(())
+}
+
+/// Refuses them where they were found.
+pub(crate) fn refuse_found_minus_infinity(source: &Hypertable, layout: &Layout) -> Result<()> {
+    if holds_minus_infinity(layout) { Ok(()) } else { Err(minus_infinity(source)) }
+}
+
+fn holds_minus_infinity(layout: &Layout) -> bool {
+    layout.primary.is_integer() || layout.primary.holds_minus_infinity()
+}
+
+fn minus_infinity(source: &Hypertable) -> Error {
+    Error::refused(format!("{} has rows at -infinity, and the new layout has no chunk for them", source.name()))
+        .hint("A chunk without a start exists only for some intervals (7 days is one): choose one, delete the rows, or leave them out where there is a --from ('4714-11-24 00:00:00+00 BC').")
 }

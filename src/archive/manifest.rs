@@ -3,6 +3,7 @@
 //! **Invariant:** plain data that was checked for itself: names are those that we give, ranges tile what was asked for, no
 //! number is absurd. What the files hold is another question.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::Read;
 use std::str::FromStr;
@@ -12,8 +13,9 @@ use serde_json::Value;
 
 use super::identity::is_hexadecimal;
 use super::{ArchiveId, Directory, json, unreadable};
-use crate::catalog::{Column, Hypertable, Server};
+use crate::catalog::{Column, Hypertable, Server, Type};
 use crate::error::{Context, Error, Kind, Result};
+use crate::ident::{MAX_IDENT_BYTES, QualifiedName};
 use crate::pgcopy::{Checksum, Format, TimeType, checksum};
 use crate::plan::{Range, primary_dimension};
 
@@ -335,6 +337,8 @@ impl Manifest {
         refuse(self.asked.range.is_empty(), "the range that was asked for is empty")?;
         refuse(self.columns != SegmentColumn::of(&self.definition.hypertable), "its columns are not the table's")?;
         refuse(self.columns.is_empty(), "it has no columns")?;
+        check_names(&self.definition.hypertable)?;
+        check_types(&self.definition.hypertable.types)?;
         let form = format!("{}/{}", self.format.wire().name(), checksum::VERSION);
         refuse(self.checksum_form != form, &format!("its checksums are over {}, not {form}", self.checksum_form))?;
         refuse(self.segments.is_empty(), "it has no segments")?;
@@ -368,6 +372,46 @@ impl Manifest {
             "has a hash that is none of BLAKE3",
         )
     }
+}
+
+/// Refuses names that PostgreSQL would not keep as they are: what was made under one could not be found by it.
+fn check_names(table: &Hypertable) -> Result<(), Malformed> {
+    let of_relation = |name: &QualifiedName| [name.schema.clone(), name.name.clone()];
+    let names = of_relation(table.name())
+        .into_iter()
+        .chain([table.table.owner.clone()])
+        .chain(table.columns.iter().map(|column| column.name.clone()))
+        .chain(table.dimensions.iter().map(|dimension| dimension.column.clone()))
+        .chain(table.constraints.iter().map(|constraint| constraint.name.clone()))
+        .chain(table.indexes.iter().map(|index| index.name.clone()))
+        .chain(table.sequences.iter().flat_map(|sequence| of_relation(&sequence.name)))
+        .chain(table.types.iter().flat_map(|part| of_relation(&part.name)))
+        .chain(table.types.iter().flat_map(|part| &part.attributes).map(|attribute| attribute.name.clone()));
+    match names.into_iter().find(|name| name.is_empty() || name.len() > MAX_IDENT_BYTES) {
+        None => Ok(()),
+        Some(name) => Err(Malformed::new(format!("it has a name of {} bytes: \"{name}\"", name.len()))),
+    }
+}
+
+/// Types deeper in each other than this are nobody's.
+const MAX_TYPE_DEPTH: usize = 64;
+
+/// Whoever walks through types follows their parts: each is described before what is made of it, and not too deep.
+fn check_types(types: &[Type]) -> Result<(), Malformed> {
+    let mut depths: HashMap<u32, usize> = HashMap::new();
+    let oids: HashSet<u32> = types.iter().map(|found| found.oid).collect();
+    for found in types {
+        let parts = found.attributes.iter().map(|attribute| attribute.type_oid).chain(found.inner_oid);
+        let known = parts.filter(|part| oids.contains(part)).map(|part| depths.get(&part).copied());
+        let known: Option<Vec<usize>> = known.collect();
+        let depth = known.map(|depths| depths.into_iter().max().map_or(0, |depth| depth + 1));
+        let depth = depth.filter(|depth| *depth <= MAX_TYPE_DEPTH);
+        let is_new = depth.is_some_and(|depth| depths.insert(found.oid, depth).is_none());
+        if !is_new {
+            return Err(Malformed::new(format!("its type {} is not made of types before it", found.name)));
+        }
+    }
+    Ok(())
 }
 
 /// The number in a file's name; none for a name that we would not give.

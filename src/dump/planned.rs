@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::ident::display_ident;
 use crate::look::{Bounds, Found};
 use crate::plan::{
-    Layout, Partitioning, Range, Task, Wire, archive_obstacle, integer_now_function, not_in_archives, primary_dimension,
+    Layout, Partitioning, Range, Task, Wire, archive_obstacle, integer_now_function, losses, primary_dimension,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::Snapshot;
@@ -115,7 +115,7 @@ impl Planned {
         let ground = ground(&source, &layout, bounds.range, request.jobs);
         let rows = Rows::find(&ground, snapshot, &workers, divided(gaps, &snapshot.chunks)).await?;
         Ok(Planned {
-            not_carried: not_in_archives(&source, header.definition.compressed_chunks),
+            not_carried: losses(&source, header.definition.compressed_chunks),
             layout,
             bounds,
             wire,

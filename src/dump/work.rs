@@ -17,11 +17,10 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ledger::{self, Counted};
 use crate::pipeline::{self, Copy, Ended, Pair, Queues, Work as Errand};
-use crate::plan::{Task, column_list};
+use crate::plan::Task;
 use crate::progress;
 use crate::reader::cells::{Rows, boundaries};
-use crate::reader::chunk::ChunkReader;
-use crate::reader::door::{Door, Doors};
+use crate::reader::door::Doors;
 use crate::reader::snapshot::Snapshot;
 use crate::report::{LatencyReport, ResumeReport};
 use crate::supervision::Supervision;
@@ -72,18 +71,9 @@ impl Work<'_> {
 
     /// A door for each worker, and whoever opens them again.
     fn pairs(&self, snapshot: &mut Snapshot) -> (Vec<Pair<()>>, Doors) {
-        let primary = &self.planned.layout.primary;
-        let chunks = Arc::new(ChunkReader {
-            chunks: snapshot.chunks.clone(),
-            columns: column_list(&self.planned.source),
-            primary: primary.column.clone(),
-            time_type: primary.time_type,
-            format: self.planned.wire.format,
-        });
-        let door = |session| Door::Session { session, chunks: Arc::clone(&chunks) };
-        let workers = std::mem::take(&mut snapshot.workers).into_iter();
-        let pairs = workers.map(|session| Pair { door: door(session), target: () }).collect();
-        (pairs, Doors::Snapshot { rejoin: Box::new(snapshot.rejoin.clone()), chunks })
+        let Planned { source, layout, wire, .. } = self.planned;
+        let (open, doors) = Doors::of_snapshot(snapshot, source, &layout.primary, wire.format);
+        (open.into_iter().map(|door| Pair { door, target: () }).collect(), doors)
     }
 
     async fn compare(

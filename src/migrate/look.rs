@@ -8,7 +8,7 @@ use crate::catalog::{Server, TargetPlace, read};
 use crate::connect::Target;
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
-use crate::look::{open_target, refuse_ledger, refuse_schema, refuse_temporary};
+use crate::look::{Axis, open_target, refuse_ledger, refuse_schema, refuse_temporary};
 use crate::report::EndReport;
 
 /// What is known of both sides before the snapshot.
@@ -28,7 +28,7 @@ impl Sides {
             Some(text) => QualifiedName::parse(text, &name.schema)?,
             None => name.clone(),
         };
-        let (target, target_server) = open_target(&request.target, &role(&target_table)).await?;
+        let (target, target_server) = open_target(&request.target, &role(request, &target_table)).await?;
         let place = read::target_place(&target, &target_table, &source.table().owner).await?;
         let sides = Sides { source, target, target_server, target_table, place };
         sides.refuse_same_table()?;
@@ -70,6 +70,11 @@ impl Sides {
     fn refuse_tools(&self) -> Result<()> {
         refuse_ledger(&self.target_server, &self.place)?;
         refuse_temporary(&self.target_server, &self.place, "making chunks")
+    }
+
+    /// Whoever reads values of the primary dimension.
+    pub(super) async fn axis(&self) -> Result<Axis<'_>> {
+        self.source.axis(&self.target, &self.target_server).await
     }
 
     pub(super) fn target_report(&self) -> EndReport {

@@ -22,7 +22,7 @@ pub(crate) use self::identity::JobPlan;
 use self::look::Sides;
 use self::planned::Planned;
 use self::request::Asked;
-pub use self::request::{IfExists, Origin, Repair, Request, Resume};
+pub use self::request::{IfExists, Origin, Parts, Repair, Request, Resume};
 use self::standing::Standing;
 use self::work::{Run, Work};
 use crate::connect::{Conninfo, Side};
@@ -58,7 +58,12 @@ pub async fn migrate(
         }
     };
     let ends = request.ends();
-    let persistence = Persistence { supervision, ends: &ends, retry_for: request.retry_for, role: "migrate end" };
+    let persistence = Persistence {
+        supervision,
+        ends: &ends,
+        retry_for: request.retry_for,
+        role: &format!("{} end", request.kind()),
+    };
     persistence.run(&mut Migration { request, announce }, report).await
 }
 
@@ -92,7 +97,7 @@ async fn attempt(
         let terms = Terms {
             conninfo: conninfo.clone(),
             side,
-            role: "migrate watch".to_string(),
+            role: format!("{} watch", request.kind()),
             patience: request.retry_for,
             yield_after: request.yield_after,
         };
@@ -117,7 +122,7 @@ async fn work(run: Run<'_>, report: &mut Report, announce: impl FnOnce(&Report))
         supervision.watch(session);
     }
     report.sides(&sides.source.report(), &sides.target_report());
-    let asked = Asked::resolve(request, &sides.source.axis().await?).await?;
+    let asked = Asked::resolve(request, &sides.axis().await?).await?;
     let standing = find_standing(request, &sides, &asked).await?;
     if let Standing::Finished { job } = &standing {
         return finished_before(job, report);
@@ -128,7 +133,7 @@ async fn work(run: Run<'_>, report: &mut Report, announce: impl FnOnce(&Report))
     progress.phase("taking the snapshot");
     let repaired = request.repair.iter().flat_map(|repair| &repair.ranges).map(|(range, _)| *range);
     let undivided: Vec<Range> = done.iter().map(|task| task.range).chain(repaired).collect();
-    let hold = sides.source.hold(request, asked.bounds.range, &undivided).await?;
+    let hold = sides.source.hold(request.jobs, asked.bounds.range, &undivided).await?;
     hold.sessions().into_iter().for_each(|session| supervision.watch(session));
     report.snapshot_at = Some(hold.taken_at().to_string());
     progress.phase("planning");
@@ -146,6 +151,10 @@ async fn work(run: Run<'_>, report: &mut Report, announce: impl FnOnce(&Report))
 }
 
 async fn find_standing(request: &Request, sides: &Sides, asked: &Asked) -> Result<Standing> {
+    if sides.place.existing_oid.is_none() && request.parts == Parts::Data {
+        return Err(Error::refused(format!("there is no table {} on the target", sides.target_table))
+            .hint("--data-only adds rows to a table that is there: make it, or restore without the flag."));
+    }
     if sides.place.existing_oid.is_none() && request.repair.is_none() {
         return Ok(Standing::New { forget: None });
     }
@@ -186,6 +195,6 @@ fn finished_before(job: &ledger::Job, report: &mut Report) -> Result<()> {
 }
 
 /// What `pg_stat_activity` shows of us, without our own name.
-fn role(table: &QualifiedName) -> String {
-    format!("migrate {table}")
+fn role(request: &Request, table: &QualifiedName) -> String {
+    format!("{} {table}", request.kind())
 }

@@ -7,7 +7,7 @@ use crate::catalog::{Hypertable, NotCarried, Sequence, Type, read};
 use crate::connect::Session;
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
-use crate::plan::{Statement, TargetNames, integer_now_function};
+use crate::plan::{Statement, TargetNames, integer_now_function, losses};
 
 pub(super) async fn target_types(target: &Session, types: &[Type]) -> Result<HashMap<QualifiedName, Vec<Type>>> {
     let mut found = HashMap::new();
@@ -80,7 +80,7 @@ pub(super) async fn missing_integer_now(
     if read::function_definition(&sides.target, &function).await?.is_some() {
         return Ok(None);
     }
-    let definition = sides.source.function_definition(&function).await?;
+    let definition = sides.source.integer_now(&function).await?;
     Ok(definition.map(|definition| {
         let statement = Statement::new(format!("create function {function}"), definition);
         (function, statement)
@@ -101,26 +101,14 @@ pub(super) async fn refuse_schemas(sides: &Sides, schemas: &[String]) -> Result<
 pub(super) fn not_carried(
     sides: &Sides,
     source: &Hypertable,
-    compressed: usize,
+    compressed: u64,
     made_sequences: &[QualifiedName],
     names: &TargetNames,
 ) -> Vec<NotCarried> {
-    let mut found = source.not_carried.clone();
+    let mut found = losses(source, compressed);
     let owner = &sides.source.table().owner;
     if !sides.place.may_own_for_source_owner && *owner != sides.target_server.role {
         found.push(NotCarried::new("owner", format!("{owner}: the table will belong to {}", sides.target_server.role)));
-    }
-    if sides.source.table().unlogged {
-        found.push(NotCarried::new("unlogged", "the table will be logged"));
-    }
-    if source.row.columnstore {
-        found.push(NotCarried::new("compression settings", "the rows arrive uncompressed"));
-    }
-    if compressed > 0 {
-        found.push(NotCarried::new("compression", format!("{compressed} chunks arrive uncompressed")));
-    }
-    for index in source.indexes.iter().filter(|index| !index.valid) {
-        found.push(NotCarried::new("invalid index", &index.name));
     }
     for sequence in source.sequences.iter().filter(|sequence| !sequence.identity) {
         let is_made = made_sequences.contains(&sequence.name);
@@ -133,9 +121,6 @@ pub(super) fn not_carried(
         if !is_made && !sides.is_one_database() {
             found.push(NotCarried::new("sequence value", format!("{} was there and is not moved", sequence.name)));
         }
-    }
-    for sequence in source.sequences.iter().filter(|sequence| !sequence.readable) {
-        found.push(NotCarried::new("sequence value", format!("the role may not read {}", sequence.name)));
     }
     found
 }

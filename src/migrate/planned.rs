@@ -4,7 +4,7 @@ use super::identity::{Identity, JobPlan};
 use super::look::Sides;
 use super::objects::*;
 use super::refusals::refuse_virtual_columns;
-use super::request::{Asked, Request};
+use super::request::{Asked, Parts, Request};
 use super::source::Hold;
 use super::standing::{Standing, existing_table, refuse_another_request};
 use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, read};
@@ -80,7 +80,7 @@ impl Planned {
         refuse_virtual_columns(sides, &source)?;
         let encoding = sides.source.encoding();
         let asked = Layout::resolve(&source, &partitioning, encoding)?;
-        let identity = Identity::new(&source, &partitioning, &bounds);
+        let identity = Identity::new(request.parts, &source, &partitioning, &bounds);
         // Asked before, of what was there before the locks: a column whose type has changed since then would be copied as
         // bytes that mean something else.
         if let Standing::Unfinished { job, .. } = standing {
@@ -98,9 +98,10 @@ impl Planned {
         hold.refuse_minus_infinity(&source, &layout, bounds.range).await?;
 
         let repaired = request.repair.as_ref().map(|repair| repair.ranges.clone());
-        let ranges = match &repaired {
-            Some(repaired) => repaired.iter().map(|(range, _)| *range).collect(),
-            None => bounds.range.without(done.iter().map(|task| task.range)),
+        let ranges = match (&repaired, request.parts) {
+            (Some(repaired), _) => repaired.iter().map(|(range, _)| *range).collect(),
+            (None, Parts::Schema) => Vec::new(),
+            (None, Parts::All | Parts::Data) => bounds.range.without(done.iter().map(|task| task.range)),
         };
         let max_new_chunks = request.max_new_chunks;
         let ground = Ground {
@@ -136,7 +137,7 @@ impl Planned {
             }
             Standing::Finished { .. } => Definition::of_table(sides, &source).await?,
         };
-        let stock = hold.stock();
+        let stock = hold.stock(bounds.range);
         let not_carried = match standing.appends() {
             true => Vec::new(),
             false => not_carried(sides, &source, stock.compressed, &definition.sequences, &definition.names),
@@ -250,7 +251,7 @@ impl Planned {
                 "the databases' encodings differ ({from}, {to}): text that the target cannot hold will stop the copy"
             ));
         }
-        if !self.source.has_index_on_primary() {
+        if sides.source.session().is_some() && !self.source.has_index_on_primary() {
             warnings.push(format!(
                 "no index begins with {}: every chunk is read in one piece, and one that needs several target chunks is read once more to plan",
                 display_ident(&self.layout.primary.column)
@@ -267,9 +268,8 @@ impl Definition {
     /// Of a table that has to be made.
     async fn new(sides: &Sides, source: &Hypertable, layout: &Layout, new_chunks: u64) -> Result<Definition> {
         let types = target_types(&sides.target, &source.types).await?;
-        let on_target = |name: &QualifiedName| types.get(name).map(Vec::as_slice);
-        let missing = missing_types(&source.types, on_target)?;
-        let wire = Wire::of(source, on_target);
+        let missing = missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
+        let wire = sides.source.wire(source, &types)?;
         refuse_missing_objects(sides, source).await?;
         let missing_sequences = missing_sequences(&sides.target, source).await?;
 
@@ -298,12 +298,11 @@ impl Definition {
     /// Of a table that is there and keeps what it has.
     async fn of_table(sides: &Sides, source: &Hypertable) -> Result<Definition> {
         let types = target_types(&sides.target, &source.types).await?;
-        let on_target = |name: &QualifiedName| types.get(name).map(Vec::as_slice);
-        missing_types(&source.types, on_target)?;
+        missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
         Ok(Definition {
             names: TargetNames::new(source, sides.target_table.clone(), timescaledb_schema, &[]),
-            wire: Wire::of(source, on_target),
+            wire: sides.source.wire(source, &types)?,
             pre_data: Vec::new(),
             constraints: Vec::new(),
             indexes: Vec::new(),

@@ -1,9 +1,13 @@
 //! What was asked for, and what the values on the command line mean on the source.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use crate::connect::{Conninfo, Side};
 use crate::error::Result;
+use crate::ledger::{MIGRATE, RESTORE};
 use crate::look::{Axis, Bounds, partitioning};
 use crate::plan::{HashRequest, Partitioning, Range};
 use crate::verify::Mode;
@@ -16,6 +20,8 @@ pub struct Request {
     pub target: Conninfo,
     /// The new table, as written; the source's name where there is none.
     pub target_table: Option<String>,
+    /// What of the table is wanted.
+    pub parts: Parts,
     /// Interval of the primary dimension, as written.
     pub chunk_interval: Option<String>,
     /// Hash dimensions.
@@ -54,17 +60,54 @@ pub enum Origin {
     /// A table of a server.
     Table {
         /// The server.
-        conninfo: Conninfo,
+        conninfo: Box<Conninfo>,
         /// The hypertable, as written: resolved there under the role's `search_path`.
         name: String,
     },
+    /// An archive, by its directory.
+    Archive(PathBuf),
+}
+
+/// What of a table is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parts {
+    /// Definition and rows.
+    #[default]
+    All,
+    /// The definition.
+    Schema,
+    /// The rows, in a table that is there.
+    Data,
+}
+
+impl Parts {
+    /// The word for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Parts::All => "definition and rows",
+            Parts::Schema => "the definition",
+            Parts::Data => "the rows",
+        }
+    }
 }
 
 impl Request {
+    /// The kind of its job in the ledger, which is also the word for it.
+    pub fn kind(&self) -> &'static str {
+        match self.origin {
+            Origin::Table { .. } => MIGRATE,
+            Origin::Archive(_) => RESTORE,
+        }
+    }
+
     /// The servers that take part.
     pub fn ends(&self) -> Vec<(Side, &Conninfo)> {
-        let Origin::Table { conninfo, .. } = &self.origin;
-        vec![(Side::Source, conninfo), (Side::Target, &self.target)]
+        let source = match &self.origin {
+            Origin::Table { conninfo, .. } => Some((Side::Source, conninfo.as_ref())),
+            Origin::Archive(_) => None,
+        };
+        source.into_iter().chain([(Side::Target, &self.target)]).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use super::look::Sides;
 use super::request::{Asked, IfExists, Repair, Request};
 use crate::catalog::{Hypertable, read};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{self, Claim, Job, JobState, MIGRATE, REPAIR};
+use crate::ledger::{self, Claim, Job, JobState, REPAIR};
 use crate::look::find_hypertable;
 use crate::plan::Layout;
 use crate::schema;
@@ -55,8 +55,8 @@ impl Standing {
         if let Some(repair) = &request.repair {
             return repairable(sides, repair, &jobs).await;
         }
-        jobs.retain(|job| job.kind == MIGRATE);
-        let identity = Identity::new(source, &asked.partitioning, &asked.bounds);
+        jobs.retain(|job| job.kind == request.kind());
+        let identity = Identity::new(request.parts, source, &asked.partitioning, &asked.bounds);
         let is_same = |job: &Job| Ok::<_, Error>(identity.differences(job, sides, layout)?.is_empty());
         let mut finished = None;
         for job in jobs.iter().filter(|job| job.state == JobState::Finished) {

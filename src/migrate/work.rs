@@ -8,7 +8,7 @@ use futures_util::future::{BoxFuture, try_join_all};
 use super::identity::JobPlan;
 use super::look::Sides;
 use super::planned::{Planned, untrusted};
-use super::request::{Request, Resume};
+use super::request::{Parts, Request, Resume};
 use super::role;
 use super::source::Hold;
 use super::standing::Standing;
@@ -17,7 +17,7 @@ use crate::connect::{Backend, Sessions, Target};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::QualifiedName;
-use crate::ledger::{self, Claim, Counted, DoneTask, IMPORT, Job, JobState, MIGRATE, NewJob, Origin, RECHUNK, REPAIR};
+use crate::ledger::{self, Claim, Counted, DoneTask, IMPORT, Job, JobState, NewJob, Origin, RECHUNK, REPAIR};
 use crate::pipeline::{self, Copy, Ended, Pair, Queues, Work as Errand};
 use crate::plan::{Entry, Point, Statement, Task, column_list, sequence_values};
 use crate::progress::{self, Meters};
@@ -28,7 +28,7 @@ use crate::report::{LatencyReport, Report, ResumeReport, Verification, to_json};
 use crate::schema;
 use crate::supervision::Supervision;
 use crate::takeover;
-use crate::verify::{self, Difference, Expected, Mode, Reading};
+use crate::verify::{self, Difference, Expected, Hashing, Mode, Reading};
 use crate::vigil::Vigil;
 use crate::writer::hypertable::{Destination, delete_range};
 
@@ -69,11 +69,11 @@ impl<'a> Work<'a> {
         let Run { request, supervision, vigil } = run;
         // Before the first write: the server may have no room for so many.
         let targets = open_targets(request, sides, supervision).await?;
-        let (open, doors) = hold.doors(planned);
+        let (open, doors) = hold.doors(planned, request.jobs);
         let mut pairs: Vec<Pair> = open.into_iter().zip(targets).map(|(door, target)| Pair { door, target }).collect();
         let others = hold.sessions().into_iter().map(|session| session.backend()).chain([sides.target.backend()]);
         let backends: Vec<Backend> = others.cloned().chain(pairs.iter().flat_map(Pair::backends)).collect();
-        let claim = begin(sides, planned, supervision, standing, &backends, report).await?;
+        let claim = begin(run, sides, planned, standing, &backends, report).await?;
         let work = Work { request, sides, planned, supervision, vigil, claim };
         let is_copied = matches!(standing, Standing::Unfinished { job, .. } if job.state == JobState::Finalizing);
         if !is_copied {
@@ -247,7 +247,7 @@ impl<'a> Work<'a> {
     }
 
     fn reopen(&self, doors: &Doors) -> pipeline::Reopen {
-        let (conninfo, role) = (self.request.target.clone(), role(self.table()));
+        let (conninfo, role) = (self.request.target.clone(), role(self.request, self.table()));
         let (doors, job, supervision) = (doors.clone(), self.claim.job, self.supervision.clone());
         Box::new(move |number, lost: Vec<Backend>| -> BoxFuture<'static, Result<Option<Pair>>> {
             let (conninfo, doors, supervision) = (conninfo.clone(), doors.clone(), supervision.clone());
@@ -285,7 +285,7 @@ impl<'a> Work<'a> {
 
     /// What is done has to be the whole range that was asked for, without a gap and without an overlap.
     fn refuse_gaps(&self, done: &[DoneTask]) -> Result<()> {
-        if self.planned.repaired.is_some() {
+        if self.planned.repaired.is_some() || self.request.parts == Parts::Schema {
             return Ok(());
         }
         let gaps = self.planned.bounds.range.without(done.iter().map(|task| task.range));
@@ -334,13 +334,15 @@ impl<'a> Work<'a> {
         self.supervision.progress.phase("analyzing");
         report.target_chunks = Some(chunks.len());
         chunks.retain(|chunk| planned.bounds.range.overlaps(chunk.primary()));
-        let plain = Target::open_plain(&self.request.target, &format!("{} analyze", role(self.table()))).await?;
+        let plain =
+            Target::open_plain(&self.request.target, &format!("{} analyze", role(self.request, self.table()))).await?;
         self.supervision.watch(&plain);
         let open = interrupt.open()?;
         schema::analyze(sessions, &plain, self.table(), &chunks).await?;
         drop(open);
         let values = sequence_values(&planned.source, &planned.names, &planned.made_sequences());
-        if !planned.appends {
+        // They go with the rows.
+        if !planned.appends && self.request.parts != Parts::Schema {
             finisher.run_in_turn(&to_do(&values)).await?;
         }
         report.phase("analyze", start);
@@ -359,6 +361,7 @@ impl<'a> Work<'a> {
             primary: primary.column.clone(),
             time_type: primary.time_type,
             wire: self.planned.wire.clone(),
+            hashing: Hashing::Here,
             functions: self.sides.target_server.functions_schema.clone(),
             // What is shown is the copy's.
             progress: Arc::default(),
@@ -384,12 +387,22 @@ impl<'a> Work<'a> {
         failpoint::hit("before-finish");
         self.supervision.progress.phase("finished");
         report.finish();
-        let (target, job, json) = (&self.sides.target, self.claim.job, to_json(report)?);
+        let (target, job, json) = (&self.sides.target, self.claim.job, self.kept_report(report)?);
         let finish = async || {
             ledger::forget_backends(target, job).await?;
             ledger::set_finished(target, self.claim, &json).await
         };
         schema::durably(target, finish).await
+    }
+
+    /// The report as the ledger keeps it. A database of another encoding may lack characters that are in it, and that is no
+    /// reason for a job not to end.
+    fn kept_report(&self, report: &Report) -> Result<String> {
+        let json = to_json(report)?;
+        Ok(match self.sides.target_server.encoding.as_str() {
+            "UTF8" => json,
+            _ => json.chars().map(|character| if character.is_ascii() { character } else { '?' }).collect(),
+        })
     }
 
     fn table(&self) -> &QualifiedName {
@@ -399,13 +412,14 @@ impl<'a> Work<'a> {
 
 /// Makes the job, or goes on with it, and notes the sessions that it has.
 async fn begin(
+    run: Run<'_>,
     sides: &Sides,
     planned: &Planned,
-    supervision: &Supervision,
     standing: &Standing,
     backends: &[Backend],
     report: &mut Report,
 ) -> Result<Claim> {
+    let Run { request, supervision, .. } = run;
     let start = Instant::now();
     let target = &sides.target;
     supervision.interrupt.check()?;
@@ -432,7 +446,7 @@ async fn begin(
     let is_repair = planned.repaired.is_some();
     let (system, database) = sides.source.place();
     let job = NewJob {
-        kind: if is_repair { REPAIR } else { MIGRATE },
+        kind: if is_repair { REPAIR } else { request.kind() },
         target: &planned.names.table,
         made_table: !planned.appends,
         source: Origin { system, database, name: &sides.source.table().name.sql() },
@@ -516,7 +530,7 @@ async fn refuse_occupied_range(sides: &Sides, planned: &Planned) -> Result<()> {
 }
 
 async fn open_targets(request: &Request, sides: &Sides, supervision: &Supervision) -> Result<Vec<Target>> {
-    let role = role(&sides.target_table);
+    let role = role(request, &sides.target_table);
     let open = (1..=request.jobs).map(async |worker| {
         let target = Target::open(&request.target, &target_role(&role, worker)).await?;
         supervision.watch(&target);

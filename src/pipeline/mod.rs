@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 
 use self::batch::Batcher;
 use self::channel::{Arrival, Receiver, Sender};
@@ -35,8 +35,9 @@ use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::ledger::Counted;
 use crate::pgcopy::{Checksum, Format};
-use crate::plan::{Layout, Range, Task, Wire};
+use crate::plan::{Layout, Range, Read, Task, Wire};
 use crate::progress::{Latency, Meters, Progress};
+use crate::reader::archive::Segments;
 use crate::reader::door::Door;
 use crate::reader::rows::{Row, RowScanner, refuse_other_count};
 use crate::reader::snapshot::{Shares, Snapshot};
@@ -260,7 +261,8 @@ impl<E: Exit> Worker<E> {
                     true => Some(self.copy.turn.acquire().await),
                     false => None,
                 };
-                copy_task(&self.copy, pair, task, &mut self.meters).await
+                let copied = copy_task(&self.copy, pair, task, &mut self.meters).await;
+                copied.map_err(|error| block_in_place(|| pair.door.blame(task, error)))
             }
             Work::Count => {
                 let counted = count_task(&self.copy, &pair.door, task, &mut self.meters.source).await?;
@@ -365,12 +367,41 @@ async fn read_rows<E: Exit>(
     mut outlet: Option<&mut Outlet<'_>>,
 ) -> Result<Counted> {
     let mut read = Counted { rows: 0, checksum: Some(Checksum::default()) };
-    let Door::Session { session, chunks } = door;
-    for statement in chunks.copy_out(&task.reads) {
-        let rows = read_statement(copy, session, &statement, task, waits, outlet.as_deref_mut());
-        read += Snapshot::releasing_locks(session, rows).await?;
+    match door {
+        Door::Session { session, chunks } => {
+            for statement in chunks.copy_out(&task.reads) {
+                let rows = read_statement(copy, session, &statement, task, waits, outlet.as_deref_mut());
+                read += Snapshot::releasing_locks(session, rows).await?;
+            }
+        }
+        Door::Archive(segments) => {
+            for segment in &task.reads {
+                read += read_segment(segments, segment, waits, outlet.as_deref_mut()).await?;
+            }
+        }
     }
     Ok(read)
+}
+
+/// Reads what a task wants of a segment.
+async fn read_segment(
+    segments: &Segments,
+    segment: &Read,
+    waits: &mut Latency,
+    mut outlet: Option<&mut Outlet<'_>>,
+) -> Result<Counted> {
+    let mut rows = segments.open(segment)?;
+    let mut next = |outlet: &mut Option<&mut Outlet<'_>>| {
+        waits.block(|| block_in_place(|| rows.next(|row, _| outlet.iter_mut().for_each(|outlet| outlet.take(row)))))
+    };
+    while next(&mut outlet)? {
+        if let Some(outlet) = &mut outlet {
+            outlet.send_full().await?;
+        }
+        // A file is always ready: the writer shares this task, and shall have its turn.
+        tokio::task::yield_now().await;
+    }
+    rows.finish()
 }
 
 /// Reads the rows of one of a task's `copy … to stdout` statements.

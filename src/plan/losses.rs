@@ -1,9 +1,9 @@
-//! What a table has and whoever reads its definition alone cannot make again.
+//! What a table has and nobody carries, wherever it goes.
 
 use crate::catalog::{Hypertable, NotCarried};
 
-/// What an archive of this table will not have; so many of its chunks hold compressed rows.
-pub fn not_in_archives(source: &Hypertable, compressed_chunks: u64) -> Vec<NotCarried> {
+/// What neither another table nor an archive gets of this one, of whose chunks so many hold compressed rows.
+pub fn losses(source: &Hypertable, compressed_chunks: u64) -> Vec<NotCarried> {
     let mut found = source.not_carried.clone();
     if source.table.unlogged {
         found.push(NotCarried::new("unlogged", "the table will be logged"));

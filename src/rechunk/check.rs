@@ -9,7 +9,7 @@ use crate::connect::Target;
 use crate::error::{Error, Kind, Result};
 use crate::ledger;
 use crate::plan::Range;
-use crate::verify::{Difference, Mode, Reading};
+use crate::verify::{Difference, Hashing, Mode, Reading};
 
 impl Work<'_> {
     /// Compares both tables, each range under one snapshot. What is marked there is left out: it will be copied again, and
@@ -22,11 +22,15 @@ impl Work<'_> {
         }
         self.supervision().progress.phase(format!("verifying by {}", mode.name()));
         let tasks = ledger::done_tasks(&self.ground.target, self.claim.job).await?;
-        let (old, new) = (self.reading(&self.plan.table.sql()), self.reading(&self.plan.beside().sql()));
+        let mut sides = [self.plan.table.sql(), self.plan.beside().sql()].map(|table| self.reading(table));
+        if mode == Mode::Checksum && !sides[0].is_hashable(&self.ground.target).await? {
+            sides.iter_mut().for_each(|side| side.hashing = Hashing::Here);
+        }
+        let [old, new] = &sides;
         let compare = async |range: Range| {
             let _open = self.supervision().interrupt.open()?;
             let under = async |target: &Target| {
-                self.under_one_snapshot(target, async || self.compare(target, range, &old, &new).await).await
+                self.under_one_snapshot(target, async || self.compare(target, range, old, new).await).await
             };
             self.sessions.with(under).await
         };
@@ -68,14 +72,16 @@ impl Work<'_> {
         Ok(differences)
     }
 
-    fn reading(&self, table: &str) -> Reading {
+    /// Both tables are on one server: no row has to leave it to be hashed.
+    fn reading(&self, table: String) -> Reading {
         let primary = &self.plan.layout.primary;
         Reading {
-            table: table.to_string(),
+            table,
             columns: self.columns.clone(),
             primary: primary.column.clone(),
             time_type: primary.time_type,
             wire: self.wire.clone(),
+            hashing: Hashing::There,
             functions: self.ground.server().functions_schema.clone(),
             // What is shown is the copy's.
             progress: Default::default(),

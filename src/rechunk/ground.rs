@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::{self, Job, JobState, RECHUNK};
 use crate::look::{Found, open_target, refuse_ledger, refuse_temporary};
+use crate::reader::snapshot::explain_lock;
 use crate::report::EndReport;
 
 /// What is known before anything is written.
@@ -66,7 +67,8 @@ impl Ground {
             target.record(include_str!("sql/rights.sql"), &[&found.table.oid, &name.schema, &name.name]).await?;
         let hypertable = found.describe(&found.session).await?;
         let surroundings = Surroundings::read(&target, found.table.oid, &found.table.name).await?;
-        let chunks = read::chunks(&target, &server, found.row.id).await?.len();
+        let chunks = read::chunks(&found.session, &server, found.row.id).await;
+        let chunks = chunks.map_err(|error| explain_lock(error, Side::Target, &found.table.name))?.len();
         Ok(Ground { found, target, hypertable, rights, surroundings, chunks })
     }
 

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 pub use comparison::{Comparison, Findings};
 pub use difference::Difference;
 pub use keys::{KeyDifference, KeyFinding};
-pub use reading::Reading;
+pub use reading::{Hashing, Reading};
 pub use recount::{Expected, recount};
 pub use report::{ComparisonReport, KeyReport, RangeReport, SnapshotsReport, VerifyPlanReport, VerifyReport};
 

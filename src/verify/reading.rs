@@ -2,15 +2,27 @@
 
 use std::sync::Arc;
 
+use tokio_postgres::error::SqlState;
+
 use crate::connect::Session;
-use crate::error::{Context, Result};
+use crate::error::{Context, Kind, Result};
 use crate::ident::quote_ident;
 use crate::ledger::Counted;
-use crate::pgcopy::TimeType;
+use crate::pgcopy::{Checksum, TimeType};
 use crate::plan::{Range, Wire};
 use crate::progress::Progress;
 use crate::reader::chunk::{condition, copy_out_of};
 use crate::reader::rows::{Row, RowScanner, refuse_other_count};
+
+/// Who hashes rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hashing {
+    /// We do, over their canonical form: the same on every server, but each row has to be sent.
+    Here,
+    /// The server, by `hash_record_extended()`, of PostgreSQL 14 and later: no row is sent, but checksums are only
+    /// comparable on that server, and values that the type's `=` finds equal (0 and −0, 1.0 and 1.00) are.
+    There,
+}
 
 /// How one table is read: through its root, never by its chunks.
 pub struct Reading {
@@ -24,6 +36,8 @@ pub struct Reading {
     pub time_type: TimeType,
     /// Format and canonical form; a checksum is only equal over the same ones.
     pub wire: Wire,
+    /// Who makes a checksum of the rows.
+    pub hashing: Hashing,
     /// The schema of TimescaleDB's internal functions.
     pub functions: String,
     /// Counts the rows and bytes that were read.
@@ -45,10 +59,38 @@ impl Reading {
     /// # Errors
     /// The kind of the session's side.
     pub async fn read(&self, session: &Session, range: Range, with_checksum: bool) -> Result<Counted> {
-        match with_checksum {
-            true => self.rows(session, range, &self.columns, &self.wire, true, |_| ()).await,
-            false => self.count(session, range).await,
+        match (with_checksum, self.hashing) {
+            (true, Hashing::Here) => self.rows(session, range, &self.columns, &self.wire, true, |_| ()).await,
+            (true, Hashing::There) => self.hash(session, range).await,
+            (false, _) => self.count(session, range).await,
         }
+    }
+
+    /// Whether the server can hash the rows: it has the function, and each column's type has a hash function.
+    ///
+    /// # Errors
+    /// The kind of the session's side. The session must be in no transaction: the answer may be an error of the server's.
+    pub async fn is_hashable(&self, session: &Session) -> Result<bool> {
+        let (columns, table) = (&self.columns, &self.table);
+        let no_row = format!("(select) one left join (select {columns} from {table} where false) none on true");
+        match session.rows(&format!("select {} from {no_row}", self.row_hash()), &[]).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.sqlstate() == Some(&SqlState::UNDEFINED_FUNCTION) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn hash(&self, session: &Session, range: Range) -> Result<Counted> {
+        let sql = format!("select count(*), coalesce(sum({}), 0)::text from {}", self.row_hash(), self.part(range));
+        let row = session.row(&sql, &[]).await?;
+        let (rows, sum) = (row.get::<_, i64>(0) as u64, row.get::<_, &str>(1));
+        let sum: i128 = sum.parse().doing(Kind::Internal, || format!("{sum} is no sum of hashes"))?;
+        self.progress.add_rows(rows, 0);
+        Ok(Counted { rows, checksum: Some(Checksum { rows, sum: sum as u128 }) })
+    }
+
+    fn row_hash(&self) -> String {
+        format!("pg_catalog.hash_record_extended(row({}), 0)", self.columns)
     }
 
     async fn count(&self, session: &Session, range: Range) -> Result<Counted> {

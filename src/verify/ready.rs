@@ -7,7 +7,7 @@ use futures_util::future::try_join;
 use super::keys::Key;
 use super::ranges::{Laid, cut, range_bytes};
 use super::sides::{Pair, Sides, Snapshots};
-use super::{Reading, Request, columns};
+use super::{Hashing, Reading, Request, columns};
 use crate::catalog::Hypertable;
 use crate::error::Result;
 use crate::look::{Bounds, Found};
@@ -57,6 +57,7 @@ impl Ready {
             primary: primary.column.clone(),
             time_type: primary.time_type,
             wire: wire.clone(),
+            hashing: Hashing::Here,
             functions: found.server.functions_schema.clone(),
             progress: Arc::clone(progress),
         };

@@ -80,6 +80,23 @@ fn a_range_is_dumped_and_nothing_beside_it() {
 }
 
 #[test]
+fn what_was_dumped_is_restored() {
+    let story = Dump::new("restored", &format!("{NOTE}{ODD} create index on metrics (\"Device\");"));
+    for format in [&[] as &[&str], &["--format", "csv"]] {
+        let archive = format!("a{}", format.len());
+        story.dumped(&archive, format);
+        let target = Database::create(Server::Trixie, "restored_target").expect("trixie has TimescaleDB");
+        target.run(&format!("create schema app; {NOTE}"));
+        let input = story.folder.path(&archive);
+        let mut command =
+            story.command(&["restore", "--input", &input, "--chunk-interval", "6 hours", "--verify", "checksum"]);
+        let run = Run::of(command.env("HYPERCOPY_TARGET", &target.conninfo).output().expect("the program starts"));
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        assert_eq!(story.source.multiset("metrics"), target.multiset("metrics"), "{format:?}");
+    }
+}
+
+#[test]
 fn schema_sql_makes_the_table_that_its_rows_fit() {
     let story =
         Dump::new("schema", &format!("{NOTE}{ODD} create index on metrics (\"Device\", \"time, \"\"when\"\"\" desc);"));

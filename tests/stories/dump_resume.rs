@@ -59,6 +59,21 @@ fn the_archive_is_the_source_as_it_is_when_the_dump_goes_on() {
 }
 
 #[test]
+fn a_line_of_the_ledger_that_a_crash_has_cut_says_nothing() {
+    use std::io::Write;
+    let story = Dump::new("cut", METRICS);
+    let done = interrupt(&story, &[]);
+    let path = story.folder.path("a/manifest.partial.json");
+    let ledger = std::fs::read_to_string(&path).expect("it is there");
+    let last = ledger.lines().last().expect("there are lines");
+    let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("it is there");
+    file.write_all(&last.as_bytes()[..last.len() / 2]).expect("it can be written");
+    let report = story.dumped("a", &[]);
+    assert_eq!(report["resumed"]["done"], done.len());
+    story.assert_complete("a", "after a cut line");
+}
+
+#[test]
 fn a_dump_goes_on_only_as_it_was_asked_for() {
     let story = Dump::new("otherwise", METRICS);
     interrupt(&story, &[]);

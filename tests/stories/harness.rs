@@ -1,17 +1,19 @@
 //! Clusters, databases and the program under test.
 
 use std::io::{BufRead, BufReader};
+use std::panic;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::SinkExt;
 use hypercopy::cluster::{Cluster, Installation, Release, Settings};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 /// What does not come about in this time does not come about.
@@ -29,8 +31,11 @@ pub enum Server {
 }
 
 /// Clusters of this run. They end with the process, however that ends.
+static CLUSTERS: [OnceLock<Option<Cluster>>; 3] = [const { OnceLock::new() }; 3];
+
 fn cluster(server: Server) -> Option<&'static Cluster> {
-    static CLUSTERS: [OnceLock<Option<Cluster>>; 3] = [const { OnceLock::new() }; 3];
+    static TOLD: Once = Once::new();
+    TOLD.call_once(tell_of_crashes);
     let (slot, release, name) = match server {
         Server::Trixie => (0, Release::Trixie, "trixie"),
         Server::OtherTrixie => (1, Release::Trixie, "other-trixie"),
@@ -42,6 +47,22 @@ fn cluster(server: Server) -> Option<&'static Cluster> {
         Some(Cluster::start(&installation, settings).expect("the cluster starts"))
     };
     CLUSTERS[slot].get_or_init(start).as_ref()
+}
+
+/// A story that fails because a server has crashed says what the server was at, which need not be the story's own.
+fn tell_of_crashes() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| {
+        for cluster in CLUSTERS.iter().filter_map(|slot| slot.get().and_then(Option::as_ref)) {
+            let log = cluster.log_tail(usize::MAX);
+            let mut lines = log.lines();
+            while let Some(line) = lines.find(|line| line.contains("terminated by signal")) {
+                let statement: Vec<&str> = lines.by_ref().take(8).collect();
+                eprintln!("a server has crashed: {line}\n{}", statement.join("\n"));
+            }
+        }
+        usual(panicked);
+    }));
 }
 
 /// The conninfo of a server without a database; `None` where it cannot be had.
@@ -288,9 +309,18 @@ pub fn multiset_sql(table: &str) -> String {
     )
 }
 
-/// Another session, on the runtime that this is awaited on.
+/// Another session, on the runtime that this is awaited on. A server that recovers is waited for: where one story crashes
+/// it, the others need not fail as well.
 pub async fn connect(conninfo: &str) -> Client {
-    try_connect(conninfo).await.expect("the server answers")
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match try_connect(conninfo).await {
+            Err(error) if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            answered => return answered.expect("the server answers"),
+        }
+    }
 }
 
 async fn try_connect(conninfo: &str) -> Result<Client, tokio_postgres::Error> {

@@ -5,6 +5,7 @@
 
 mod append;
 mod archive_check;
+mod archives;
 mod belongings;
 mod beside;
 mod command_line;
@@ -51,6 +52,10 @@ mod rechunk_writers;
 mod rechunks;
 mod refusals;
 mod repair;
+mod restore;
+mod restore_attacks;
+mod restore_kills;
+mod restore_layouts;
 mod resume;
 mod scale;
 mod sessions;

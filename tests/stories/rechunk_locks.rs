@@ -90,6 +90,20 @@ fn a_holder_of_one_chunk_is_named_too() {
     story.done(&["--swap"]);
 }
 
+/// Its size is asked before there is a job.
+#[test]
+fn a_chunk_that_stays_locked_is_said_before_anything_is_begun() {
+    let story = Rechunk::new("rc_locked_chunk", METRICS);
+    let before = story.database.objects();
+    let chunk = story.database.value("select show_chunks('metrics') limit 1");
+    let hold = Hold::new(&story.database, &format!("begin; lock table {chunk} in access exclusive mode"));
+    let run = story.fails(8, "public.metrics or one of its chunks stayed locked for 10 s", &DAYS);
+    assert!(run.stderr.contains("pg_stat_activity"), "{}", run.stderr);
+    hold.open();
+    assert_eq!(story.database.objects(), before);
+    story.done(&DAYS);
+}
+
 #[test]
 fn the_ways_back_give_up_before_a_reader_and_go_on_later() {
     let story = Rechunk::new("rc_ways_back", METRICS);

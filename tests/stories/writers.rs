@@ -78,8 +78,9 @@ struct State {
     repeats: Vec<&'static str>,
 }
 
-/// Serialization failures and deadlocks, as every application has to expect.
-const CONFLICTS: [&str; 2] = ["40001", "40P01"];
+/// Serialization failures and deadlocks, as every application has to expect; and what the newest TimescaleDB says to a COPY
+/// that has looked at the table before it waited for the swap: it checks that each row fits its chunk.
+const CONFLICTS: [&str; 3] = ["40001", "40P01", "23514"];
 /// What statements may meet whose chunk is dropped before they can lock it.
 const VANISHED: [&str; 3] = ["42P01", "XX000", "42704"];
 
@@ -107,7 +108,14 @@ impl<'a> Writers<'a> {
         let state = Arc::new(State { ended, repeats: repeats.to_vec(), ..State::default() });
         let tasks = (0..count).map(|number| {
             let (session, state) = (database.session(), Arc::clone(&state));
-            let writer = Writer { number, key, random: random.fork(), last_id: first_id + number, known: Vec::new() };
+            let writer = Writer {
+                number,
+                key,
+                random: random.fork(),
+                last_id: first_id + number,
+                known: Vec::new(),
+                merges: false,
+            };
             database.spawn(writer.work(database.conninfo.clone(), session, state))
         });
         let tasks = tasks.collect();
@@ -146,6 +154,9 @@ struct Writer {
     last_id: u64,
     /// Times and ids of some rows that may be there.
     known: Vec<(String, u64)>,
+    /// Whether the transaction may merge. TimescaleDB 2.19.3 ends the server (signal 11) where MERGE meets a row of a
+    /// hypertable that somebody has updated behind its snapshot, with or without a rechunk.
+    merges: bool,
 }
 
 impl Writer {
@@ -168,10 +179,12 @@ impl Writer {
     fn transaction(&mut self) -> Vec<Step> {
         let level = self.random.of(&["read committed", "repeatable read", "serializable"]);
         let mut steps = vec![Step::Plain(format!("begin isolation level {level}"))];
-        if self.random.below(4) == 0 {
+        let reads_first = self.random.below(4) == 0;
+        if reads_first {
             steps.push(Step::Plain("select from oracle limit 1".to_string()));
         }
         let device = if self.random.below(4) == 0 { SHARED } else { self.number + 1 };
+        self.merges = device != SHARED || !reads_first;
         if device == SHARED {
             steps.push(Step::Plain("lock table turn in exclusive mode".to_string()));
         }
@@ -207,8 +220,8 @@ impl Writer {
             )),
             6 => Step::Both(format!("delete from {{t}} where {}", self.some(device))),
             7 if self.key == Key::Primary => self.upsert(device),
-            7 => Step::Both(format!("delete from {{t}} where {}", self.one(device))),
-            _ => self.merge(device),
+            8 if self.merges => self.merge(device),
+            _ => Step::Both(format!("delete from {{t}} where {}", self.one(device))),
         }
     }
 

@@ -10,6 +10,7 @@ mod jobs;
 mod migrate;
 mod output;
 mod rechunk;
+mod restore;
 mod signals;
 mod verify;
 mod watch;
@@ -57,6 +58,7 @@ async fn run(arguments: Arguments) -> Result<(), Error> {
         Command::Jobs(jobs) => jobs::run(jobs).await,
         Command::Migrate(migrate) => migrate::run(migrate).await,
         Command::Rechunk(rechunk) => rechunk::run(rechunk).await,
+        Command::Restore(restore) => restore::run(restore).await,
         Command::Verify(verify) => verify::run(verify).await,
     }
 }

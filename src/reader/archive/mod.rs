@@ -6,6 +6,7 @@
 //! says, and every row lies in its range. What was handed on before may be wrong.
 
 mod csv;
+mod survey;
 
 use self::csv::Converter;
 use crate::archive::{Archive, Segment, SegmentFormat, SegmentReader, damaged};
@@ -16,6 +17,8 @@ use crate::ledger::Counted;
 use crate::pgcopy::{Checksum, Malformed, RowHasher, TimeType};
 use crate::plan::{OpenDimension, Range, Read, SourceChunk, Wire, primary_dimension};
 use crate::reader::rows::{Row, RowScanner};
+
+pub(crate) use self::survey::SegmentSurvey;
 
 /// The segments of an archive, whose files were found to be there.
 pub struct Segments {

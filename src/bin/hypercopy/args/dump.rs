@@ -10,7 +10,7 @@ use hypercopy::dump::{Request, RowFormat};
 use hypercopy::error::Result;
 use hypercopy::ident::QualifiedName;
 
-use super::{OutputArguments, VerifyArgument, conninfo, default_jobs, duration, seconds};
+use super::{OutputArguments, RangeArguments, VerifyArgument, conninfo, default_jobs, duration, seconds};
 
 #[derive(Debug, Args)]
 pub struct DumpArguments {
@@ -22,12 +22,8 @@ pub struct DumpArguments {
     /// The archive: a directory that is empty or not there yet, or that of the dump that goes on
     #[arg(short, long, value_name = "DIR", help_heading = "Archive")]
     output: PathBuf,
-    /// Only rows from this value of the time dimension on; without a time zone it is read in the session's, as in psql
-    #[arg(long, value_name = "VALUE", help_heading = "Range", allow_hyphen_values = true)]
-    from: Option<String>,
-    /// Only rows before this value of the time dimension
-    #[arg(long, value_name = "VALUE", help_heading = "Range", allow_hyphen_values = true)]
-    until: Option<String>,
+    #[command(flatten)]
+    range: RangeArguments,
     /// What segments hold: binary rows (text, where a type is not safe in them), or CSV with a header
     #[arg(long, value_enum, value_name = "FORMAT", help_heading = "Archive", default_value_t = FormatArgument::Binary)]
     format: FormatArgument,
@@ -86,8 +82,8 @@ impl DumpArguments {
             table: self.table.clone(),
             output: self.output.clone(),
             base: self.base.clone(),
-            from: self.from.clone(),
-            until: self.until.clone(),
+            from: self.range.from.clone(),
+            until: self.range.until.clone(),
             format: match self.format {
                 FormatArgument::Binary => RowFormat::Binary,
                 FormatArgument::Csv => RowFormat::Csv,
