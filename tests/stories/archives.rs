@@ -27,20 +27,28 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Of a table, as it is now.
+    /// What `dump` makes of a table.
     #[track_caller]
-    pub fn of(database: &Database, table: &str, name: &str) -> Archive {
-        Archive::in_format(database, table, name, SegmentFormat::Binary)
+    pub fn of(database: &Database, table: &str, name: &str, arguments: &[&str]) -> Archive {
+        let archive = Archive::nowhere(name);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hypercopy"));
+        command.args(["dump", table, "--quiet", "--output", &archive.path()]).args(arguments);
+        let dump = Run::of(command.env("HYPERCOPY_SOURCE", &database.conninfo).output().expect("the program starts"));
+        assert_eq!(dump.code, 0, "{}", dump.stderr);
+        archive
     }
 
-    /// The same, in this format.
+    /// Of a table with a segment for each slice that has chunks: a dump would put small ones together.
     #[track_caller]
-    pub fn in_format(database: &Database, table: &str, name: &str, format: SegmentFormat) -> Archive {
+    pub fn of_slices(database: &Database, table: &str, name: &str, format: SegmentFormat) -> Archive {
+        let archive = Archive::nowhere(name);
+        database.wait(write(&database.conninfo, table, Path::new(&archive.path()), format));
+        archive
+    }
+
+    fn nowhere(name: &str) -> Archive {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let folder = Folder::new(&format!("archive-{}-{name}", NUMBER.fetch_add(1, Ordering::Relaxed)));
-        let path = folder.path("archive");
-        database.wait(write(&database.conninfo, table, Path::new(&path), format));
-        Archive { folder }
+        Archive { folder: Folder::new(&format!("archive-{}-{name}", NUMBER.fetch_add(1, Ordering::Relaxed))) }
     }
 
     /// Its directory.

@@ -37,13 +37,14 @@ fn assert_same(story: &Story, table: &str, restored: &str) {
 #[test]
 fn a_table_comes_back_and_the_second_command_finds_it_there() {
     let story = story("comes_back", METRICS);
-    for format in FORMATS {
-        let archive = Archive::in_format(&story.source, "metrics", "comes_back", format);
+    let csv = Archive::of(&story.source, "metrics", "comes_back", &["--format", "csv"]);
+    let text = Archive::of_slices(&story.source, "metrics", "comes_back", SegmentFormat::Text);
+    let binary = Archive::of(&story.source, "metrics", "comes_back", &["--compression", "none"]);
+    for (archive, expected) in [(csv, "text"), (text, "text"), (binary, "binary")] {
         let report = archive.restored(&story.target, &["--verify", "checksum", "-j", "2"]);
         assert_same(&story, "metrics", "metrics");
         assert_eq!((report["outcome"].as_str(), report["rows"].as_u64()), (Some("finished"), Some(3500)));
         assert_eq!(report["source"]["endpoint"], archive.path());
-        let expected = if format == SegmentFormat::Binary { "binary" } else { "text" };
         assert_eq!(report["plan"]["format"], expected);
         assert_eq!(report["verification"]["differences"].as_array().map(Vec::len), Some(0));
         let again = archive.restored(&story.target, &["--verify", "checksum", "-j", "2"]);
@@ -64,7 +65,7 @@ fn no_rows_and_one_row_come_back() {
     );
     for (table, chunks) in [("none", 0), ("one", 1)] {
         for format in FORMATS {
-            let archive = Archive::in_format(&story.source, table, table, format);
+            let archive = Archive::of_slices(&story.source, table, table, format);
             let report = archive.restored(&story.target, &["--verify", "checksum"]);
             assert_same(&story, table, table);
             assert_eq!(report["target_chunks"], chunks);
@@ -83,7 +84,7 @@ fn values_at_the_ends_of_the_axis_come_back() {
              ('2025-01-01', 5), ('12025-01-01', 6), ('294246-12-31', 7), ('infinity', 8)",
     );
     for format in FORMATS {
-        let archive = Archive::in_format(&story.source, "t", "axis_ends", format);
+        let archive = Archive::of_slices(&story.source, "t", "axis_ends", format);
         let report = archive.restored(&story.target, &["--verify", "checksum"]);
         assert_same(&story, "t", "t");
         assert_eq!(report["target_chunks"].to_string(), story.source.value("select count(*) from show_chunks('t')"));
@@ -105,7 +106,7 @@ fn an_integer_dimension_comes_back_with_its_function() {
          select set_integer_now_func('t', 'latest');
          insert into t select n, n % 3, 'v' || n from generate_series(-55, 1009, 7) n",
     );
-    let archive = Archive::of(&story.source, "t", "integers");
+    let archive = Archive::of(&story.source, "t", "integers", &[]);
     archive.restored(&story.target, &["--verify", "checksum", "-j", "3"]);
     assert_same(&story, "t", "t");
     let now = "select integer_now_func from timescaledb_information.dimensions where hypertable_name = 't'";
@@ -119,7 +120,7 @@ fn an_integer_dimension_comes_back_with_its_function() {
 #[test]
 fn a_table_takes_any_name() {
     let story = story("names", METRICS);
-    let archive = Archive::of(&story.source, "metrics", "names");
+    let archive = Archive::of(&story.source, "metrics", "names", &[]);
     let name = r#""Odd ""schema'; drop table x; --"."It's a ""table""""#;
     archive.restored(&story.target, &["--as", name, "--verify", "checksum"]);
     assert_same(&story, "metrics", name);
@@ -129,7 +130,7 @@ fn a_table_takes_any_name() {
 fn a_range_comes_back_and_the_rest_is_added() {
     let story = story("range", METRICS);
     for format in FORMATS {
-        let archive = Archive::in_format(&story.source, "metrics", "range", format);
+        let archive = Archive::of_slices(&story.source, "metrics", "range", format);
         let (from, until) = ("2025-03-03 05:00+00", "2025-03-10 17:30+00");
         let report = archive.restored(&story.target, &["--from", from, "--until", until, "--verify", "checksum"]);
         let part = format!("(select * from metrics where time >= '{from}' and time < '{until}')");
@@ -151,12 +152,12 @@ fn a_range_comes_back_and_the_rest_is_added() {
 #[test]
 fn a_table_that_is_there_is_left_alone() {
     let story = story("there", METRICS);
-    let archive = Archive::of(&story.source, "metrics", "there");
+    let archive = Archive::of(&story.source, "metrics", "there", &[]);
     story.target.run("create table metrics (x int)");
     archive.assert_refused(&story.target, &[], 3, "public.metrics exists on the target");
     story.target.run("drop table metrics");
     archive.restored(&story.target, &[]);
-    let other = Archive::of(&story.source, "metrics", "there_too");
+    let other = Archive::of(&story.source, "metrics", "there_too", &[]);
     other.assert_refused(&story.target, &[], 3, "public.metrics exists on the target");
     archive.assert_refused(&story.target, &["--chunk-interval", "1 hour"], 3, "public.metrics exists on the target");
 }
@@ -164,7 +165,7 @@ fn a_table_that_is_there_is_left_alone() {
 #[test]
 fn the_definition_and_the_rows_come_back_apart() {
     let story = story("apart", METRICS);
-    let archive = Archive::of(&story.source, "metrics", "apart");
+    let archive = Archive::of(&story.source, "metrics", "apart", &[]);
     archive.assert_refused(&story.target, &["--data-only"], 3, "there is no table public.metrics on the target");
     let schema = archive.restored(&story.target, &["--schema-only"]);
     assert_eq!((schema["rows"].as_u64(), schema["target_chunks"].as_u64()), (Some(0), Some(0)));
@@ -194,7 +195,7 @@ fn a_plan_shows_every_expression_and_changes_nothing() {
          select create_hypertable('t', 'time'); create index i on t ((v + 12345));
          insert into t values ('2025-01-01', 1)",
     );
-    let archive = Archive::of(&story.source, "t", "plan");
+    let archive = Archive::of(&story.source, "t", "plan", &[]);
     let before = story.target.objects();
     let run = archive.restore(&story.target, &["--dry-run"]);
     assert_eq!((run.code, story.target.objects()), (0, before), "{}", run.stderr);
@@ -208,7 +209,7 @@ fn both_directions_between_releases_come_back() {
     for (from, to) in [(Server::Trixie, Server::Sid), (Server::Sid, Server::Trixie)] {
         let Some(story) = Story::between(from, to, "restore_releases") else { return };
         story.source.run(METRICS);
-        let archive = Archive::of(&story.source, "metrics", "releases");
+        let archive = Archive::of(&story.source, "metrics", "releases", &[]);
         archive.restored(&story.target, &["--chunk-interval", "2 days", "--verify", "checksum"]);
         assert_same(&story, "metrics", "metrics");
     }
@@ -220,14 +221,14 @@ fn another_encoding_takes_what_it_can_hold() {
     let latin = Database::in_cluster(&cluster, "latin", "encoding 'LATIN1' locale 'C'");
     let story = Story { target: latin, source: Database::create(Server::Trixie, "encoding").expect("there is trixie") };
     story.source.run(METRICS);
-    let archive = Archive::of(&story.source, "metrics", "encoding");
+    let archive = Archive::of(&story.source, "metrics", "encoding", &[]);
     archive.restored(&story.target, &["--verify", "checksum", "--hash-partitions", "note:2"]);
     // In each database's own encoding the same text has other bytes.
     let rows = "select count(*) || ' ' || md5(string_agg(md5(convert_to(m::text, 'UTF8')), '' order by md5(convert_to(m::text, 'UTF8'))))
         from metrics m";
     assert_eq!(story.source.value(rows), story.target.value(rows));
     story.source.run("insert into metrics values ('2025-03-01', '…', 1, '…')");
-    let run = Archive::of(&story.source, "metrics", "encoding_not").restore(&story.target, &["--as", "other"]);
+    let run = Archive::of(&story.source, "metrics", "encoding_not", &[]).restore(&story.target, &["--as", "other"]);
     assert_eq!(run.code, 6, "{}", run.stderr);
     assert!(run.stderr.contains("has no equivalent in encoding \"LATIN1\""), "{}", run.stderr);
 }
@@ -240,7 +241,7 @@ fn types_that_are_no_numbers_elsewhere_come_back_as_text() {
          select create_hypertable('t', 'time', chunk_time_interval => interval '1 day');
          insert into t select '2025-01-01'::timestamptz + n * interval '1 hour', 'pg_class', n, B'101' from generate_series(1, 100) n",
     );
-    let archive = Archive::of(&story.source, "t", "text_types");
+    let archive = Archive::of(&story.source, "t", "text_types", &[]);
     assert_eq!(archive.manifest()["format"], "text");
     let report = archive.restored(&story.target, &["--chunk-interval", "1 hour", "--verify", "checksum"]);
     assert_same(&story, "t", "t");
@@ -254,7 +255,8 @@ fn compressed_chunks_come_back_uncompressed() {
         "{METRICS}; alter table metrics set (timescaledb.compress, timescaledb.compress_segmentby = 'device');
          select compress_chunk(c) from show_chunks('metrics', older_than => '2025-03-10'::timestamptz) c"
     ));
-    let report = Archive::of(&story.source, "metrics", "compressed").restored(&story.target, &["--verify", "checksum"]);
+    let report =
+        Archive::of(&story.source, "metrics", "compressed", &[]).restored(&story.target, &["--verify", "checksum"]);
     assert_same(&story, "metrics", "metrics");
     let said = report["not_carried"].to_string();
     assert!(said.contains("chunks arrive uncompressed"), "{said}");

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::symlink;
 
-use hypercopy::archive::MANIFEST;
+use hypercopy::archive::{MANIFEST, SegmentFormat};
 use serde_json::Value;
 
 use crate::archives::Archive;
@@ -13,7 +13,7 @@ use crate::restore::{METRICS, story};
 fn damaged(name: &str) -> (Story, Archive) {
     let story = story(name, METRICS);
     story.target.run("create table witness ()");
-    let archive = Archive::of(&story.source, "metrics", name);
+    let archive = Archive::of_slices(&story.source, "metrics", name, SegmentFormat::Binary);
     (story, archive)
 }
 
@@ -138,7 +138,7 @@ fn what_the_target_refuses_of_a_damaged_segment_is_the_segments_fault() {
         "create table t (time timestamptz not null, v text); select create_hypertable('t', 'time', chunk_time_interval => interval '1 day');
          insert into t select '2025-01-01'::timestamptz + n * interval '1 hour', 'v' || n from generate_series(1, 90) n",
     );
-    let archive = Archive::of(&story.source, "t", "blame");
+    let archive = Archive::of_slices(&story.source, "t", "blame", SegmentFormat::Binary);
     let mut rows = zstd::decode_all(&archive.read(&archive.segments()[1])[..]).unwrap();
     // Not UTF-8 any more: the server refuses the row before the file has ended.
     let at = rows.iter().rposition(|byte| *byte == b'v').unwrap();
@@ -252,7 +252,8 @@ fn hostile_names_are_names() {
     );
     story.target.run("create table witness ()");
     let table = r#""s""; drop table witness; --"."t'; drop table witness; --""#;
-    Archive::of(&story.source, table, "hostile_names").restored(&story.target, &["--verify", "checksum"]);
+    Archive::of_slices(&story.source, table, "hostile_names", SegmentFormat::Binary)
+        .restored(&story.target, &["--verify", "checksum"]);
     assert_eq!(story.source.multiset(table), story.target.multiset(table));
     assert_eq!(story.target.value("select to_regclass('witness') is not null"), "t");
 }
@@ -260,7 +261,7 @@ fn hostile_names_are_names() {
 #[test]
 fn an_archive_of_text_is_checked_as_one_of_rows_is() {
     let story = story("csv_attacks", METRICS);
-    let archive = Archive::in_format(&story.source, "metrics", "csv_attacks", hypercopy::archive::SegmentFormat::Csv);
+    let archive = Archive::of_slices(&story.source, "metrics", "csv_attacks", SegmentFormat::Csv);
     let file = &archive.segments()[3];
     let csv = zstd::decode_all(&archive.read(file)[..]).unwrap();
     let text = String::from_utf8(csv.clone()).unwrap();

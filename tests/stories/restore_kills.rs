@@ -40,7 +40,7 @@ fn assert_complete(story: &Story, what: &str) {
 #[test]
 fn a_restore_that_is_killed_anywhere_goes_on() {
     let story = story("restore_killed", METRICS);
-    let archive = Archive::of(&story.source, "metrics", "killed");
+    let archive = Archive::of(&story.source, "metrics", "killed", &[]);
     let options = ["--chunk-interval", "1 day", "-j", "2", "--verify", "checksum"];
     let later = ["before-claim:3", "mid-copy:3", "before-commit:2", "after-commit:2", "finalize-after-commit:2"];
     for failpoint in failpoint::MIGRATE.iter().chain(&later) {
@@ -56,7 +56,7 @@ fn a_restore_that_is_killed_anywhere_goes_on() {
 #[test]
 fn rows_of_an_adding_restore_that_is_killed_are_there_once() {
     let story = story("restore_append_killed", METRICS);
-    let archive = Archive::in_format(&story.source, "metrics", "append_killed", SegmentFormat::Csv);
+    let archive = Archive::of_slices(&story.source, "metrics", "append_killed", SegmentFormat::Csv);
     archive.restored(&story.target, &["--schema-only"]);
     let options = ["--data-only", "-j", "2"];
     for failpoint in ["after-claim:2", "mid-copy:2", "before-commit:2", "after-commit", "before-finish"] {
@@ -75,7 +75,7 @@ fn rows_of_an_adding_restore_that_is_killed_are_there_once() {
 #[test]
 fn what_was_done_is_taken_back_by_a_restart() {
     let story = story("restore_restart", METRICS);
-    let archive = Archive::of(&story.source, "metrics", "restart");
+    let archive = Archive::of(&story.source, "metrics", "restart", &[]);
     let mut command = archive.command(&story.target, &["-j", "1"]);
     command.env("HYPERCOPY_FAILPOINT", "after-commit:2").stderr(Stdio::null()).stdout(Stdio::null());
     assert_eq!(command.status().expect("the program starts").signal(), Some(9));
@@ -89,11 +89,11 @@ fn what_was_done_is_taken_back_by_a_restart() {
 #[test]
 fn another_archive_does_not_go_on_with_the_job() {
     let story = story("restore_other", METRICS);
-    let archive = Archive::of(&story.source, "metrics", "one");
+    let archive = Archive::of(&story.source, "metrics", "one", &[]);
     let mut command = archive.command(&story.target, &["-j", "1"]);
     command.env("HYPERCOPY_FAILPOINT", "after-commit:2").stderr(Stdio::null()).stdout(Stdio::null());
     assert_eq!(command.status().expect("the program starts").signal(), Some(9));
-    let run = Archive::of(&story.source, "metrics", "two").restore(&story.target, &[]);
+    let run = Archive::of(&story.source, "metrics", "two", &[]).restore(&story.target, &[]);
     assert_eq!(run.code, 3, "{}", run.stderr);
     assert!(run.stderr.contains("was asked for otherwise: source"), "{}", run.stderr);
 }
@@ -112,7 +112,7 @@ fn a_target_that_restarts_is_waited_for() {
         "create function gate(at timestamptz) returns boolean language plpgsql as 'begin return true; end';
          alter table metrics add constraint gated check (gate(time))",
     );
-    let archive = Archive::of(&story.source, "metrics", "target");
+    let archive = Archive::of(&story.source, "metrics", "target", &[]);
     let gate = Hold::gate(&story.target);
     let running = Running::start(archive.command(&story.target, &["--json", "-j", "2", "--verify", "checksum"]));
     wait_until_held(&story.target, 2);

@@ -9,7 +9,7 @@ use crate::restore::{METRICS, story};
 fn chunks_become_coarser_and_finer_as_in_a_migration() {
     let story = story("restore_intervals", METRICS);
     for format in [SegmentFormat::Binary, SegmentFormat::Csv] {
-        let archive = Archive::in_format(&story.source, "metrics", "intervals", format);
+        let archive = Archive::of_slices(&story.source, "metrics", "intervals", format);
         for interval in ["1 day", "5 days", "1 hour", "1000 days"] {
             let options = ["--chunk-interval", interval, "--verify", "checksum", "-j", "3"];
             archive.restored(&story.target, &options);
@@ -30,7 +30,7 @@ fn chunks_become_coarser_and_finer_as_in_a_migration() {
 #[test]
 fn hash_partitions_come_and_go() {
     let story = story("restore_hash", METRICS);
-    let plain = Archive::of(&story.source, "metrics", "plain");
+    let plain = Archive::of_slices(&story.source, "metrics", "plain", SegmentFormat::Binary);
     let with_hash = ["--hash-partitions", "device:3", "--verify", "checksum"];
     plain.restored(&story.target, &[&with_hash[..], &["--as", "hashed"]].concat());
     assert_eq!(story.source.multiset("metrics"), story.target.multiset("hashed"));
@@ -40,7 +40,7 @@ fn hash_partitions_come_and_go() {
         ))
     };
     assert_eq!(partitions("hashed"), "3");
-    let hashed = Archive::of(&story.target, "hashed", "hashed");
+    let hashed = Archive::of_slices(&story.target, "hashed", "hashed", SegmentFormat::Binary);
     hashed.restored(&story.target, &["--as", "again", "--verify", "checksum"]);
     hashed.restored(&story.target, &["--as", "without", "--hash-partitions", "none", "--verify", "checksum"]);
     for (table, wanted) in [("again", "3"), ("without", "0")] {
@@ -61,7 +61,7 @@ fn further_dimensions_come_back() {
          from generate_series(1, 300) n",
     );
     for format in [SegmentFormat::Binary, SegmentFormat::Csv] {
-        let archive = Archive::in_format(&story.source, "t", "dimensions", format);
+        let archive = Archive::of_slices(&story.source, "t", "dimensions", format);
         for options in
             [&[][..], &["--chunk-interval", "3 days"], &["--chunk-interval", "6 hours", "--hash-partitions", "none"]]
         {
@@ -75,7 +75,7 @@ fn further_dimensions_come_back() {
 #[test]
 fn too_many_chunks_are_refused_before_anything_is_made() {
     let story = story("restore_too_many", METRICS);
-    let archive = Archive::of(&story.source, "metrics", "too_many");
+    let archive = Archive::of_slices(&story.source, "metrics", "too_many", SegmentFormat::Binary);
     let options = ["--chunk-interval", "1 minute", "--max-new-chunks", "1000"];
     archive.assert_refused(&story.target, &options, 3, "needs more than 1000 chunks");
 }
