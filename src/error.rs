@@ -85,6 +85,12 @@ struct Inner {
     retryable: Option<bool>,
 }
 
+/// Classes of SQLSTATE (PostgreSQL's manual, appendix A) that are about the session, the statement or the server.
+const NOT_ABOUT_ROWS: [&str; 33] = [
+    "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "24", "25", "26", "28", "2B", "2D", "2F",
+    "34", "38", "39", "3B", "3D", "3F", "40", "42", "53", "57", "58", "F0", "HV", "XX",
+];
+
 impl Error {
     /// An error with a message: lower case, no full stop, naming the object it is about.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
@@ -196,6 +202,12 @@ impl Error {
             }
             None => self.is_closed() || self.chain().any(|cause| cause.is::<std::io::Error>()),
         }
+    }
+
+    /// Whether a server's answer to a COPY is about what a row holds, by its SQLSTATE. A trigger can raise whatever it
+    /// likes, so it is told by what it is not.
+    pub fn is_about_rows(&self) -> bool {
+        self.sqlstate().is_some_and(|state| !state.code().get(..2).is_none_or(|class| NOT_ABOUT_ROWS.contains(&class)))
     }
 
     /// Whether the cause is a session that the server has closed without a word.

@@ -60,11 +60,28 @@ pub const UNDO: &[&str] = &["undo-before-commit", "undo-after-commit", "drop-aft
 /// Those of dropping the old table, once that has begun.
 pub const DROP_OLD: &[&str] = &["drop-after-capture", "drop-after-chunks", "drop-before-finish"];
 
+/// Those of a dump.
+pub const DUMP: &[&str] = &[
+    "dump-before-begin",
+    "dump-after-begin",
+    "before-claim",
+    "after-claim",
+    "mid-copy",
+    "before-count-check",
+    "before-commit",
+    "segment-after-name",
+    "after-commit",
+    "before-settle",
+    "before-finish",
+    "manifest-before-name",
+    "manifest-after-name",
+];
+
 /// Ends the process here if the environment names this place.
 #[inline]
 pub fn hit(name: &'static str) {
     debug_assert!(
-        [MIGRATE, RECHUNK, AGGREGATES, COMPRESS, ABORT, UNDO, DROP_OLD].iter().any(|names| names.contains(&name)),
+        [MIGRATE, RECHUNK, AGGREGATES, COMPRESS, ABORT, UNDO, DROP_OLD, DUMP].iter().any(|names| names.contains(&name)),
         "{name} is in a list"
     );
     #[cfg(debug_assertions)]

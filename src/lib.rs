@@ -1,10 +1,14 @@
 //! hypercopy moves TimescaleDB hypertables: between clusters, into new chunk layouts.
 #![forbid(unsafe_code)]
 
+pub mod archive;
+pub mod archives;
 pub mod catalog;
+pub mod check;
 pub mod cluster;
 pub mod connect;
 pub mod csv;
+pub mod dump;
 pub mod error;
 pub mod failpoint;
 pub mod ident;

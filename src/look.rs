@@ -84,18 +84,14 @@ impl Found {
         read::hypertable(session, &self.server, table, row).await
     }
 
-    /// Reads a value of the primary dimension as psql would in a session of the role; `option` is where it was written.
-    pub(crate) async fn internal_value(&self, option: &str, text: &str, time_type: TimeType) -> Result<i64> {
-        let type_name = type_name(time_type);
-        let function = self.server.internal_function("time_to_internal");
-        let sql = format!("select {function}({}::pg_catalog.{type_name})", quote_literal(text));
-        let rows = self.session.rows_as_role(&sql, &[]).await.map_err(|error| match error.sqlstate() {
-            Some(_) => Error::refused(format!("{option} is no value of type {type_name}"))
-                .caused_by(error)
-                .hint("Write it as psql would take it for the time dimension, such as '2025-01-31 12:00+01'."),
-            None => error,
-        })?;
-        Ok(rows[0].get(0))
+    /// Its primary dimension.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`](crate::error::Kind::Refused) for a kind of dimension that is not supported.
+    pub async fn axis(&self) -> Result<Axis<'_>> {
+        let dimensions = read::dimensions(&self.session, self.row.id).await?;
+        let time_type = primary_dimension(&self.table.name, &dimensions)?.time_type;
+        Ok(Axis { session: &self.session, server: &self.server, time_type })
     }
 
     /// Refuses chunks whose rows this server does not have, or cannot read.
@@ -123,6 +119,32 @@ impl Found {
     }
 }
 
+/// A primary dimension whose values are read by a server.
+pub struct Axis<'a> {
+    /// A session of the role that has written them.
+    pub session: &'a Session,
+    /// Its server.
+    pub server: &'a Server,
+    /// The dimension's type.
+    pub time_type: TimeType,
+}
+
+impl Axis<'_> {
+    /// Reads a value as psql would in a session of the role; `option` is where it was written.
+    pub(crate) async fn internal_value(&self, option: &str, text: &str) -> Result<i64> {
+        let type_name = type_name(self.time_type);
+        let function = self.server.internal_function("time_to_internal");
+        let sql = format!("select {function}({}::pg_catalog.{type_name})", quote_literal(text));
+        let rows = self.session.rows_as_role(&sql, &[]).await.map_err(|error| match error.sqlstate() {
+            Some(_) => Error::refused(format!("{option} is no value of type {type_name}"))
+                .caused_by(error)
+                .hint("Write it as psql would take it for the time dimension, such as '2025-01-31 12:00+01'."),
+            None => error,
+        })?;
+        Ok(rows[0].get(0))
+    }
+}
+
 /// The range that was asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -138,12 +160,11 @@ impl Bounds {
     /// # Errors
     /// [`Kind::Refused`](crate::error::Kind::Refused) for what is no value of the dimension, and for a range that has
     /// its ends the wrong way round.
-    pub async fn resolve(found: &Found, from: Option<&str>, until: Option<&str>) -> Result<Bounds> {
-        let dimensions = read::dimensions(&found.session, found.row.id).await?;
-        let time_type = primary_dimension(&found.table.name, &dimensions)?.time_type;
+    pub async fn resolve(axis: &Axis<'_>, from: Option<&str>, until: Option<&str>) -> Result<Bounds> {
+        let time_type = axis.time_type;
         let value = async |option: &str, text: Option<&str>| match text {
             None => Ok(None),
-            Some(text) => found.internal_value(option, text, time_type).await.map(Some),
+            Some(text) => axis.internal_value(option, text).await.map(Some),
         };
         let range = Range { from: value("--from", from).await?, until: value("--until", until).await? };
         if range.is_empty() {
@@ -351,16 +372,27 @@ pub(crate) async fn refuse_minus_infinity(
     layout: &Layout,
     bounds: Range,
 ) -> Result<()> {
-    let primary = &layout.primary;
-    let is_time = matches!(primary.time_type, TimeType::Timestamptz | TimeType::Timestamp | TimeType::Date);
-    if !is_time || bounds.from.is_some_and(|from| from > i64::MIN) || primary.holds_minus_infinity() {
+    if bounds.from.is_some_and(|from| from > i64::MIN) || holds_minus_infinity(layout) {
         return Ok(());
     }
-    let column = quote_ident(&primary.column);
+    let column = quote_ident(&layout.primary.column);
     let sql = format!("select exists (select from {} where {column} = '-infinity')", source.name().sql());
-    if leader.row(&sql, &[]).await?.get(0) {
-        return Err(Error::refused(format!("{} has rows at -infinity, and the new layout has no chunk for them", source.name()))
-            .hint("A chunk without a start exists only for some intervals (7 days is one): choose one, delete the rows, or leave them out where there is a --from ('4714-11-24 00:00:00+00 BC')."));
+    match leader.row(&sql, &[]).await?.get(0) {
+        true => Err(minus_infinity(source)),
+        false => Ok(()),
     }
-    Ok(())
+}
+
+/// Refuses them where they were found.
+pub(crate) fn refuse_found_minus_infinity(source: &Hypertable, layout: &Layout) -> Result<()> {
+    if holds_minus_infinity(layout) { Ok(()) } else { Err(minus_infinity(source)) }
+}
+
+fn holds_minus_infinity(layout: &Layout) -> bool {
+    layout.primary.is_integer() || layout.primary.holds_minus_infinity()
+}
+
+fn minus_infinity(source: &Hypertable) -> Error {
+    Error::refused(format!("{} has rows at -infinity, and the new layout has no chunk for them", source.name()))
+        .hint("A chunk without a start exists only for some intervals (7 days is one): choose one, delete the rows, or leave them out where there is a --from ('4714-11-24 00:00:00+00 BC').")
 }

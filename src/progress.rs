@@ -164,6 +164,15 @@ impl Latency {
         output
     }
 
+    /// Does what blocks its thread, and records how long that took.
+    pub fn block<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let output = work();
+        self.record(start);
+        self.pulse.fetch_add(1, Ordering::Relaxed);
+        output
+    }
+
     /// The distribution in numbers.
     pub fn summary(&self) -> LatencySummary {
         LatencySummary {
@@ -196,7 +205,7 @@ pub struct LatencySummary {
 pub struct Meters {
     /// From the claim of a task to its commit.
     pub task: Latency,
-    /// Blocked on the source's socket.
+    /// Blocked on the source's socket, or reading an archive.
     pub source: Latency,
     /// The reader blocked on a full channel.
     pub channel: Latency,

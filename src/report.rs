@@ -194,7 +194,7 @@ pub struct PlanReport {
     pub target_layout: String,
     /// The range of the primary dimension.
     pub range: String,
-    /// Chunks of the source in the range.
+    /// Chunks of the source in the range; segments of an archive.
     pub source_chunks: usize,
     /// Chunks that the target will get.
     pub new_chunks: u64,
@@ -214,8 +214,8 @@ pub struct PlanReport {
     pub format: Format,
     /// Why they are not binary.
     pub format_reason: Option<String>,
-    /// Locks that are held on the source.
-    pub source_locks: String,
+    /// Locks that are held on the source; nothing is held of an archive.
+    pub source_locks: Option<String>,
     /// DDL on the empty table.
     pub before_rows: Vec<Statement>,
     /// DDL behind the rows.
@@ -224,6 +224,13 @@ pub struct PlanReport {
     pub key_first: bool,
     /// What to think of before it starts.
     pub warnings: Vec<String>,
+}
+
+impl PlanReport {
+    /// Whether the source is an archive, of which nothing is locked.
+    pub fn reads_archive(&self) -> bool {
+        self.source_locks.is_none()
+    }
 }
 
 /// How long a phase took.
@@ -368,8 +375,13 @@ impl Report {
     /// Adds to an error of a run that has begun a job how it goes on. `command` is the one that was run.
     pub fn explain_resumption(&self, error: Error, command: &str) -> Error {
         let Some(job) = self.job.unfinished() else { return error };
+        let reads_archive = self.plan.as_ref().is_some_and(PlanReport::reads_archive);
         let next = match error.kind() {
             Kind::Held => return error,
+            Kind::Different if reads_archive => format!(
+                "Job {} has restored all rows, and somebody or something has changed them since: run the same command with --restart to begin anew.",
+                job.0
+            ),
             Kind::Different => format!(
                 "Job {} has copied all rows: \"hypercopy verify\" narrows the difference down, with --repair it copies those ranges again, and then the same command finishes the job; with --restart it copies everything anew.",
                 job.0

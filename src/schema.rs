@@ -66,7 +66,7 @@ pub async fn begin_and(
         refuse_another_run(target, job).await?;
         for statement in statements {
             failpoint::hit("begin-before-statement");
-            run(target, statement).await?;
+            run_alone(target, statement).await?;
         }
         if job.empties {
             ledger::forget_imports(target, job.target).await?;
@@ -132,12 +132,18 @@ pub async fn drop_table(target: &Target, table: &QualifiedName) -> Result<()> {
     run(target, &Statement::new(format!("drop table {table}"), format!("drop table {}", table.sql()))).await
 }
 
-/// Runs one statement, in the caller's transaction or by itself.
+/// Runs a statement of ours, which may be several commands, in the caller's transaction or by itself.
 pub(crate) async fn run(target: &Target, statement: &Statement) -> Result<()> {
-    target.batch(&statement.sql).await.map_err(|error| {
-        let kind = error.kind();
-        Error::new(kind, format!("cannot {} on the target", statement.title)).caused_by(error)
-    })
+    target.batch(&statement.sql).await.map_err(|error| failed(statement, error))
+}
+
+/// Runs one statement that has expressions of the source in it: whatever those are, it stays one command.
+async fn run_alone(target: &Target, statement: &Statement) -> Result<()> {
+    target.execute(&statement.sql, &[]).await.map(drop).map_err(|error| failed(statement, error))
+}
+
+fn failed(statement: &Statement, error: Error) -> Error {
+    Error::new(error.kind(), format!("cannot {} on the target", statement.title)).caused_by(error)
 }
 
 /// How many of `sessions` may build indexes at once: each holds a lock on its own index of every chunk until it commits,
@@ -213,7 +219,7 @@ impl Finisher<'_> {
         let step = async || {
             ledger::insert_step(target, self.claim, &statement.title).await?;
             target.batch(setting).await?;
-            run(target, statement).await?;
+            run_alone(target, statement).await?;
             failpoint::hit("finalize-before-commit");
             Ok(())
         };

@@ -87,7 +87,7 @@ impl Server {
 }
 
 /// A relation as PostgreSQL sees it.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Table {
     /// Its oid.
     pub oid: u32,
@@ -111,7 +111,7 @@ pub struct Table {
 }
 
 /// TimescaleDB's own row for a hypertable.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct HypertableRow {
     /// Its id in the catalog.
     pub id: i32,
@@ -535,7 +535,7 @@ impl std::fmt::Display for Obstacle {
 }
 
 /// A hypertable with everything that makes its definition; its chunks are read apart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Hypertable {
     /// The relation.
     pub table: Table,

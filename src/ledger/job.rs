@@ -13,6 +13,8 @@ pub struct JobId(pub i64);
 
 /// The kind of a job that copies a table, or a range of it.
 pub const MIGRATE: &str = "migrate";
+/// The kind of a job that makes a table of an archive, or adds rows of one.
+pub const RESTORE: &str = "restore";
 /// The kind of a job that copies ranges again in which two tables differ.
 pub const REPAIR: &str = "repair";
 /// The kind of a job that loads files.
@@ -22,7 +24,7 @@ pub const RECHUNK: &str = "rechunk";
 
 /// A job that begins.
 pub struct NewJob<'a> {
-    /// [`MIGRATE`], [`REPAIR`], [`IMPORT`] or [`RECHUNK`].
+    /// [`MIGRATE`], [`RESTORE`], [`REPAIR`], [`IMPORT`] or [`RECHUNK`].
     pub kind: &'a str,
     /// The table on the target.
     pub target: &'a QualifiedName,
@@ -43,9 +45,9 @@ pub struct NewJob<'a> {
 /// Where a job's rows come from.
 #[derive(Clone, Copy)]
 pub struct Origin<'a> {
-    /// The source cluster's system identifier; empty for files.
+    /// The source cluster's system identifier, or an archive's id; empty for files.
     pub system: &'a str,
-    /// The source's database; empty for files.
+    /// The source's database; empty for an archive and for files.
     pub database: &'a str,
     /// The table on the source, quoted; or the files.
     pub name: &'a str,
@@ -56,7 +58,7 @@ pub struct Origin<'a> {
 pub struct Job {
     /// Its number.
     pub id: JobId,
-    /// [`MIGRATE`], [`REPAIR`], [`IMPORT`] or [`RECHUNK`].
+    /// [`MIGRATE`], [`RESTORE`], [`REPAIR`], [`IMPORT`] or [`RECHUNK`].
     pub kind: String,
     /// The target table's oid.
     pub target_oid: u32,
@@ -64,9 +66,9 @@ pub struct Job {
     pub target_name: String,
     /// Whether the job made that table.
     pub made_table: bool,
-    /// The source cluster's system identifier; empty for files.
+    /// The source cluster's system identifier, or an archive's id; empty for files.
     pub source_system: String,
-    /// The source's database; empty for files.
+    /// The source's database; empty for an archive and for files.
     pub source_database: String,
     /// The table on the source, quoted; or the files.
     pub source_name: String,

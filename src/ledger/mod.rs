@@ -22,9 +22,9 @@ pub use block::{
 };
 pub use chunk::{NotedChunk, forget_chunks, note_chunks, noted_chunks, noted_chunks_of};
 pub use job::{
-    Claim, Holder, IMPORT, Job, JobId, JobState, MIGRATE, NewJob, Origin, RECHUNK, REPAIR, await_earlier_runs, claim,
-    delete_job, forget_imports, hold, holder, insert_job, jobs, lock, move_jobs, set_finished, set_plan, set_state,
-    unlock,
+    Claim, Holder, IMPORT, Job, JobId, JobState, MIGRATE, NewJob, Origin, RECHUNK, REPAIR, RESTORE, await_earlier_runs,
+    claim, delete_job, forget_imports, hold, holder, insert_job, jobs, lock, move_jobs, set_finished, set_plan,
+    set_state, unlock,
 };
 pub use task::{
     Counted, DoneTask, Taken, complete_task, done_tasks, forget_steps, forget_tasks, insert_step, overlapping_tasks,

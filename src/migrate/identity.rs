@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::look::Sides;
+use super::request::Parts;
 use crate::catalog::Hypertable;
 use crate::error::{Context, Kind, Result};
 use crate::ident::QualifiedName;
@@ -14,6 +15,8 @@ use crate::plan::{Layout, Partitioning, Range, Statement};
 /// The part of a request that may not change between the runs of a job; the ledger keeps it beside source and target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Identity {
+    #[serde(default)]
+    parts: Parts,
     range: Range,
     partitioning: Partitioning,
     columns: Vec<CopiedColumn>,
@@ -27,10 +30,10 @@ struct CopiedColumn {
 }
 
 impl Identity {
-    pub(super) fn new(source: &Hypertable, partitioning: &Partitioning, bounds: &Bounds) -> Identity {
+    pub(super) fn new(parts: Parts, source: &Hypertable, partitioning: &Partitioning, bounds: &Bounds) -> Identity {
         let columns = source.copied_columns();
         let columns = columns.map(|c| CopiedColumn { name: c.name.clone(), type_name: c.type_name.clone() });
-        Identity { range: bounds.range, partitioning: partitioning.clone(), columns: columns.collect() }
+        Identity { parts, range: bounds.range, partitioning: partitioning.clone(), columns: columns.collect() }
     }
 
     /// In what `job` differs from this request, in words; nothing where it is the same job. `layout` is what the request
@@ -46,6 +49,7 @@ impl Identity {
             }
         };
         compare("source", job_source(job), sides_source(sides));
+        compare("parts", made.parts.name().to_string(), self.parts.name().to_string());
         compare("range", made.range.display(time_type), self.range.display(time_type));
         compare("columns", column_names(&made.columns), column_names(&self.columns));
         // What was asked for is the same although the source's own interval has changed; or the other way round.
@@ -61,12 +65,19 @@ impl Identity {
 }
 
 fn job_source(job: &Job) -> String {
-    format!("{} in database {} of cluster {}", job.source_name, job.source_database, job.source_system)
+    describe_source(&job.source_name, &job.source_system, &job.source_database)
 }
 
 fn sides_source(sides: &Sides) -> String {
-    let server = &sides.source.server;
-    format!("{} in database {} of cluster {}", sides.source.table.name.sql(), server.database, server.system)
+    let (system, database) = sides.source.place();
+    describe_source(&sides.source.table().name.sql(), system, database)
+}
+
+fn describe_source(table: &str, system: &str, database: &str) -> String {
+    match database.is_empty() {
+        true => format!("{table} in archive {system}"),
+        false => format!("{table} in database {database} of cluster {system}"),
+    }
 }
 
 fn column_names(columns: &[CopiedColumn]) -> String {

@@ -3,18 +3,17 @@
 
 use super::request::Request;
 use super::role;
+use super::source::Source;
 use crate::catalog::{Server, TargetPlace, read};
-use crate::connect::{Side, Target};
+use crate::connect::Target;
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
-use crate::look::{Found, open_target, refuse_ledger, refuse_schema, refuse_temporary};
-use crate::plan::Range;
-use crate::reader::snapshot::Subject;
+use crate::look::{Axis, open_target, refuse_ledger, refuse_schema, refuse_temporary};
 use crate::report::EndReport;
 
 /// What is known of both sides before the snapshot.
 pub(super) struct Sides {
-    pub(super) source: Found,
+    pub(super) source: Source,
     pub(super) target: Target,
     pub(super) target_server: Server,
     pub(super) target_table: QualifiedName,
@@ -23,14 +22,14 @@ pub(super) struct Sides {
 
 impl Sides {
     pub(super) async fn look(request: &Request) -> Result<Sides> {
-        let source = Found::look(Side::Source, &request.source, "migrate look", &request.table).await?;
-        let name = &source.table.name;
+        let source = Source::look(&request.origin).await?;
+        let name = &source.table().name;
         let target_table = match &request.target_table {
             Some(text) => QualifiedName::parse(text, &name.schema)?,
             None => name.clone(),
         };
-        let (target, target_server) = open_target(&request.target, &role(&target_table)).await?;
-        let place = read::target_place(&target, &target_table, &source.table.owner).await?;
+        let (target, target_server) = open_target(&request.target, &role(request, &target_table)).await?;
+        let place = read::target_place(&target, &target_table, &source.table().owner).await?;
         let sides = Sides { source, target, target_server, target_table, place };
         sides.refuse_same_table()?;
         sides.refuse_place()?;
@@ -38,11 +37,11 @@ impl Sides {
     }
 
     pub(super) fn is_one_database(&self) -> bool {
-        self.source.server.is_one_database_with(&self.target_server)
+        self.source.is_in(&self.target_server)
     }
 
     fn refuse_same_table(&self) -> Result<()> {
-        if self.is_one_database() && self.target_table == self.source.table.name {
+        if self.is_one_database() && self.target_table == self.source.table().name {
             return Err(Error::refused(format!("source and target are the same table, {}", self.target_table))
                 .hint("Name another table with --as, or another target."));
         }
@@ -73,8 +72,9 @@ impl Sides {
         refuse_temporary(&self.target_server, &self.place, "making chunks")
     }
 
-    pub(super) fn subject<'a>(&'a self, request: &'a Request, bounds: Range, undivided: &'a [Range]) -> Subject<'a> {
-        Subject { undivided, ..self.source.subject(&request.source, request.jobs, bounds, "migrate") }
+    /// Whoever reads values of the primary dimension.
+    pub(super) async fn axis(&self) -> Result<Axis<'_>> {
+        self.source.axis(&self.target, &self.target_server).await
     }
 
     pub(super) fn target_report(&self) -> EndReport {

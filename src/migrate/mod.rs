@@ -10,16 +10,19 @@ mod objects;
 mod planned;
 mod refusals;
 mod request;
+mod source;
 mod standing;
 mod work;
 
 use std::time::Instant;
 
+use futures_util::future::select_all;
+
 pub(crate) use self::identity::JobPlan;
 use self::look::Sides;
 use self::planned::Planned;
 use self::request::Asked;
-pub use self::request::{IfExists, Repair, Request, Resume};
+pub use self::request::{IfExists, Origin, Parts, Repair, Request, Resume};
 use self::standing::Standing;
 use self::work::{Run, Work};
 use crate::connect::{Conninfo, Side};
@@ -28,7 +31,6 @@ use crate::ident::QualifiedName;
 use crate::ledger;
 use crate::persistence::{Attempt, Persistence};
 use crate::plan::{Layout, Range};
-use crate::reader::snapshot::Snapshot;
 use crate::report::{JobRun, Report};
 use crate::supervision::Supervision;
 use crate::vigil::{Terms, Vigil};
@@ -55,8 +57,13 @@ pub async fn migrate(
             announce(report);
         }
     };
-    let ends = [(Side::Source, &request.source), (Side::Target, &request.target)];
-    let persistence = Persistence { supervision, ends: &ends, retry_for: request.retry_for, role: "migrate end" };
+    let ends = request.ends();
+    let persistence = Persistence {
+        supervision,
+        ends: &ends,
+        retry_for: request.retry_for,
+        role: &format!("{} end", request.kind()),
+    };
     persistence.run(&mut Migration { request, announce }, report).await
 }
 
@@ -86,11 +93,11 @@ async fn attempt(
     announce: impl FnOnce(&Report),
 ) -> Result<()> {
     let vigil = Vigil::new(request.retry_for);
-    let watch = async |side: Side, conninfo: &Conninfo| {
+    let watch = async |(side, conninfo): (Side, &Conninfo)| {
         let terms = Terms {
             conninfo: conninfo.clone(),
             side,
-            role: "migrate watch".to_string(),
+            role: format!("{} watch", request.kind()),
             patience: request.retry_for,
             yield_after: request.yield_after,
         };
@@ -99,8 +106,7 @@ async fn attempt(
     tokio::select! {
         biased;
         ended = work(Run { request, supervision, vigil: &vigil }, report, announce) => ended,
-        error = watch(Side::Source, &request.source) => Err(error),
-        error = watch(Side::Target, &request.target) => Err(error),
+        (error, ..) = select_all(request.ends().into_iter().map(|end| Box::pin(watch(end)))) => Err(error),
     }
 }
 
@@ -111,12 +117,12 @@ async fn work(run: Run<'_>, report: &mut Report, announce: impl FnOnce(&Report))
     supervision.interrupt.check()?;
     progress.phase("looking at both sides");
     let sides = Sides::look(request).await?;
-    supervision.end_earlier(&sides.source.session).await?;
-    supervision.end_earlier(&sides.target).await?;
-    supervision.watch(&sides.source.session);
-    supervision.watch(&sides.target);
+    for session in sides.source.session().into_iter().chain([&*sides.target]) {
+        supervision.end_earlier(session).await?;
+        supervision.watch(session);
+    }
     report.sides(&sides.source.report(), &sides.target_report());
-    let asked = Asked::resolve(request, &sides.source).await?;
+    let asked = Asked::resolve(request, &sides.axis().await?).await?;
     let standing = find_standing(request, &sides, &asked).await?;
     if let Standing::Finished { job } = &standing {
         return finished_before(job, report);
@@ -127,12 +133,12 @@ async fn work(run: Run<'_>, report: &mut Report, announce: impl FnOnce(&Report))
     progress.phase("taking the snapshot");
     let repaired = request.repair.iter().flat_map(|repair| &repair.ranges).map(|(range, _)| *range);
     let undivided: Vec<Range> = done.iter().map(|task| task.range).chain(repaired).collect();
-    let snapshot = Snapshot::take(&sides.subject(request, asked.bounds.range, &undivided)).await?;
-    snapshot.workers.iter().chain([&snapshot.leader]).for_each(|session| supervision.watch(session));
-    report.snapshot_at = Some(snapshot.taken_at.clone());
+    let hold = sides.source.hold(request.jobs, asked.bounds.range, &undivided).await?;
+    hold.sessions().into_iter().for_each(|session| supervision.watch(session));
+    report.snapshot_at = Some(hold.taken_at().to_string());
     progress.phase("planning");
-    let planned = Planned::make(request, &sides, &snapshot, asked, &standing, done).await?;
-    report.plan = Some(planned.report(&sides, &snapshot, request.jobs));
+    let planned = Planned::make(request, &sides, &hold, asked, &standing, done).await?;
+    report.plan = Some(planned.report(&sides, &hold, request.jobs));
     report.not_carried = planned.not_carried.clone();
     report.phase("look, snapshot and plan", start);
     announce(report);
@@ -141,15 +147,19 @@ async fn work(run: Run<'_>, report: &mut Report, announce: impl FnOnce(&Report))
         report.planned();
         return Ok(());
     }
-    Work::run(run, &sides, &planned, &standing, snapshot, report).await
+    Work::run(run, &sides, &planned, &standing, hold, report).await
 }
 
 async fn find_standing(request: &Request, sides: &Sides, asked: &Asked) -> Result<Standing> {
+    if sides.place.existing_oid.is_none() && request.parts == Parts::Data {
+        return Err(Error::refused(format!("there is no table {} on the target", sides.target_table))
+            .hint("--data-only adds rows to a table that is there: make it, or restore without the flag."));
+    }
     if sides.place.existing_oid.is_none() && request.repair.is_none() {
         return Ok(Standing::New { forget: None });
     }
-    let source = sides.source.describe(&sides.source.session).await?;
-    let layout = Layout::resolve(&source, &asked.partitioning, &sides.source.server.encoding)?;
+    let source = sides.source.describe().await?;
+    let layout = Layout::resolve(&source, &asked.partitioning, sides.source.encoding())?;
     Standing::find(request, sides, asked, &source, &layout).await
 }
 
@@ -168,7 +178,7 @@ fn refuse_incomplete(request: &Request, sides: &Sides, planned: &Planned) -> Res
     Err(Error::refused(format!(
         "{} things of {} would not be carried",
         planned.not_carried.len(),
-        sides.source.table.name
+        sides.source.table().name
     ))
     .hint("They are listed above. Without --strict they are left out and listed."))
 }
@@ -185,6 +195,6 @@ fn finished_before(job: &ledger::Job, report: &mut Report) -> Result<()> {
 }
 
 /// What `pg_stat_activity` shows of us, without our own name.
-fn role(table: &QualifiedName) -> String {
-    format!("migrate {table}")
+fn role(request: &Request, table: &QualifiedName) -> String {
+    format!("{} {table}", request.kind())
 }

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use super::look::Sides;
-use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, Type, read};
+use crate::catalog::{Hypertable, NotCarried, Sequence, Type, read};
 use crate::connect::Session;
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
-use crate::plan::{Statement, TargetNames, integer_now_function};
+use crate::plan::{Statement, TargetNames, integer_now_function, losses};
 
 pub(super) async fn target_types(target: &Session, types: &[Type]) -> Result<HashMap<QualifiedName, Vec<Type>>> {
     let mut found = HashMap::new();
@@ -80,7 +80,7 @@ pub(super) async fn missing_integer_now(
     if read::function_definition(&sides.target, &function).await?.is_some() {
         return Ok(None);
     }
-    let definition = read::function_definition(&sides.source.session, &function).await?;
+    let definition = sides.source.integer_now(&function).await?;
     Ok(definition.map(|definition| {
         let statement = Statement::new(format!("create function {function}"), definition);
         (function, statement)
@@ -94,34 +94,21 @@ pub(super) async fn refuse_schemas(sides: &Sides, schemas: &[String]) -> Result<
     Err(Error::refused(format!("role {role} may not create anything in schema {schema} of the target, or the schema itself"))
         .hint(format!(
             "A type, sequence or function of {} belongs there: create it there first, or grant CREATE on the schema to the role.",
-            sides.source.table.name
+            sides.source.table().name
         )))
 }
 
 pub(super) fn not_carried(
     sides: &Sides,
     source: &Hypertable,
-    chunks: &[Chunk],
+    compressed: u64,
     made_sequences: &[QualifiedName],
     names: &TargetNames,
 ) -> Vec<NotCarried> {
-    let mut found = source.not_carried.clone();
-    let owner = &sides.source.table.owner;
+    let mut found = losses(source, compressed);
+    let owner = &sides.source.table().owner;
     if !sides.place.may_own_for_source_owner && *owner != sides.target_server.role {
         found.push(NotCarried::new("owner", format!("{owner}: the table will belong to {}", sides.target_server.role)));
-    }
-    if sides.source.table.unlogged {
-        found.push(NotCarried::new("unlogged", "the table will be logged"));
-    }
-    if source.row.columnstore {
-        found.push(NotCarried::new("compression settings", "the rows arrive uncompressed"));
-    }
-    let compressed = chunks.iter().filter(|chunk| chunk.compressed).count();
-    if compressed > 0 {
-        found.push(NotCarried::new("compression", format!("{compressed} chunks arrive uncompressed")));
-    }
-    for index in source.indexes.iter().filter(|index| !index.valid) {
-        found.push(NotCarried::new("invalid index", &index.name));
     }
     for sequence in source.sequences.iter().filter(|sequence| !sequence.identity) {
         let is_made = made_sequences.contains(&sequence.name);
@@ -134,9 +121,6 @@ pub(super) fn not_carried(
         if !is_made && !sides.is_one_database() {
             found.push(NotCarried::new("sequence value", format!("{} was there and is not moved", sequence.name)));
         }
-    }
-    for sequence in source.sequences.iter().filter(|sequence| !sequence.readable) {
-        found.push(NotCarried::new("sequence value", format!("the role may not read {}", sequence.name)));
     }
     found
 }

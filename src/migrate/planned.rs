@@ -4,19 +4,20 @@ use super::identity::{Identity, JobPlan};
 use super::look::Sides;
 use super::objects::*;
 use super::refusals::refuse_virtual_columns;
-use super::request::{Asked, Request};
+use super::request::{Asked, Parts, Request};
+use super::source::Hold;
 use super::standing::{Standing, existing_table, refuse_another_request};
 use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, read};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
-use crate::look::{Bounds, refuse_minus_infinity};
+use crate::look::Bounds;
 use crate::plan::{
     Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, makes_key_first, missing_types,
     post_data, pre_data, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
-use crate::reader::snapshot::{Shares, Snapshot};
+use crate::reader::snapshot::Shares;
 use crate::reader::survey::refuse_too_many;
 use crate::report::PlanReport;
 use crate::schema::refuse_too_many_locks;
@@ -69,20 +70,17 @@ impl Planned {
     pub(super) async fn make(
         request: &Request,
         sides: &Sides,
-        snapshot: &Snapshot,
+        hold: &Hold,
         asked: Asked,
         standing: &Standing,
         done: Vec<DoneTask>,
     ) -> Result<Planned> {
-        let leader = &snapshot.leader;
-        let chunks = &snapshot.chunks;
-        sides.source.refuse_unreadable_chunks(chunks)?;
-        let source = sides.source.describe(leader).await?;
+        let source = hold.describe(&sides.source).await?;
         let Asked { bounds, trusted, partitioning } = asked;
         refuse_virtual_columns(sides, &source)?;
-        let encoding = &sides.source.server.encoding;
+        let encoding = sides.source.encoding();
         let asked = Layout::resolve(&source, &partitioning, encoding)?;
-        let identity = Identity::new(&source, &partitioning, &bounds);
+        let identity = Identity::new(request.parts, &source, &partitioning, &bounds);
         // Asked before, of what was there before the locks: a column whose type has changed since then would be copied as
         // bytes that mean something else.
         if let Standing::Unfinished { job, .. } = standing {
@@ -97,24 +95,24 @@ impl Planned {
         };
         let source_layout =
             Layout::resolve(&source, &Partitioning::default(), encoding).unwrap_or_else(|_| layout.clone());
-        refuse_minus_infinity(leader, &source, &layout, bounds.range).await?;
+        hold.refuse_minus_infinity(&source, &layout, bounds.range).await?;
 
         let repaired = request.repair.as_ref().map(|repair| repair.ranges.clone());
-        let ranges = match &repaired {
-            Some(repaired) => repaired.iter().map(|(range, _)| *range).collect(),
-            None => bounds.range.without(done.iter().map(|task| task.range)),
+        let ranges = match (&repaired, request.parts) {
+            (Some(repaired), _) => repaired.iter().map(|(range, _)| *range).collect(),
+            (None, Parts::Schema) => Vec::new(),
+            (None, Parts::All | Parts::Data) => bounds.range.without(done.iter().map(|task| task.range)),
         };
         let max_new_chunks = request.max_new_chunks;
         let ground = Ground {
             source: &source,
-            server: &sides.source.server,
             layout: &layout,
             bounds: bounds.range,
             max_new_chunks,
             jobs: request.jobs,
             most_task_bytes: u64::MAX,
         };
-        let rows = Rows::find(&ground, snapshot, ranges).await?;
+        let rows = hold.rows(&ground, &[], ranges).await?;
         let target_chunks = existing_chunks(sides, standing).await?;
         let missing_points = layout.missing_points(&rows.points, &target_chunks);
         let new_chunks = missing_points.len() as u64 * layout.partitions_per_bucket();
@@ -139,14 +137,15 @@ impl Planned {
             }
             Standing::Finished { .. } => Definition::of_table(sides, &source).await?,
         };
+        let stock = hold.stock(bounds.range);
         let not_carried = match standing.appends() {
             true => Vec::new(),
-            false => not_carried(sides, &source, chunks, &definition.sequences, &definition.names),
+            false => not_carried(sides, &source, stock.compressed, &definition.sequences, &definition.names),
         };
         Ok(Planned {
             identity,
-            index_bytes: chunks.iter().filter_map(|chunk| chunk.index_bytes).sum::<i64>() as u64,
-            source_chunks: chunks.len(),
+            index_bytes: stock.index_bytes,
+            source_chunks: stock.parts,
             source,
             layout,
             source_layout,
@@ -218,9 +217,9 @@ impl Planned {
     }
 
     /// The plan for people and programs.
-    pub(super) fn report(&self, sides: &Sides, snapshot: &Snapshot, jobs: usize) -> PlanReport {
+    pub(super) fn report(&self, sides: &Sides, hold: &Hold, jobs: usize) -> PlanReport {
         let time_type = self.bounds.time_type;
-        let tasks = self.foreseen_tasks(&snapshot.shares);
+        let tasks = self.foreseen_tasks(hold.shares());
         let estimated_bytes = tasks.iter().map(|task| task.bytes).sum();
         PlanReport {
             source_layout: self.source_layout.describe(),
@@ -236,13 +235,7 @@ impl Planned {
             target_wal_bytes: estimated_bytes + self.index_bytes,
             format: self.wire.format,
             format_reason: self.wire.reason.clone(),
-            source_locks: format!(
-                "access share on {} and {} chunks, {} locks in {} sessions",
-                sides.source.table.name,
-                self.source_chunks,
-                snapshot.shares.locks(jobs, self.source_chunks),
-                jobs + 1
-            ),
+            source_locks: hold.locks(&sides.source.table().name, jobs),
             before_rows: self.pre_data.clone(),
             after_rows: self.constraints.iter().chain(&self.indexes).cloned().collect(),
             key_first: self.key_first,
@@ -252,13 +245,13 @@ impl Planned {
 
     fn warnings(&self, sides: &Sides) -> Vec<String> {
         let mut warnings = Vec::new();
-        let (from, to) = (&sides.source.server.encoding, &sides.target_server.encoding);
+        let (from, to) = (sides.source.encoding(), sides.target_server.encoding.as_str());
         if from != to {
             warnings.push(format!(
                 "the databases' encodings differ ({from}, {to}): text that the target cannot hold will stop the copy"
             ));
         }
-        if !self.source.has_index_on_primary() {
+        if sides.source.session().is_some() && !self.source.has_index_on_primary() {
             warnings.push(format!(
                 "no index begins with {}: every chunk is read in one piece, and one that needs several target chunks is read once more to plan",
                 display_ident(&self.layout.primary.column)
@@ -275,9 +268,8 @@ impl Definition {
     /// Of a table that has to be made.
     async fn new(sides: &Sides, source: &Hypertable, layout: &Layout, new_chunks: u64) -> Result<Definition> {
         let types = target_types(&sides.target, &source.types).await?;
-        let on_target = |name: &QualifiedName| types.get(name).map(Vec::as_slice);
-        let missing = missing_types(&source.types, on_target)?;
-        let wire = Wire::of(source, on_target);
+        let missing = missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
+        let wire = sides.source.wire(source, &types)?;
         refuse_missing_objects(sides, source).await?;
         let missing_sequences = missing_sequences(&sides.target, source).await?;
 
@@ -297,8 +289,8 @@ impl Definition {
         let behind_table = pre_data.len().saturating_sub(1);
         pre_data.splice(behind_table..behind_table, integer_now.map(|(_, statement)| statement));
         // On the empty table: later PostgreSQL would ask whether the owner may create things among TimescaleDB's chunks.
-        let gives_away = sides.place.may_own_for_source_owner && sides.source.table.owner != sides.target_server.role;
-        pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table.owner)));
+        let gives_away = sides.place.may_own_for_source_owner && sides.source.table().owner != sides.target_server.role;
+        pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table().owner)));
         let (constraints, indexes) = post_data(source, &names, key_first)?;
         Ok(Definition { names, wire, pre_data, constraints, indexes, sequences: missing_sequences, key_first })
     }
@@ -306,12 +298,11 @@ impl Definition {
     /// Of a table that is there and keeps what it has.
     async fn of_table(sides: &Sides, source: &Hypertable) -> Result<Definition> {
         let types = target_types(&sides.target, &source.types).await?;
-        let on_target = |name: &QualifiedName| types.get(name).map(Vec::as_slice);
-        missing_types(&source.types, on_target)?;
+        missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
         Ok(Definition {
             names: TargetNames::new(source, sides.target_table.clone(), timescaledb_schema, &[]),
-            wire: Wire::of(source, on_target),
+            wire: sides.source.wire(source, &types)?,
             pre_data: Vec::new(),
             constraints: Vec::new(),
             indexes: Vec::new(),

@@ -1,24 +1,27 @@
 //! What was asked for, and what the values on the command line mean on the source.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::connect::Conninfo;
+use serde::{Deserialize, Serialize};
+
+use crate::connect::{Conninfo, Side};
 use crate::error::Result;
-use crate::look::{Bounds, Found, partitioning};
-use crate::pgcopy::TimeType;
+use crate::ledger::{MIGRATE, RESTORE};
+use crate::look::{Axis, Bounds, partitioning};
 use crate::plan::{HashRequest, Partitioning, Range};
 use crate::verify::Mode;
 
 /// What was asked for.
 pub struct Request {
-    /// The source.
-    pub source: Conninfo,
+    /// Where the rows come from.
+    pub origin: Origin,
     /// The target.
     pub target: Conninfo,
-    /// The hypertable, as written: resolved on the source under the role's `search_path`.
-    pub table: String,
     /// The new table, as written; the source's name where there is none.
     pub target_table: Option<String>,
+    /// What of the table is wanted.
+    pub parts: Parts,
     /// Interval of the primary dimension, as written.
     pub chunk_interval: Option<String>,
     /// Hash dimensions.
@@ -49,6 +52,63 @@ pub struct Request {
     pub dry_run: bool,
     /// Ranges of a table that is there, in which it differs from the source, are copied anew; nothing else is.
     pub repair: Option<Repair>,
+}
+
+/// Where rows come from.
+#[derive(Clone)]
+pub enum Origin {
+    /// A table of a server.
+    Table {
+        /// The server.
+        conninfo: Box<Conninfo>,
+        /// The hypertable, as written: resolved there under the role's `search_path`.
+        name: String,
+    },
+    /// An archive, by its directory.
+    Archive(PathBuf),
+}
+
+/// What of a table is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Parts {
+    /// Definition and rows.
+    #[default]
+    All,
+    /// The definition.
+    Schema,
+    /// The rows, in a table that is there.
+    Data,
+}
+
+impl Parts {
+    /// The word for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Parts::All => "definition and rows",
+            Parts::Schema => "the definition",
+            Parts::Data => "the rows",
+        }
+    }
+}
+
+impl Request {
+    /// The kind of its job in the ledger, which is also the word for it.
+    pub fn kind(&self) -> &'static str {
+        match self.origin {
+            Origin::Table { .. } => MIGRATE,
+            Origin::Archive(_) => RESTORE,
+        }
+    }
+
+    /// The servers that take part.
+    pub fn ends(&self) -> Vec<(Side, &Conninfo)> {
+        let source = match &self.origin {
+            Origin::Table { conninfo, .. } => Some((Side::Source, conninfo.as_ref())),
+            Origin::Archive(_) => None,
+        };
+        source.into_iter().chain([(Side::Target, &self.target)]).collect()
+    }
 }
 
 /// What `verify --repair` asks for.
@@ -85,7 +145,7 @@ pub enum IfExists {
     Append,
 }
 
-/// What was asked for, as the source reads it.
+/// What was asked for, as a server reads it.
 pub(super) struct Asked {
     /// The range.
     pub(super) bounds: Bounds,
@@ -96,27 +156,19 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) async fn resolve(request: &Request, source: &Found) -> Result<Asked> {
-        let bounds = Bounds::resolve(source, request.from.as_deref(), request.until.as_deref()).await?;
-        let trusted = trusted(request, source, bounds.time_type).await?;
-        Ok(Asked {
-            bounds,
-            trusted,
-            partitioning: partitioning(
-                &source.session,
-                request.chunk_interval.as_deref(),
-                request.hash_partitions.clone(),
-            )
-            .await?,
-        })
+    pub(super) async fn resolve(request: &Request, axis: &Axis<'_>) -> Result<Asked> {
+        let bounds = Bounds::resolve(axis, request.from.as_deref(), request.until.as_deref()).await?;
+        let trusted = trusted(request, axis).await?;
+        let (interval, hash) = (request.chunk_interval.as_deref(), request.hash_partitions.clone());
+        Ok(Asked { bounds, trusted, partitioning: partitioning(axis.session, interval, hash).await? })
     }
 }
 
-async fn trusted(request: &Request, source: &Found, time_type: TimeType) -> Result<Option<Range>> {
+async fn trusted(request: &Request, axis: &Axis<'_>) -> Result<Option<Range>> {
     Ok(match &request.resume {
         Resume::Trust => Some(Range::ALL),
         Resume::TrustBefore(text) => {
-            let until = source.internal_value("--resume=trust-before", text, time_type).await?;
+            let until = axis.internal_value("--resume=trust-before", text).await?;
             Some(Range { from: None, until: Some(until) })
         }
         Resume::Compare | Resume::FollowDeletes => None,

@@ -5,7 +5,7 @@ use super::look::Sides;
 use super::request::{Asked, IfExists, Repair, Request};
 use crate::catalog::{Hypertable, read};
 use crate::error::{Error, Kind, Result};
-use crate::ledger::{self, Claim, Job, JobState, MIGRATE, REPAIR};
+use crate::ledger::{self, Claim, Job, JobState, REPAIR};
 use crate::look::find_hypertable;
 use crate::plan::Layout;
 use crate::schema;
@@ -55,8 +55,8 @@ impl Standing {
         if let Some(repair) = &request.repair {
             return repairable(sides, repair, &jobs).await;
         }
-        jobs.retain(|job| job.kind == MIGRATE);
-        let identity = Identity::new(source, &asked.partitioning, &asked.bounds);
+        jobs.retain(|job| job.kind == request.kind());
+        let identity = Identity::new(request.parts, source, &asked.partitioning, &asked.bounds);
         let is_same = |job: &Job| Ok::<_, Error>(identity.differences(job, sides, layout)?.is_empty());
         let mut finished = None;
         for job in jobs.iter().filter(|job| job.state == JobState::Finished) {
@@ -96,7 +96,7 @@ async fn repairable(sides: &Sides, repair: &Repair, jobs: &[Job]) -> Result<Stan
             return Err(Error::refused(format!("job {} on {table} is unfinished", job.id.0))
                 .hint("Run its command again: a resumed run copies again what has changed."));
         }
-        end_earlier_runs(&sides.target, Some(&sides.source.session), job).await?;
+        end_earlier_runs(&sides.target, sides.source.session(), job).await?;
         schema::durably(&sides.target, async || ledger::delete_job(&sides.target, job.id).await).await?;
         ledger::unlock(&sides.target, job.id).await?;
     }
@@ -165,6 +165,6 @@ async fn refuse_unlogged(sides: &Sides, oid: u32) -> Result<()> {
 async fn take_over(request: &Request, sides: &Sides, job: &Job) -> Result<Option<Claim>> {
     match request.dry_run {
         true => Ok(None),
-        false => takeover::take_over(&sides.target, Some(&sides.source.session), job).await.map(Some),
+        false => takeover::take_over(&sides.target, sides.source.session(), job).await.map(Some),
     }
 }

@@ -8,21 +8,22 @@ use futures_util::future::{BoxFuture, try_join_all};
 use super::identity::JobPlan;
 use super::look::Sides;
 use super::planned::{Planned, untrusted};
-use super::request::{Request, Resume};
+use super::request::{Parts, Request, Resume};
 use super::role;
+use super::source::Hold;
 use super::standing::Standing;
 use crate::catalog::{Chunk, read};
 use crate::connect::{Backend, Sessions, Target};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::QualifiedName;
-use crate::ledger::{self, Claim, Counted, DoneTask, IMPORT, Job, JobState, MIGRATE, NewJob, Origin, RECHUNK, REPAIR};
+use crate::ledger::{self, Claim, Counted, DoneTask, IMPORT, Job, JobState, NewJob, Origin, RECHUNK, REPAIR};
 use crate::pipeline::{self, Copy, Ended, Pair, Queues, Work as Errand};
 use crate::plan::{Entry, Point, Statement, Task, column_list, sequence_values};
 use crate::progress::{self, Meters};
 use crate::reader::cells::{Ground, Rows, boundaries};
-use crate::reader::chunk::ChunkReader;
-use crate::reader::snapshot::Snapshot;
+use crate::reader::door::Doors;
+use crate::reader::snapshot::Shares;
 use crate::report::{LatencyReport, Report, ResumeReport, Verification, to_json};
 use crate::schema;
 use crate::supervision::Supervision;
@@ -62,44 +63,38 @@ impl<'a> Work<'a> {
         sides: &'a Sides,
         planned: &'a Planned,
         standing: &Standing,
-        mut snapshot: Snapshot,
+        mut hold: Hold,
         report: &mut Report,
     ) -> Result<()> {
         let Run { request, supervision, vigil } = run;
         // Before the first write: the server may have no room for so many.
         let targets = open_targets(request, sides, supervision).await?;
-        let sources = std::mem::take(&mut snapshot.workers);
-        let mut pairs: Vec<Pair> =
-            sources.into_iter().zip(targets).map(|(source, target)| Pair { source, target }).collect();
-        let mut backends = vec![snapshot.leader.backend().clone(), sides.target.backend().clone()];
-        backends.extend(pairs.iter().flat_map(Pair::backends));
-        let claim = begin(sides, planned, supervision, standing, &backends, report).await?;
+        let (open, doors) = hold.doors(planned, request.jobs);
+        let mut pairs: Vec<Pair> = open.into_iter().zip(targets).map(|(door, target)| Pair { door, target }).collect();
+        let others = hold.sessions().into_iter().map(|session| session.backend()).chain([sides.target.backend()]);
+        let backends: Vec<Backend> = others.cloned().chain(pairs.iter().flat_map(Pair::backends)).collect();
+        let claim = begin(run, sides, planned, standing, &backends, report).await?;
         let work = Work { request, sides, planned, supervision, vigil, claim };
         let is_copied = matches!(standing, Standing::Unfinished { job, .. } if job.state == JobState::Finalizing);
         if !is_copied {
-            pairs = work.copy_all(&mut snapshot, pairs, report).await?;
+            pairs = work.copy_all(&hold, &doors, pairs, report).await?;
         }
-        drop(snapshot);
+        drop(hold);
         let sessions = Sessions::new(pairs.into_iter().map(|pair| pair.target).collect());
         work.finalize_and_verify(&sessions, report).await?;
         work.finish(report).await
     }
 
     /// Until the ledger names every task, under this one snapshot.
-    async fn copy_all(&self, snapshot: &mut Snapshot, pairs: Vec<Pair>, report: &mut Report) -> Result<Vec<Pair>> {
-        let (pairs, again) = self.compare(snapshot, pairs, report).await?;
-        let (sources, targets): (Vec<_>, Vec<_>) = pairs.into_iter().map(|pair| (pair.source, pair.target)).unzip();
-        snapshot.workers = sources;
+    async fn copy_all(&self, hold: &Hold, doors: &Doors, pairs: Vec<Pair>, report: &mut Report) -> Result<Vec<Pair>> {
+        let (mut pairs, again) = self.compare(hold, doors, pairs, report).await?;
         let ranges = again.iter().map(|task| task.range).collect();
-        let rows_again = Rows::find(&self.ground(), snapshot, ranges).await?;
-        let sources = std::mem::take(&mut snapshot.workers);
-        let mut pairs: Vec<Pair> =
-            sources.into_iter().zip(targets).map(|(source, target)| Pair { source, target }).collect();
+        let rows_again = hold.rows(&self.ground(), &pairs, ranges).await?;
 
         let mut points = self.planned.missing_points.clone();
         points.extend(self.planned.layout.missing_points(&rows_again.points, &self.planned.chunks));
         let chunks = self.make_chunks(&points, report).await?;
-        let mut tasks = self.tasks(snapshot, &chunks, &rows_again, &again);
+        let mut tasks = self.tasks(hold.shares(), &chunks, &rows_again, &again);
         let unmade = self.planned.layout.missing_points(&points, &chunks);
         for task in &mut tasks {
             task.alone = unmade.iter().any(|point| task.range.contains(point[0]));
@@ -107,12 +102,12 @@ impl<'a> Work<'a> {
         let start = Instant::now();
         self.progress_over(&tasks);
         report.tasks = Some(self.planned.done.len() + tasks.len() - again.len());
-        let copy = Arc::new(self.copy_plan(snapshot, chunks));
+        let copy = Arc::new(self.copy_plan(doors, chunks));
         let mut meters = Meters::default();
         let mut missing = tasks.clone();
         for _ in 0..SETTLE_ATTEMPTS {
             let ended =
-                pipeline::run(Arc::clone(&copy), pairs, Queues::of(&snapshot.shares, &missing), Errand::Copy).await;
+                pipeline::run(Arc::clone(&copy), pairs, Queues::of(hold.shares(), &missing), Errand::Copy).await;
             report.bytes = self.supervision.progress.snapshot().bytes;
             let ended = ended?;
             pairs = ended.pairs;
@@ -134,7 +129,8 @@ impl<'a> Work<'a> {
     /// Compares what earlier runs have copied with the source as it is now; answers the tasks that have to be done again.
     async fn compare(
         &self,
-        snapshot: &Snapshot,
+        hold: &Hold,
+        doors: &Doors,
         pairs: Vec<Pair>,
         report: &mut Report,
     ) -> Result<(Vec<Pair>, Vec<DoneTask>)> {
@@ -146,9 +142,9 @@ impl<'a> Work<'a> {
         let compared: Vec<DoneTask> = untrusted(done, self.planned.trusted).cloned().collect();
         let tasks: Vec<Task> = compared.iter().map(|done| self.planned.rows.task(done.id, done.range)).collect();
         self.supervision.progress.phase(format!("comparing {} done tasks with the source", tasks.len()));
-        let copy = Arc::new(self.copy_plan(snapshot, Vec::new()));
+        let copy = Arc::new(self.copy_plan(doors, Vec::new()));
         let Ended { pairs, counted, .. } =
-            pipeline::run(copy, pairs, Queues::of(&snapshot.shares, &tasks), Errand::Count).await?;
+            pipeline::run(copy, pairs, Queues::of(hold.shares(), &tasks), Errand::Count).await?;
         let now = |task: &DoneTask| counted.iter().find(|(id, _)| *id == task.id).map(|(_, counted)| *counted);
         let form = self.planned.wire.form();
         let has_changed = |task: &&DoneTask| now(task) != Some(task.counted(&form));
@@ -177,7 +173,6 @@ impl<'a> Work<'a> {
     fn ground(&self) -> Ground<'_> {
         Ground {
             source: &self.planned.source,
-            server: &self.sides.source.server,
             layout: &self.planned.layout,
             bounds: self.planned.bounds.range,
             max_new_chunks: self.request.max_new_chunks,
@@ -211,8 +206,8 @@ impl<'a> Work<'a> {
     }
 
     /// What is left to be copied, and what has to be copied again.
-    fn tasks(&self, snapshot: &Snapshot, chunks: &[Chunk], rows_again: &Rows, again: &[DoneTask]) -> Vec<Task> {
-        let mut tasks = self.planned.tasks(&snapshot.shares, &boundaries(chunks));
+    fn tasks(&self, shares: &Shares, chunks: &[Chunk], rows_again: &Rows, again: &[DoneTask]) -> Vec<Task> {
+        let mut tasks = self.planned.tasks(shares, &boundaries(chunks));
         let again = again.iter().map(|done| Task { entry: Entry::Again, ..rows_again.task(done.id, done.range) });
         tasks.extend(again);
         tasks
@@ -224,28 +219,19 @@ impl<'a> Work<'a> {
         self.supervision.progress.phase("copying");
     }
 
-    fn copy_plan(&self, snapshot: &Snapshot, target_chunks: Vec<Chunk>) -> Copy {
+    fn copy_plan(&self, doors: &Doors, target_chunks: Vec<Chunk>) -> Copy {
         let planned = self.planned;
-        let columns = column_list(&planned.source);
-        let format = planned.wire.format;
-        let (primary, time_type) = (planned.layout.primary.column.clone(), planned.layout.primary.time_type);
-        let source_chunks = snapshot.chunks.clone();
+        let primary = &planned.layout.primary;
         Copy {
             destination: Destination {
                 claim: self.claim,
                 table: self.table().clone(),
-                columns: columns.clone(),
-                primary: primary.clone(),
-                time_type,
-                format,
+                columns: column_list(&planned.source),
+                primary: primary.column.clone(),
+                time_type: primary.time_type,
+                format: planned.wire.format,
                 form: planned.wire.form(),
             },
-            copy_out: Box::new(move |task| {
-                let format = format.name();
-                let reader =
-                    ChunkReader { chunks: &source_chunks, columns: &columns, primary: &primary, time_type, format };
-                reader.copy_out(&task.reads)
-            }),
             wire: planned.wire.clone(),
             columns: planned.source.copied_columns().map(|column| column.name.clone()).collect(),
             layout: planned.layout.clone(),
@@ -256,24 +242,27 @@ impl<'a> Work<'a> {
             retry_for: self.request.retry_for,
             turn: tokio::sync::Semaphore::new(1),
             vigil: self.vigil.clone(),
-            reopen: self.reopen(snapshot),
+            reopen: self.reopen(doors),
         }
     }
 
-    fn reopen(&self, snapshot: &Snapshot) -> pipeline::Reopen {
-        let (conninfo, role) = (self.request.target.clone(), role(self.table()));
-        let (rejoin, job, supervision) = (snapshot.rejoin.clone(), self.claim.job, self.supervision.clone());
-        Box::new(move |number, lost: [Backend; 2]| -> BoxFuture<'static, Result<Option<Pair>>> {
-            let (conninfo, rejoin, supervision) = (conninfo.clone(), rejoin.clone(), supervision.clone());
+    fn reopen(&self, doors: &Doors) -> pipeline::Reopen {
+        let (conninfo, role) = (self.request.target.clone(), role(self.request, self.table()));
+        let (doors, job, supervision) = (doors.clone(), self.claim.job, self.supervision.clone());
+        Box::new(move |number, lost: Vec<Backend>| -> BoxFuture<'static, Result<Option<Pair>>> {
+            let (conninfo, doors, supervision) = (conninfo.clone(), doors.clone(), supervision.clone());
             let name = target_role(&role, number + 1);
             Box::pin(async move {
                 let target = takeover::open_again(&conninfo, &name, &lost).await?;
-                let Some(source) = rejoin.worker(number).await? else { return Ok(None) };
-                ledger::end_backends(&source, &lost).await?;
-                ledger::insert_backends(&target, job, &[source.backend().clone(), target.backend().clone()]).await?;
-                supervision.watch(&source);
-                supervision.watch(&target);
-                Ok(Some(Pair { source, target }))
+                let Some(door) = doors.open(number).await? else { return Ok(None) };
+                let pair = Pair { door, target };
+                if let Some(session) = pair.door.session() {
+                    ledger::end_backends(session, &lost).await?;
+                    supervision.watch(session);
+                }
+                ledger::insert_backends(&pair.target, job, &pair.backends()).await?;
+                supervision.watch(&pair.target);
+                Ok(Some(pair))
             })
         })
     }
@@ -296,7 +285,7 @@ impl<'a> Work<'a> {
 
     /// What is done has to be the whole range that was asked for, without a gap and without an overlap.
     fn refuse_gaps(&self, done: &[DoneTask]) -> Result<()> {
-        if self.planned.repaired.is_some() {
+        if self.planned.repaired.is_some() || self.request.parts == Parts::Schema {
             return Ok(());
         }
         let gaps = self.planned.bounds.range.without(done.iter().map(|task| task.range));
@@ -345,13 +334,15 @@ impl<'a> Work<'a> {
         self.supervision.progress.phase("analyzing");
         report.target_chunks = Some(chunks.len());
         chunks.retain(|chunk| planned.bounds.range.overlaps(chunk.primary()));
-        let plain = Target::open_plain(&self.request.target, &format!("{} analyze", role(self.table()))).await?;
+        let plain =
+            Target::open_plain(&self.request.target, &format!("{} analyze", role(self.request, self.table()))).await?;
         self.supervision.watch(&plain);
         let open = interrupt.open()?;
         schema::analyze(sessions, &plain, self.table(), &chunks).await?;
         drop(open);
         let values = sequence_values(&planned.source, &planned.names, &planned.made_sequences());
-        if !planned.appends {
+        // They go with the rows.
+        if !planned.appends && self.request.parts != Parts::Schema {
             finisher.run_in_turn(&to_do(&values)).await?;
         }
         report.phase("analyze", start);
@@ -396,12 +387,22 @@ impl<'a> Work<'a> {
         failpoint::hit("before-finish");
         self.supervision.progress.phase("finished");
         report.finish();
-        let (target, job, json) = (&self.sides.target, self.claim.job, to_json(report)?);
+        let (target, job, json) = (&self.sides.target, self.claim.job, self.kept_report(report)?);
         let finish = async || {
             ledger::forget_backends(target, job).await?;
             ledger::set_finished(target, self.claim, &json).await
         };
         schema::durably(target, finish).await
+    }
+
+    /// The report as the ledger keeps it. A database of another encoding may lack characters that are in it, and that is no
+    /// reason for a job not to end.
+    fn kept_report(&self, report: &Report) -> Result<String> {
+        let json = to_json(report)?;
+        Ok(match self.sides.target_server.encoding.as_str() {
+            "UTF8" => json,
+            _ => json.chars().map(|character| if character.is_ascii() { character } else { '?' }).collect(),
+        })
     }
 
     fn table(&self) -> &QualifiedName {
@@ -411,13 +412,14 @@ impl<'a> Work<'a> {
 
 /// Makes the job, or goes on with it, and notes the sessions that it has.
 async fn begin(
+    run: Run<'_>,
     sides: &Sides,
     planned: &Planned,
-    supervision: &Supervision,
     standing: &Standing,
     backends: &[Backend],
     report: &mut Report,
 ) -> Result<Claim> {
+    let Run { request, supervision, .. } = run;
     let start = Instant::now();
     let target = &sides.target;
     supervision.interrupt.check()?;
@@ -442,15 +444,12 @@ async fn begin(
     }
     supervision.progress.phase(if planned.appends { "beginning" } else { "creating the table" });
     let is_repair = planned.repaired.is_some();
+    let (system, database) = sides.source.place();
     let job = NewJob {
-        kind: if is_repair { REPAIR } else { MIGRATE },
+        kind: if is_repair { REPAIR } else { request.kind() },
         target: &planned.names.table,
         made_table: !planned.appends,
-        source: Origin {
-            system: &sides.source.server.system,
-            database: &sides.source.server.database,
-            name: &sides.source.table.name.sql(),
-        },
+        source: Origin { system, database, name: &sides.source.table().name.sql() },
         request: &planned.identity.json()?,
         plan: &planned.job_plan().json()?,
         // A repair has the locks of all jobs that are not finished; imports keep to their own rows.
@@ -531,7 +530,7 @@ async fn refuse_occupied_range(sides: &Sides, planned: &Planned) -> Result<()> {
 }
 
 async fn open_targets(request: &Request, sides: &Sides, supervision: &Supervision) -> Result<Vec<Target>> {
-    let role = role(&sides.target_table);
+    let role = role(request, &sides.target_table);
     let open = (1..=request.jobs).map(async |worker| {
         let target = Target::open(&request.target, &target_role(&role, worker)).await?;
         supervision.watch(&target);

@@ -61,6 +61,62 @@ impl TimeType {
             }
         }
     }
+
+    /// The internal time of a value as a server writes it in DateStyle ISO and TimeZone UTC; `None` for any other text.
+    /// What [`TimeType::literal`] answers reads back, a date as its midnight. Saturates as [`TimeType::internal`] does.
+    pub fn read(self, text: &[u8]) -> Option<i64> {
+        let text = std::str::from_utf8(text).ok()?;
+        match (self, text) {
+            (TimeType::Int2 | TimeType::Int4 | TimeType::Int8, number) => number.parse().ok(),
+            (_, "infinity") => Some(i64::MAX),
+            (_, "-infinity") => Some(i64::MIN),
+            (TimeType::Timestamptz, _) => read_timestamp(text, "+00"),
+            (TimeType::Timestamp, _) => read_timestamp(text, ""),
+            (TimeType::Date, _) => read_date(without_era(text)).map(|days| saturated(days, 0)),
+        }
+    }
+}
+
+fn read_timestamp(text: &str, zone: &str) -> Option<i64> {
+    let (text, is_bc) = without_era(text);
+    let (date, time) = text.strip_suffix(zone)?.split_once(' ')?;
+    Some(saturated(read_date((date, is_bc))?, read_time(time)?))
+}
+
+/// What stands before the era, and whether that is the one before 1 AD.
+fn without_era(text: &str) -> (&str, bool) {
+    text.strip_suffix(" BC").map_or((text, false), |text| (text, true))
+}
+
+/// Days since 1970.
+fn read_date((date, is_bc): (&str, bool)) -> Option<i64> {
+    let mut parts = date.split('-').map(digits);
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let year = if is_bc { 1 - year } else { year };
+    // What PostgreSQL knows has seven digits at most.
+    let date = Civil::new(year, month, day).filter(|_| year.abs() < 10_000_000 && parts.next().is_none());
+    date.map(Civil::days)
+}
+
+/// µs since midnight.
+fn read_time(text: &str) -> Option<i64> {
+    let (clock, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let mut parts = clock.split(':').map(digits);
+    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
+    let is_time = hour < 24 && minute < 60 && second < 60 && parts.next().is_none() && fraction.len() <= 6;
+    let fraction_us = digits(fraction)? * 10i64.pow(6u32.checked_sub(fraction.len() as u32)?);
+    is_time.then_some((hour * 3600 + minute * 60 + second) * US_PER_SECOND + fraction_us)
+}
+
+fn digits(text: &str) -> Option<i64> {
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| text.parse().ok()).flatten()
+}
+
+/// Together at the end: the days alone may lie outside of `i64` by less than one.
+fn saturated(days: i64, us: i64) -> i64 {
+    let internal = i128::from(days) * i128::from(US_PER_DAY) + i128::from(us);
+    internal.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 /// µs since 2000 to µs since 1970; the ends of the range are the infinities and stay.
@@ -416,6 +472,34 @@ mod tests {
         }
     }
 
+    #[test]
+    fn values_are_read_as_a_server_writes_them() {
+        use TimeType::*;
+        for (kind, text, expected) in [
+            (Timestamptz, "2000-01-01 00:00:00.5+00", Some(946_684_800_500_000)),
+            (Timestamp, "0044-03-15 00:00:00 BC", Some(-63_517_824_000_000_000)),
+            (Timestamptz, "0044-03-15 00:00:00+00 BC", Some(-63_517_824_000_000_000)),
+            (Timestamp, "infinity", Some(i64::MAX)),
+            (Date, "-infinity", Some(i64::MIN)),
+            (Date, "1970-01-02", Some(US_PER_DAY)),
+            (Date, "0001-12-31 BC", Some(-62_135_683_200_000_000)),
+            (Date, "5874897-12-31", Some(i64::MAX)),
+            (Int2, "-7", Some(-7)),
+            (Timestamptz, "2000-01-01 00:00:00+01", None),
+            (Timestamptz, "2000-01-01 00:00:00.1234567+00", None),
+            (Timestamp, "2000-01-01 24:00:00", None),
+            (Timestamp, "2000-02-30 00:00:00", None),
+            (Timestamp, "2000-01-01", None),
+            (Timestamp, "99999999999999999-01-01 00:00:00", None),
+            (Date, "2000-01-01-01", None),
+            (Date, "+2000-01-01", None),
+            (Int8, "9223372036854775808", None),
+            (Int8, "\\N", None),
+        ] {
+            assert_eq!(kind.read(text.as_bytes()), expected, "{text}");
+        }
+    }
+
     fn read_back(literal: &str) -> i64 {
         let (body, is_bc) = literal.strip_suffix(" BC").map_or((literal, false), |body| (body, true));
         let (date, time) = body.strip_suffix("+00").unwrap().split_once(' ').unwrap();
@@ -434,6 +518,14 @@ mod tests {
         #[test]
         fn literals_read_back(internal in i64::MIN + 1..i64::MAX) {
             prop_assert_eq!(read_back(&TimeType::Timestamptz.literal(internal)), internal);
+            prop_assert_eq!(TimeType::Timestamp.read(TimeType::Timestamp.literal(internal).as_bytes()), Some(internal));
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in proptest::collection::vec(any::<u8>(), 0..40)) {
+            for kind in [TimeType::Timestamptz, TimeType::Date, TimeType::Int8] {
+                let _ = kind.read(&text);
+            }
         }
 
         #[test]

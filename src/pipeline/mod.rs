@@ -1,8 +1,9 @@
 //! The corridor between a door in and a door out: it spawns the workers of a copy, and only it owns channels.
 //!
-//! A worker owns one source session and one target session. For each task a reader future (copy out, scan, route,
-//! batch) and a writer future (copy in) meet at a bounded channel; the server's copy in sets the pace for both. A task
-//! that fails in a way that may pass is tried again in new sessions of the same snapshot.
+//! A worker owns a door, by which it reads, and what it writes by: a target session, where the exit is a hypertable. For each
+//! task a reader future (copy out, scan, route, batch) and a writer future (copy in) meet at a bounded channel; the slower
+//! one sets the pace for both. A task
+//! that fails in a way that may pass is tried again with another door to the same rows and another session.
 //!
 //! Memory per worker: the router's buffers ([`Copy::buffer_bytes`]), [`channel::CHANNEL_BYTES`], and some copies of the
 //! largest record (ARCHITECTURE.md has the formula); nothing grows with the table.
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, block_in_place};
 
 use self::batch::Batcher;
 use self::channel::{Arrival, Receiver, Sender};
@@ -34,20 +35,21 @@ use crate::failpoint;
 use crate::interrupt::Interrupt;
 use crate::ledger::Counted;
 use crate::pgcopy::{Checksum, Format};
-use crate::plan::{Layout, Range, Task, Wire};
+use crate::plan::{Layout, Range, Read, Task, Wire};
 use crate::progress::{Latency, Meters, Progress};
+use crate::reader::archive::Segments;
+use crate::reader::door::Door;
 use crate::reader::rows::{Row, RowScanner, refuse_other_count};
 use crate::reader::snapshot::{Shares, Snapshot};
 use crate::retry::Patience;
 use crate::vigil::Vigil;
-use crate::writer::hypertable::{self, Destination, TaskWriter, Written};
+use crate::writer::exit::{Exit, Hand, Sink, Written};
+use crate::writer::hypertable::Destination;
 
 /// What all workers of a copy share.
-pub struct Copy {
+pub struct Copy<E: Exit = Destination> {
     /// Where the rows go.
-    pub destination: Destination,
-    /// The `copy … to stdout` statements of a task, in their order.
-    pub copy_out: CopyOut,
+    pub destination: E,
     /// The format.
     pub wire: Wire,
     /// The copied columns.
@@ -69,30 +71,29 @@ pub struct Copy {
     /// Notices tasks that have stalled.
     pub vigil: Vigil,
     /// How a worker gets other sessions when it has lost its own.
-    pub reopen: Reopen,
+    pub reopen: Reopen<E::Hand>,
 }
 
-/// Writes a task's `copy … to stdout` statements.
-pub type CopyOut = Box<dyn Fn(&Task) -> Vec<String> + Send + Sync>;
-
-/// One worker's sessions.
-pub struct Pair {
-    /// Holds the snapshot.
-    pub source: Reader,
+/// What one worker reads and writes by.
+pub struct Pair<H = Target> {
+    /// Reads.
+    pub door: Door,
     /// Writes.
-    pub target: Target,
+    pub target: H,
 }
 
-impl Pair {
-    /// Both sessions as their servers know them.
-    pub fn backends(&self) -> [Backend; 2] {
-        [self.source.backend().clone(), self.target.backend().clone()]
+impl<H: Hand> Pair<H> {
+    /// Its sessions as their servers know them.
+    pub fn backends(&self) -> Vec<Backend> {
+        let source = self.door.session().map(|session| session.backend());
+        source.into_iter().chain(self.target.backend()).cloned().collect()
     }
 }
 
-/// Opens a worker's sessions anew, by its number from 0 on, after ending those that it had; `None` where the snapshot
+/// Opens a worker's pair anew, by its number from 0 on, after ending the sessions that it had; `None` where the snapshot
 /// is gone, and with it the use of trying again.
-pub type Reopen = Box<dyn Fn(usize, [Backend; 2]) -> BoxFuture<'static, Result<Option<Pair>>> + Send + Sync>;
+pub type Reopen<H = Target> =
+    Box<dyn Fn(usize, Vec<Backend>) -> BoxFuture<'static, Result<Option<Pair<H>>>> + Send + Sync>;
 
 /// Tasks, and who may take them: one queue for all workers, or one for each.
 pub enum Queues {
@@ -146,11 +147,11 @@ pub enum Work {
 }
 
 /// What came of all tasks.
-pub struct Ended {
+pub struct Ended<H = Target> {
     /// Where the workers' time went.
     pub meters: Meters,
     /// The workers' sessions, in their order.
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<Pair<H>>,
     /// What was counted, by task; nothing where rows were copied.
     pub counted: Vec<(i32, Counted)>,
 }
@@ -160,7 +161,12 @@ pub struct Ended {
 /// # Errors
 /// The first failure of any worker that trying again does not mend; the others are stopped. What was committed stays, and
 /// stands in the ledger. Dropping the future stops all workers.
-pub async fn run(copy: Arc<Copy>, pairs: Vec<Pair>, queues: Queues, work: Work) -> Result<Ended> {
+pub async fn run<E: Exit>(
+    copy: Arc<Copy<E>>,
+    pairs: Vec<Pair<E::Hand>>,
+    queues: Queues,
+    work: Work,
+) -> Result<Ended<E::Hand>> {
     let mut workers = JoinSet::new();
     for (number, pair) in pairs.into_iter().enumerate() {
         let worker = Worker::new(Arc::clone(&copy), number);
@@ -171,7 +177,7 @@ pub async fn run(copy: Arc<Copy>, pairs: Vec<Pair>, queues: Queues, work: Work) 
         stop.note(ended.doing(Kind::Internal, || "a worker ended without an answer")?)?;
     }
     let mut done = stop.finish()?;
-    done.sort_by_key(|(worker, _): &(Worker, Pair)| worker.number);
+    done.sort_by_key(|(worker, _): &(Worker<E>, Pair<E::Hand>)| worker.number);
     let mut ended = Ended { meters: Meters::default(), pairs: Vec::new(), counted: Vec::new() };
     for (worker, pair) in done {
         ended.meters.merge(&worker.meters);
@@ -208,21 +214,21 @@ impl<T> Stop<T> {
     }
 }
 
-struct Worker {
-    copy: Arc<Copy>,
+struct Worker<E: Exit> {
+    copy: Arc<Copy<E>>,
     number: usize,
     meters: Meters,
     pulse: Arc<AtomicU64>,
     counted: Vec<(i32, Counted)>,
 }
 
-impl Worker {
-    fn new(copy: Arc<Copy>, number: usize) -> Self {
+impl<E: Exit> Worker<E> {
+    fn new(copy: Arc<Copy<E>>, number: usize) -> Self {
         let pulse = Arc::new(AtomicU64::new(0));
         Worker { copy, number, meters: Meters::with_pulse(&pulse), pulse, counted: Vec::new() }
     }
 
-    async fn run(mut self, mut pair: Pair, queue: Queue, work: Work) -> Result<(Worker, Pair)> {
+    async fn run(mut self, mut pair: Pair<E::Hand>, queue: Queue, work: Work) -> Result<(Self, Pair<E::Hand>)> {
         let mut patience = Patience::new(self.copy.retry_for);
         loop {
             let task = queue.lock().expect("no holder of the queue panics").pop_front();
@@ -238,9 +244,9 @@ impl Worker {
         }
     }
 
-    async fn watched_attempt(&mut self, pair: &Pair, task: &Task, work: Work) -> Result<()> {
+    async fn watched_attempt(&mut self, pair: &Pair<E::Hand>, task: &Task, work: Work) -> Result<()> {
         let (vigil, pulse) = (self.copy.vigil.clone(), Arc::clone(&self.pulse));
-        let backends = pair.backends().map(|backend| (backend.side, backend.pid));
+        let backends: Vec<_> = pair.backends().iter().map(|backend| (backend.side, backend.pid)).collect();
         tokio::select! {
             biased;
             done = self.attempt(pair, task, work) => done,
@@ -248,17 +254,18 @@ impl Worker {
         }
     }
 
-    async fn attempt(&mut self, pair: &Pair, task: &Task, work: Work) -> Result<()> {
+    async fn attempt(&mut self, pair: &Pair<E::Hand>, task: &Task, work: Work) -> Result<()> {
         match work {
             Work::Copy => {
                 let _turn = match task.alone {
                     true => Some(self.copy.turn.acquire().await),
                     false => None,
                 };
-                copy_task(&self.copy, pair, task, &mut self.meters).await
+                let copied = copy_task(&self.copy, pair, task, &mut self.meters).await;
+                copied.map_err(|error| block_in_place(|| pair.door.blame(task, error)))
             }
             Work::Count => {
-                let counted = count_task(&self.copy, &pair.source, task, &mut self.meters.source).await?;
+                let counted = count_task(&self.copy, &pair.door, task, &mut self.meters.source).await?;
                 self.counted.push((task.id, counted));
                 Ok(())
             }
@@ -267,7 +274,7 @@ impl Worker {
 
     /// Other sessions, as soon as the servers have some. Those that failed are in an unknown state: a COPY was cut off
     /// in them.
-    async fn recover(&self, pair: Pair, mut error: Error, patience: &mut Patience) -> Result<Pair> {
+    async fn recover(&self, pair: Pair<E::Hand>, mut error: Error, patience: &mut Patience) -> Result<Pair<E::Hand>> {
         let backends = pair.backends();
         drop(pair);
         loop {
@@ -290,16 +297,16 @@ fn snapshot_lost() -> Error {
     Error::new(Kind::Source, "the snapshot is gone with the session that exported it").retryable()
 }
 
-async fn copy_task(copy: &Copy, pair: &Pair, task: &Task, meters: &mut Meters) -> Result<()> {
-    let Some(writer) = TaskWriter::begin(&pair.target, &copy.destination, task).await? else { return Ok(()) };
+async fn copy_task<E: Exit>(copy: &Copy<E>, pair: &Pair<E::Hand>, task: &Task, meters: &mut Meters) -> Result<()> {
+    let Some(sink) = copy.destination.begin(&pair.target, task).await? else { return Ok(()) };
     let Meters { source: source_waits, channel: channel_waits, target: target_waits, .. } = meters;
     let (sender, receiver) = channel::bounded();
-    let reading = read_task(copy, &pair.source, task, sender, source_waits, channel_waits);
+    let reading = read_task(copy, &pair.door, task, sender, source_waits, channel_waits);
     let mut sent = Sent::new(&copy.progress);
-    let writing = write_task(&mut sent, writer, receiver, target_waits);
+    let writing = write_task(&mut sent, sink, receiver, target_waits);
     // The reader is asked first: where both have failed, its error is the cause.
     let ((), written) = tokio::try_join!(biased; reading, writing)?;
-    hypertable::commit(&pair.target, &copy.destination, task, &written).await?;
+    copy.destination.commit(&pair.target, task, written).await?;
     sent.is_committed = true;
     Ok(())
 }
@@ -333,57 +340,97 @@ impl Drop for Sent<'_> {
 }
 
 /// What the source holds in a task's range.
-async fn count_task(copy: &Copy, source: &Reader, task: &Task, waits: &mut Latency) -> Result<Counted> {
-    read_rows(copy, source, task, waits, None).await
+async fn count_task<E: Exit>(copy: &Copy<E>, door: &Door, task: &Task, waits: &mut Latency) -> Result<Counted> {
+    read_rows(copy, door, task, waits, None).await
 }
 
 /// Reads a task's rows and sends them in batches. They wait in `batches` until there are enough of a chunk.
-async fn read_task(
-    copy: &Copy,
-    source: &Reader,
+async fn read_task<E: Exit>(
+    copy: &Copy<E>,
+    door: &Door,
     task: &Task,
     sender: Sender,
     source_waits: &mut Latency,
     channel_waits: &mut Latency,
 ) -> Result<()> {
     let mut outlet = Outlet::new(copy, task, sender, channel_waits);
-    let read = read_rows(copy, source, task, source_waits, Some(&mut outlet)).await?;
+    let read = read_rows(copy, door, task, source_waits, Some(&mut outlet)).await?;
     outlet.end(read).await
 }
 
 /// Reads a task's rows, and hands them to `outlet` where there is one.
-async fn read_rows(
-    copy: &Copy,
-    source: &Reader,
+async fn read_rows<E: Exit>(
+    copy: &Copy<E>,
+    door: &Door,
+    task: &Task,
+    waits: &mut Latency,
+    mut outlet: Option<&mut Outlet<'_>>,
+) -> Result<Counted> {
+    let mut read = Counted { rows: 0, checksum: Some(Checksum::default()) };
+    match door {
+        Door::Session { session, chunks } => {
+            for statement in chunks.copy_out(&task.reads) {
+                let rows = read_statement(copy, session, &statement, task, waits, outlet.as_deref_mut());
+                read += Snapshot::releasing_locks(session, rows).await?;
+            }
+        }
+        Door::Archive(segments) => {
+            for segment in &task.reads {
+                read += read_segment(segments, segment, waits, outlet.as_deref_mut()).await?;
+            }
+        }
+    }
+    Ok(read)
+}
+
+/// Reads what a task wants of a segment.
+async fn read_segment(
+    segments: &Segments,
+    segment: &Read,
+    waits: &mut Latency,
+    mut outlet: Option<&mut Outlet<'_>>,
+) -> Result<Counted> {
+    let mut rows = segments.open(segment)?;
+    let mut next = |outlet: &mut Option<&mut Outlet<'_>>| {
+        waits.block(|| block_in_place(|| rows.next(|row, _| outlet.iter_mut().for_each(|outlet| outlet.take(row)))))
+    };
+    while next(&mut outlet)? {
+        if let Some(outlet) = &mut outlet {
+            outlet.send_full().await?;
+        }
+        // A file is always ready: the writer shares this task, and shall have its turn.
+        tokio::task::yield_now().await;
+    }
+    rows.finish()
+}
+
+/// Reads the rows of one of a task's `copy … to stdout` statements.
+async fn read_statement<E: Exit>(
+    copy: &Copy<E>,
+    session: &Reader,
+    statement: &str,
     task: &Task,
     waits: &mut Latency,
     mut outlet: Option<&mut Outlet<'_>>,
 ) -> Result<Counted> {
     let reading = || format!("cannot read the rows of task {}", task.id);
-    let mut read = Counted { rows: 0, checksum: Some(Checksum::default()) };
-    for statement in (copy.copy_out)(task) {
-        read += Snapshot::releasing_locks(source, async {
-            let mut stream = source.copy_out(&statement).await?;
-            let mut rows = RowScanner::new(&copy.wire, true);
-            while waits.time(stream.fill()).await? {
-                while let Some(piece) = stream.piece()? {
-                    match &mut outlet {
-                        None => rows.push(piece, |_| ()).doing(Kind::Source, reading)?,
-                        Some(outlet) => rows.push(piece, |row| outlet.take(row)).doing(Kind::Source, reading)?,
-                    }
-                }
-                if let Some(outlet) = &mut outlet {
-                    outlet.send_full().await?;
-                }
+    let mut stream = session.copy_out(statement).await?;
+    let mut rows = RowScanner::new(&copy.wire, true);
+    while waits.time(stream.fill()).await? {
+        while let Some(piece) = stream.piece()? {
+            match &mut outlet {
+                None => rows.push(piece, |_| ()).doing(Kind::Source, reading)?,
+                Some(outlet) => rows.push(piece, |row| outlet.take(row)).doing(Kind::Source, reading)?,
             }
-            let sent = stream.finish().map_err(|error| error.renamed(reading()))?;
-            let seen = rows.finish().doing(Kind::Source, reading)?;
-            refuse_other_count(source.side(), &format_args!("task {}", task.id), sent, seen.rows)?;
-            Ok(seen)
-        })
-        .await?;
+        }
+        if let Some(outlet) = &mut outlet {
+            outlet.send_full().await?;
+        }
     }
-    Ok(read)
+    let sent = stream.finish().map_err(|error| error.renamed(reading()))?;
+    let seen = rows.finish().doing(Kind::Source, reading)?;
+    refuse_other_count(session.side(), &format_args!("task {}", task.id), sent, seen.rows)?;
+    Ok(seen)
 }
 
 /// Where the rows of a task leave their reader.
@@ -395,7 +442,7 @@ struct Outlet<'a> {
 }
 
 impl<'a> Outlet<'a> {
-    fn new(copy: &Copy, task: &Task, sender: Sender, waits: &'a mut Latency) -> Self {
+    fn new<E: Exit>(copy: &Copy<E>, task: &Task, sender: Sender, waits: &'a mut Latency) -> Self {
         let router = Router::new(&copy.layout, &copy.columns, &copy.target_chunks, task.range)
             .filter(|_| copy.wire.format == Format::Binary);
         let batches = Batcher::new(router.as_ref().map_or(0, Router::chunk_count), copy.buffer_bytes);
@@ -425,22 +472,22 @@ impl<'a> Outlet<'a> {
     }
 }
 
-async fn write_task(
+async fn write_task<S: Sink>(
     sent: &mut Sent<'_>,
-    mut writer: TaskWriter,
+    mut sink: S,
     mut receiver: Receiver,
     waits: &mut Latency,
-) -> Result<Written> {
+) -> Result<Written<S::Receipt>> {
     loop {
         match receiver.next().await? {
             Arrival::Batch(batch, _room) => {
                 sent.add(batch.rows, batch.bytes.len() as u64);
-                waits.time(writer.feed(batch.bytes)).await?;
+                waits.time(sink.feed(batch.bytes)).await?;
                 failpoint::hit("mid-copy");
             }
             Arrival::End(read) => {
-                let stored_rows = waits.time(writer.finish()).await?;
-                return Ok(Written { read, sent_rows: sent.rows, stored_rows, bytes: sent.bytes });
+                let (stored_rows, receipt) = waits.time(sink.finish()).await?;
+                return Ok(Written { read, sent_rows: sent.rows, stored_rows, bytes: sent.bytes, receipt });
             }
         }
     }

@@ -214,7 +214,8 @@ fn open_dimension(table: &QualifiedName, dimension: &Dimension) -> Result<OpenDi
     if dimension.partitioning_function.is_some() {
         return Err(unsupported("has a time partitioning function, which is not supported".into()));
     }
-    let interval = dimension.interval_length.ok_or_else(|| unsupported("has no fixed interval".into()))?;
+    let interval = dimension.interval_length.filter(|interval| *interval > 0);
+    let interval = interval.ok_or_else(|| unsupported("has no fixed interval".into()))?;
     let time_type = time_type(&dimension.column_type)
         .ok_or_else(|| unsupported(format!("is of type {}, which is not supported", dimension.column_type)))?;
     Ok(OpenDimension { column: dimension.column.clone(), time_type, interval })

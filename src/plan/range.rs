@@ -30,6 +30,11 @@ impl Range {
         }
     }
 
+    /// The slice that has its values; a bound at an end of the axis is none.
+    pub fn slice(&self) -> Slice {
+        Slice { start: self.from.unwrap_or(i64::MIN), end: self.until.unwrap_or(i64::MAX) }
+    }
+
     /// Whether `value` lies inside.
     pub fn contains(&self, value: i64) -> bool {
         self.from.is_none_or(|from| from <= value) && self.until.is_none_or(|until| value < until)

@@ -67,6 +67,16 @@ pub fn binary_obstacle<'a>(
     })
 }
 
+/// Why the columns cannot be kept as binary for servers that nobody knows yet: beside what is never safe, types whose
+/// binary form is the business of an extension or of a user's own functions, and may be another one there.
+pub fn archive_obstacle(types: &[Type]) -> Option<String> {
+    binary_obstacle(types, |_| None).or_else(|| {
+        let is_theirs = |part: &&Type| part.extension.is_some() || part.kind == TypeKind::Base;
+        let foreign = types.iter().filter(|part| is_users_own(part)).find(is_theirs)?;
+        Some(format!("type {} may have another binary form in another version of what it comes from", foreign.name))
+    })
+}
+
 /// Types whose binary form is a raw object or transaction id, and money, whose scale is a setting.
 fn holds_oids(part: &Type) -> bool {
     const NAMES: [&str; 9] =

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures_util::future::try_join_all;
 
-use crate::catalog::{Chunk, Estimate, Hypertable, Server};
+use crate::catalog::{Chunk, Estimate, Hypertable};
+use crate::connect::Reader;
 use crate::error::Result;
 use crate::plan::{Cell, Layout, Point, Range, SourceChunk, Task, cut_tasks};
 use crate::reader::snapshot::{Shares, Snapshot};
@@ -14,8 +15,6 @@ use crate::reader::survey::{Finding, Survey};
 pub(crate) struct Ground<'a> {
     /// The source's table.
     pub(crate) source: &'a Hypertable,
-    /// Its server.
-    pub(crate) server: &'a Server,
     /// The target's layout.
     pub(crate) layout: &'a Layout,
     /// The bounds of the whole job.
@@ -26,6 +25,14 @@ pub(crate) struct Ground<'a> {
     pub(crate) jobs: usize,
     /// No task shall have more bytes than these, as far as chunks can be cut.
     pub(crate) most_task_bytes: u64,
+}
+
+/// A stretch of the axis that the source is read by, and what it holds: a chunk.
+pub(crate) struct Stretch {
+    /// Where it lies.
+    pub(crate) chunk: SourceChunk,
+    /// What it is expected to hold.
+    pub(crate) estimate: Estimate,
 }
 
 /// Where rows are that shall be copied.
@@ -40,28 +47,44 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// Looks for rows in `ranges`; what lies beside them in the same chunks of the source is found too.
-    pub(crate) async fn find(ground: &Ground<'_>, snapshot: &Snapshot, ranges: Vec<Range>) -> Result<Rows> {
+    /// Asks the sessions of `workers` for rows in `ranges`; what lies beside them in the same chunks of the source is
+    /// found too.
+    pub(crate) async fn find(
+        ground: &Ground<'_>,
+        snapshot: &Snapshot,
+        workers: &[&Reader],
+        ranges: Vec<Range>,
+    ) -> Result<Rows> {
         let indexed = ground.source.has_index_on_primary();
         let survey = Survey {
             layout: ground.layout,
             chunks: &snapshot.chunks,
             bounds: ground.bounds,
             indexed,
-            functions: &ground.server.functions_schema,
+            functions: &snapshot.functions_schema,
             limit: ground.max_new_chunks,
         };
         let is_asked = |chunk: &Chunk| ranges.iter().any(|range| range.overlaps(chunk.primary()));
-        let findings = run_survey(&survey, snapshot, is_asked).await?;
-        let chunks = snapshot.chunks.iter();
-        Ok(Rows {
-            points: points(ground.layout, &findings),
-            cells: cells(ground.source, ground.layout, &snapshot.chunks, &findings),
-            chunks: chunks.map(|c| SourceChunk { slice: c.primary(), splittable: indexed && !c.compressed }).collect(),
+        let findings = run_survey(&survey, snapshot, workers, is_asked).await?;
+        let row_bytes = ground.source.row_bytes();
+        let stretch = |chunk: &Chunk| Stretch {
+            chunk: SourceChunk { slice: chunk.primary(), splittable: indexed && !chunk.compressed },
+            estimate: chunk.estimate(row_bytes),
+        };
+        let stretches: Vec<Stretch> = snapshot.chunks.iter().map(stretch).collect();
+        Ok(Rows::of(ground, &stretches, &findings, ranges))
+    }
+
+    /// What follows from what was found in the stretches that the source is read by.
+    pub(crate) fn of(ground: &Ground<'_>, stretches: &[Stretch], findings: &[Finding], ranges: Vec<Range>) -> Rows {
+        Rows {
+            points: points(ground.layout, findings),
+            cells: cells(ground.layout, stretches, findings),
+            chunks: stretches.iter().map(|stretch| stretch.chunk).collect(),
             ranges,
             jobs: ground.jobs,
             most_task_bytes: ground.most_task_bytes,
-        })
+        }
     }
 
     /// Tasks over the ranges, numbered from `first`. They are cut at `boundaries`, the ends of the target's slices, and
@@ -87,13 +110,13 @@ impl Rows {
 async fn run_survey(
     survey: &Survey<'_>,
     snapshot: &Snapshot,
+    workers: &[&Reader],
     is_asked: impl Fn(&Chunk) -> bool,
 ) -> Result<Vec<Finding>> {
-    let workers = snapshot.workers.len();
     let asked: Vec<usize> = (0..snapshot.chunks.len()).filter(|chunk| is_asked(&snapshot.chunks[*chunk])).collect();
-    let ask = snapshot.workers.iter().enumerate().map(async |(worker, session)| {
+    let ask = workers.iter().enumerate().map(async |(worker, session)| {
         let is_mine = |chunk: &&usize| match &snapshot.shares {
-            Shares::All => **chunk % workers == worker,
+            Shares::All => **chunk % workers.len() == worker,
             Shares::Ranges(ranges) => {
                 let slice = snapshot.chunks[**chunk].primary();
                 ranges.iter().position(|range| range.overlaps(slice)) == Some(worker)
@@ -123,24 +146,22 @@ fn points(layout: &Layout, findings: &[Finding]) -> Vec<Point> {
 
 /// A chunk's bytes and rows, spread evenly over the buckets it has rows for. A chunk in which none were seen is a cell
 /// without weight: it is read too, and a task must not read too many of them.
-fn cells(source: &Hypertable, layout: &Layout, chunks: &[Chunk], findings: &[Finding]) -> Vec<Cell> {
+fn cells(layout: &Layout, stretches: &[Stretch], findings: &[Finding]) -> Vec<Cell> {
     let mut buckets: HashMap<usize, u64> = HashMap::new();
     for finding in findings {
         *buckets.entry(finding.chunk).or_default() += 1;
     }
-    let row_bytes = source.row_bytes();
     let cell = |finding: &Finding| {
         let first = finding.values[0];
         let bucket = layout.primary.bucket(first);
-        let chunk = &chunks[finding.chunk];
-        let Estimate { bytes, rows } = chunk.estimate(row_bytes);
+        let Stretch { chunk, estimate: Estimate { bytes, rows } } = &stretches[finding.chunk];
         let share = buckets[&finding.chunk];
-        let end = chunk.primary().end.min(bucket.end);
+        let end = chunk.slice.end.min(bucket.end);
         let last = finding.last.unwrap_or(i64::MAX).min(if end == i64::MAX { end } else { end - 1 });
         Cell { chunk: finding.chunk, first, last: last.max(first), bytes: bytes / share, rows: rows / share }
     };
-    let empty = (0..chunks.len()).filter(|chunk| !buckets.contains_key(chunk)).map(|chunk| {
-        let start = chunks[chunk].primary().start;
+    let empty = (0..stretches.len()).filter(|chunk| !buckets.contains_key(chunk)).map(|chunk| {
+        let start = stretches[chunk].chunk.slice.start;
         Cell { chunk, first: start, last: start, bytes: 0, rows: 0 }
     });
     findings.iter().map(cell).chain(empty).collect()

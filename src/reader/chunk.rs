@@ -1,24 +1,24 @@
 //! The statement that reads a task.
 
 use crate::catalog::Chunk;
-use crate::pgcopy::TimeType;
+use crate::pgcopy::{Format, TimeType};
 use crate::plan::{Range, Read};
 
 /// What all reads of one table share.
-pub struct ChunkReader<'a> {
+pub struct ChunkReader {
     /// The source's chunks; a task's reads point into it.
-    pub chunks: &'a [Chunk],
+    pub chunks: Vec<Chunk>,
     /// The column list, quoted.
-    pub columns: &'a str,
+    pub columns: String,
     /// The primary dimension's column.
-    pub primary: &'a str,
+    pub primary: String,
     /// Its type.
     pub time_type: TimeType,
-    /// `binary` or `text`.
-    pub format: &'a str,
+    /// The format of the rows.
+    pub format: Format,
 }
 
-impl ChunkReader<'_> {
+impl ChunkReader {
     /// The statements that read a task, one after the other. Chunks are named in a query and never as `copy chunk` or
     /// `only chunk`: both leave out compressed rows without a word.
     ///
@@ -40,12 +40,12 @@ impl ChunkReader<'_> {
                 branches.join(" union all ")
             }
         };
-        copy_out_of(&query, self.format)
+        copy_out_of(&query, self.format.name())
     }
 
     fn select(&self, read: &Read) -> String {
         let table = self.chunks[read.chunk].table().sql();
-        let condition = condition(read.range, self.primary, self.time_type);
+        let condition = condition(read.range, &self.primary, self.time_type);
         format!("select {} from {table}{condition}", self.columns)
     }
 }
@@ -77,11 +77,11 @@ mod tests {
     fn a_compressed_chunk_is_read_alone_and_the_others_behind_fences() {
         let chunks = [chunk("a", false), chunk("b", false), chunk("c", true), chunk("d", true), chunk("e", false)];
         let reader = ChunkReader {
-            chunks: &chunks,
-            columns: "\"x\"",
-            primary: "t",
+            chunks: chunks.to_vec(),
+            columns: "\"x\"".into(),
+            primary: "t".into(),
             time_type: TimeType::Int8,
-            format: "binary",
+            format: Format::Binary,
         };
         let reads: Vec<Read> = (0..5).map(|chunk| Read { chunk, range: Range::ALL }).collect();
         assert_eq!(

@@ -60,6 +60,8 @@ pub struct Snapshot {
     pub shares: Shares,
     /// When it was taken, as the server's clock says.
     pub taken_at: String,
+    /// The schema of TimescaleDB's internal functions there.
+    pub functions_schema: String,
     /// How a worker's session is replaced.
     pub rejoin: Rejoin,
 }
@@ -151,7 +153,8 @@ impl Snapshot {
                 Ok(Some(rejoin)) => {
                     let taken_at = leader.row("select now()::text", &[]).await?.get(0);
                     let (chunks, shares) = (rejoin.chunks.clone(), rejoin.shares.clone());
-                    return Ok(Snapshot { leader, workers, chunks, shares, taken_at, rejoin });
+                    let functions_schema = subject.server.functions_schema.clone();
+                    return Ok(Snapshot { leader, workers, chunks, shares, taken_at, functions_schema, rejoin });
                 }
                 Ok(None) => {}
                 Err(error) if is_vanished(&error) => {}

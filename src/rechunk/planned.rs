@@ -59,14 +59,13 @@ impl Planned {
         refuse_minus_infinity(&snapshot.leader, &ground.hypertable, &layout, Range::ALL).await?;
         let survey = cells::Ground {
             source: &ground.hypertable,
-            server: ground.server(),
             layout: &layout,
             bounds: Range::ALL,
             max_new_chunks: request.max_new_chunks,
             jobs: request.jobs,
             most_task_bytes: most_task_bytes(request, ground),
         };
-        let rows = Rows::find(&survey, &snapshot, ranges).await?;
+        let rows = Rows::find(&survey, &snapshot, &snapshot.workers.iter().collect::<Vec<_>>(), ranges).await?;
         let new_chunks = rows.points.len() as u64 * layout.partitions_per_bucket();
         refuse_too_many(new_chunks, request.max_new_chunks)?;
         refuse_too_many_locks(ground.server(), new_chunks)?;

@@ -100,7 +100,8 @@ pub async fn run(request: &Request, supervision: &Supervision, report: &mut Veri
     progress.phase("looking at both sides");
     let sides = Sides::look(request, supervision).await?;
     report.sides(&sides.source.report(), &sides.target.report());
-    let bounds = Bounds::resolve(&sides.source, request.from.as_deref(), request.until.as_deref()).await?;
+    let bounds =
+        Bounds::resolve(&sides.source.axis().await?, request.from.as_deref(), request.until.as_deref()).await?;
     progress.phase("taking the snapshots");
     let snapshots = sides.snapshots(request, bounds.range, supervision).await?;
     report.snapshots = Some(snapshots.taken_at());

@@ -327,18 +327,12 @@ fn place_of(error: &Error, to: &Landing) -> Option<Place> {
 /// name of a table or of a role that is not there.
 fn is_a_rows_fault(error: &Error, to: &Landing) -> bool {
     let Some(Refusal { sqlstate, .. }) = error.refusal() else { return false };
-    let class = sqlstate.get(..2).unwrap_or_default();
     let can_be_a_values = OF_A_VALUE.iter().any(|state| sqlstate.starts_with(state));
     let is_of_a_value = || can_be_a_values && place_of(error, to).is_some_and(|place| place.column.is_some());
-    error.kind() == Kind::Target && !error.is_retryable() && (!NO_ROWS_FAULT.contains(&class) || is_of_a_value())
+    error.kind() == Kind::Target && !error.is_retryable() && (error.is_about_rows() || is_of_a_value())
 }
 
-/// Classes of SQLSTATE (PostgreSQL's manual, appendix A) that are about the session, the statement or the server.
-const NO_ROWS_FAULT: [&str; 33] = [
-    "00", "01", "02", "03", "08", "09", "0A", "0B", "0F", "0L", "0P", "0Z", "24", "25", "26", "28", "2B", "2D", "2F",
-    "34", "38", "39", "3B", "3D", "3F", "40", "42", "53", "57", "58", "F0", "HV", "XX",
-];
-/// Those of them that input functions raise as well: names, the syntax of what is a language of its own (tsquery,
+/// What is about the server by its SQLSTATE, and what input functions raise as well: names, the syntax of what is a language of its own (tsquery,
 /// jsonpath, xml), and what an extension (hstore) had no code for.
 const OF_A_VALUE: [&str; 5] = ["0A", "3D", "3F", "42", "XX000"];
 

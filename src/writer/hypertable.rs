@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
+use super::exit::{Exit, Sink, Written};
 use crate::connect::{CopyIn, Target};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::QualifiedName;
-use crate::ledger::{self, Claim, Counted, Taken};
+use crate::ledger::{self, Claim, Taken};
 use crate::pgcopy::{Format, TimeType, binary};
 use crate::plan::{Entry, Range, Task};
 
@@ -46,50 +47,77 @@ pub struct TaskWriter {
     task: i32,
 }
 
-impl TaskWriter {
+impl Exit for Destination {
+    type Hand = Target;
+    type Sink = TaskWriter;
+
     /// Opens the task's transaction, takes the task in the ledger, makes its range empty where an earlier copy is there,
     /// and starts the COPY. `None` where an earlier attempt has done the task. Its commit need not wait for the disk: the
     /// ledger's row is lost with the data, and one synchronous commit follows before the job goes on.
     ///
     /// # Errors
     /// Beside the server's own, where the range holds rows that the job did not write.
-    pub async fn begin(target: &Target, to: &Destination, task: &Task) -> Result<Option<TaskWriter>> {
+    async fn begin(&self, target: &Target, task: &Task) -> Result<Option<TaskWriter>> {
         target.batch("begin isolation level read committed read write; set local synchronous_commit = off").await?;
         failpoint::hit("before-claim");
         if task.entry == Entry::Again {
-            let rows = ledger::retake_task(target, to.claim, task).await?;
-            delete_range(target, to, task.range, rows).await?;
-        } else if ledger::take_task(target, to.claim, task).await? == Taken::Already {
+            let rows = ledger::retake_task(target, self.claim, task).await?;
+            delete_range(target, self, task.range, rows).await?;
+        } else if ledger::take_task(target, self.claim, task).await? == Taken::Already {
             target.batch("rollback").await?;
             return Ok(None);
         }
         failpoint::hit("after-claim");
         match task.entry {
             Entry::Fresh | Entry::Again => {}
-            Entry::BesideOthers => refuse_rows_of_others(target, to, task).await?,
-            Entry::Differing { rows } => delete_range(target, to, task.range, rows).await?,
+            Entry::BesideOthers => refuse_rows_of_others(target, self, task).await?,
+            Entry::Differing { rows } => delete_range(target, self, task.range, rows).await?,
         }
-        let mut writer = TaskWriter { copy: target.copy_in(&to.copy_in()).await?, format: to.format, task: task.id };
-        if to.format == Format::Binary {
+        let copy = target.copy_in(&self.copy_in()).await?;
+        let mut writer = TaskWriter { copy, format: self.format, task: task.id };
+        if self.format == Format::Binary {
             writer.feed(Bytes::from_static(&binary::HEADER)).await?;
         }
         Ok(Some(writer))
     }
 
-    /// Hands over the bytes of whole rows. Ready when there is room for more; what the server thinks of all of them is known
-    /// after [`TaskWriter::finish`].
-    pub async fn feed(&mut self, bytes: Bytes) -> Result<()> {
+    /// Compares the counts, completes the task in the ledger and commits.
+    ///
+    /// # Errors
+    /// Where rows were lost between the hand-overs; nothing is committed then.
+    async fn commit(&self, target: &Target, task: &Task, written: Written<()>) -> Result<()> {
+        failpoint::hit("before-count-check");
+        if written.is_uneven() {
+            return Err(Error::new(Kind::Target, format!("task {}: {}", task.id, written.counts()))
+                .hint("Nothing of the task was committed. A trigger or rule on the target may have dropped rows."));
+        }
+        ledger::complete_task(target, self.claim.job, task.id, written.bytes, &written.read, &self.form).await?;
+        if let Entry::Differing { .. } = task.entry {
+            recount_other_jobs(target, self, task.range).await?;
+        }
+        failpoint::hit("before-commit");
+        target.batch("commit").await?;
+        failpoint::hit("after-commit");
+        Ok(())
+    }
+}
+
+impl Sink for TaskWriter {
+    type Receipt = ();
+
+    /// What the server thinks of all of the rows is known after [`Sink::finish`].
+    async fn feed(&mut self, bytes: Bytes) -> Result<()> {
         let task = self.task;
         self.copy.feed(bytes).await.map_err(|error| refused(task, error))
     }
 
-    /// Ends the COPY and answers how many rows the server has stored.
-    pub async fn finish(mut self) -> Result<u64> {
+    async fn finish(mut self) -> Result<(u64, ())> {
         if self.format == Format::Binary {
             self.feed(Bytes::from_static(&binary::TRAILER)).await?;
         }
         let task = self.task;
-        self.copy.finish().await.map_err(|error| refused(task, error))
+        let stored = self.copy.finish().await.map_err(|error| refused(task, error))?;
+        Ok((stored, ()))
     }
 }
 
@@ -139,42 +167,5 @@ async fn recount_other_jobs(target: &Target, to: &Destination, range: Range) -> 
         let rows: i64 = target.row(&sql, &[]).await?.get(0);
         ledger::set_rows(target, job, task, rows as u64).await?;
     }
-    Ok(())
-}
-
-/// What became of a task's rows on their way.
-#[derive(Clone, Copy, Debug)]
-pub struct Written {
-    /// What the reader has seen.
-    pub read: Counted,
-    /// Rows that were handed to the COPY.
-    pub sent_rows: u64,
-    /// Rows that the server says it has stored.
-    pub stored_rows: u64,
-    /// Bytes of COPY data.
-    pub bytes: u64,
-}
-
-/// Compares the counts, completes the task in the ledger and commits.
-///
-/// # Errors
-/// Where rows were lost between the hand-overs; nothing is committed then.
-pub async fn commit(target: &Target, to: &Destination, task: &Task, written: &Written) -> Result<()> {
-    let Written { read, sent_rows, stored_rows, bytes } = written;
-    failpoint::hit("before-count-check");
-    if read.rows != *sent_rows || sent_rows != stored_rows {
-        return Err(Error::new(
-            Kind::Target,
-            format!("task {}: {} rows were read, {sent_rows} sent and {stored_rows} stored", task.id, read.rows),
-        )
-        .hint("Nothing of the task was committed. A trigger or rule on the target may have dropped rows."));
-    }
-    ledger::complete_task(target, to.claim.job, task.id, *bytes, read, &to.form).await?;
-    if let Entry::Differing { .. } = task.entry {
-        recount_other_jobs(target, to, task.range).await?;
-    }
-    failpoint::hit("before-commit");
-    target.batch("commit").await?;
-    failpoint::hit("after-commit");
     Ok(())
 }

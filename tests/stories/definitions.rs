@@ -1,11 +1,12 @@
 //! The definition arrives as it was, by PostgreSQL's own words for it, and what does not arrive is said.
 
+use crate::archives::Archive;
 use crate::harness::{Database, Run, Server, Story};
 
 /// Lines that PostgreSQL writes about a table, without its own name: columns, constraints, indexes, dimensions,
 /// sequences. Equal lines on two servers are equal tables.
 #[track_caller]
-fn described(database: &Database, table: &str) -> Vec<String> {
+pub fn described(database: &Database, table: &str) -> Vec<String> {
     let oid = database.value(&format!("select '{table}'::regclass::oid"));
     let lines = database.query(&format!(
         "set search_path = '';
@@ -47,12 +48,16 @@ fn described(database: &Database, table: &str) -> Vec<String> {
     lines.into_iter().map(|row| row[0].clone().unwrap()).collect()
 }
 
-/// Migrates under its own name, and expects PostgreSQL to say the same of both.
+/// Migrates under its own name, and expects PostgreSQL to say the same of both; and of what comes back from an archive.
 #[track_caller]
 fn assert_carried(story: &Story, table: &str, arguments: &[&str]) -> serde_json::Value {
     let before = described(&story.source, table);
     let report = story.migrate(table, arguments);
     assert_eq!(described(&story.target, table), before);
+    let restored = Database::create(Server::OtherTrixie, "restored").expect("trixie has TimescaleDB");
+    Archive::of(&story.source, table, "carried", &[]).restored(&restored, &["--verify", "checksum"]);
+    assert_eq!(described(&restored, table), before);
+    assert_eq!(restored.multiset(table), story.source.multiset(table));
     assert_eq!(described(&story.source, table), before, "the source is left alone");
     report
 }

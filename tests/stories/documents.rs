@@ -8,7 +8,7 @@ fn read(path: &str) -> String {
 
 #[test]
 fn the_options_are_what_the_help_prints() {
-    for command in ["migrate", "verify", "import", "rechunk"] {
+    for command in ["migrate", "dump", "restore", "verify", "import", "rechunk"] {
         let help = Command::new(env!("CARGO_BIN_EXE_hypercopy")).args([command, "-h"]).env_remove("COLUMNS").output();
         let help = String::from_utf8(help.expect("the program starts").stdout).expect("help is text");
         // Trailing blanks do not survive an editor.

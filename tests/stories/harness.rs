@@ -176,8 +176,8 @@ impl Database {
 
     /// Sends this to a `copy … from stdin`, as psql does.
     #[track_caller]
-    pub fn copy(&self, statement: &str, contents: &str) {
-        let (session, bytes) = (self.session(), bytes::Bytes::copy_from_slice(contents.as_bytes()));
+    pub fn copy(&self, statement: &str, contents: impl AsRef<[u8]>) {
+        let (session, bytes) = (self.session(), bytes::Bytes::copy_from_slice(contents.as_ref()));
         let copied = self.wait(async {
             let mut sink = pin!(session.copy_in(statement).await?);
             sink.send(bytes).await?;

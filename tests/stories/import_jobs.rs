@@ -373,7 +373,7 @@ fn a_limit_is_the_whole_jobs() {
     let contents = records(0..RECORDS);
     let (story, file) = story("import_limit", "");
     file.write(&contents);
-    story.target.copy("copy expected from stdin (format csv)", &records(0..599));
+    story.target.copy("copy expected from stdin (format csv)", records(0..599));
     let rows = story.target.value("select count(*) from expected");
     for (way, failpoint) in [("file", "after-commit:1"), ("file", "after-commit:4"), ("stdin", "after-commit:2")] {
         let command = |arguments: &[&str]| {
@@ -538,7 +538,7 @@ fn imports_and_migrations_keep_out_of_each_others_way() {
     let contents = records(0..RECORDS);
     let (story, file) = story("import_migrate", &contents);
     story.source.run(METRICS);
-    story.source.copy("copy metrics from stdin (format csv)", &records(0..500).replace("2025-03", "2024-03"));
+    story.source.copy("copy metrics from stdin (format csv)", records(0..500).replace("2025-03", "2024-03"));
     import_until(&story, file.path(), "after-commit:3", &[]);
     // An import that is not finished is no obstacle.
     let append = ["migrate", "metrics", "--if-exists", "append", "--until", "2025-01-01", "--json"];

@@ -4,6 +4,8 @@
 //! server of yours in their place; stories that need TimescaleDB's community edition run only there.
 
 mod append;
+mod archive_check;
+mod archives;
 mod belongings;
 mod beside;
 mod command_line;
@@ -15,6 +17,9 @@ mod definitions;
 mod dependents;
 mod dimensions;
 mod documents;
+mod dump;
+mod dump_resume;
+mod dumps;
 mod edges;
 mod encode;
 mod faults;
@@ -50,6 +55,10 @@ mod rechunk_writers;
 mod rechunks;
 mod refusals;
 mod repair;
+mod restore;
+mod restore_attacks;
+mod restore_kills;
+mod restore_layouts;
 mod resume;
 mod scale;
 mod sessions;

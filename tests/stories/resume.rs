@@ -8,7 +8,7 @@ use hypercopy::failpoint;
 use crate::harness::{Database, Run, Story};
 
 /// Eight chunks and 23 MB, enough for three tasks and more, with duplicates, NULLs, NaN, −0, and no primary key.
-const METRICS: &str = "
+pub const METRICS: &str = "
     create table metrics (time timestamptz not null, device int, value double precision, note text);
     alter table metrics alter column note set storage external;
     select create_hypertable('metrics', 'time', chunk_time_interval => interval '1 day');

@@ -1,7 +1,10 @@
 //! The command line as close to its flags as can be; `request` makes the engine's terms of it.
 
+mod copy;
+mod dump;
 mod import;
 mod rechunk;
+mod restore;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -12,13 +15,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use hypercopy::connect::Conninfo;
 use hypercopy::error::{Error, Kind, Result};
 use hypercopy::ident::{MAX_IDENT_BYTES, QualifiedName};
-use hypercopy::migrate::{self, IfExists, Repair, Resume};
+use hypercopy::migrate::{self, IfExists, Origin, Parts, Repair, Resume};
 use hypercopy::plan::{HashRequest, Range};
 use hypercopy::throttle::Rate;
 use hypercopy::verify::{self, Mode};
 
+use self::copy::{JobArguments, LayoutArguments, RangeArguments};
+pub use self::dump::{ArchiveArguments, ArchiveCommand, CheckArguments, DumpArguments};
 pub use self::import::ImportArguments;
 pub use self::rechunk::RechunkArguments;
+pub use self::restore::RestoreArguments;
 
 /// Moves TimescaleDB hypertables: between clusters, into new chunk layouts, in parallel and verified.
 #[derive(Debug, Parser)]
@@ -62,8 +68,32 @@ whatever ended it; --abort gives an unfinished rechunk up and leaves nothing beh
 Rows that are written straight into a chunk, or under session_replication_role = replica, leave no trace for triggers: \
 --verify checksum finds them before the swap.";
 
+const DUMP: &str = "\
+Writes a hypertable, definition and rows, into a directory: an archive, which \"hypercopy restore\" brings into any version \
+and edition of TimescaleDB, and which can be read without hypercopy (ARCHIVE.md says how).
+
+All rows are read under one snapshot; the source is only read and holds ACCESS SHARE locks, as with pg_dump. Ranges of the \
+time dimension become segments, each a file with checksums in the manifest.
+
+The same command again goes on where a run has ended, whatever ended it: segments whose range still holds the same rows are \
+kept. With --base only what has changed since an older archive is written.";
+
+const RESTORE: &str = "\
+Makes a hypertable of an archive that \"hypercopy dump\" has made: definition and rows, in any version and edition of \
+TimescaleDB, with the same or another chunk layout.
+
+The manifest is checked, and every segment looked for, before anything is written. Segments are read by several workers; \
+each task is one transaction with its row in the ledger, schema _hypercopy of the target, and is rolled back where a \
+segment is not what the manifest says. The same command again goes on where a run has ended, whatever ended it, and \
+changes nothing once the job is finished.
+
+Defaults, checks and index expressions of the definition are run with your rights, as with pg_restore: --dry-run prints \
+them, and --data-only runs none.";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// List, show and check archives of "hypercopy dump"; no server is needed
+    Archive(ArchiveArguments),
     /// See it work: two throwaway TimescaleDB clusters, a sample hypertable, one verified migration
     #[command(long_about = "\
 See it work: starts two throwaway TimescaleDB clusters on this machine, fills a sample hypertable, migrates it into \
@@ -73,6 +103,9 @@ The server is the newest installed PostgreSQL that has TimescaleDB, else Debian'
 the user's cache directory (about 45 MB; nothing is installed). HYPERCOPY_CLUSTER=CONNINFO uses a server of yours \
 instead: two databases are created in it, and dropped at the end.")]
     Demo(DemoArguments),
+    /// Write a hypertable, definition and rows, into a directory
+    #[command(after_long_help = CONNINFO, long_about = DUMP)]
+    Dump(Box<DumpArguments>),
     /// List the hypertables of a database, or show one of them
     #[command(after_long_help = CONNINFO)]
     Inspect(InspectArguments),
@@ -93,6 +126,9 @@ whatever ended it, and changes nothing once the job is finished.")]
     /// Give a hypertable another chunk layout in its place, while it is read and written
     #[command(after_long_help = CONNINFO, long_about = RECHUNK)]
     Rechunk(Box<RechunkArguments>),
+    /// Make a hypertable of an archive, definition and rows
+    #[command(after_long_help = CONNINFO, long_about = RESTORE)]
+    Restore(Box<RestoreArguments>),
     /// Compare a hypertable with another one, row by row, as both are now
     #[command(after_long_help = CONNINFO, long_about = "\
 Compares a hypertable with another one, as both are now: two clusters, or two tables of one database. The layouts may \
@@ -115,10 +151,13 @@ impl Command {
     pub fn jobs(&self) -> usize {
         match self {
             Command::Demo(_) => default_jobs(),
-            Command::Inspect(_) | Command::Jobs(_) => 1,
+            Command::Archive(ArchiveArguments { command: ArchiveCommand::Check(check) }) => check.jobs(),
+            Command::Archive(_) | Command::Inspect(_) | Command::Jobs(_) => 1,
+            Command::Dump(dump) => dump.jobs(),
             Command::Import(import) => import.jobs(),
             Command::Migrate(migrate) => migrate.table.jobs(),
             Command::Rechunk(rechunk) => rechunk.jobs(),
+            Command::Restore(restore) => restore.jobs(),
             Command::Verify(verify) => verify.table.jobs(),
         }
     }
@@ -192,12 +231,8 @@ pub struct TableArguments {
     pub target: String,
     /// The hypertable, by SQL's quoting rules, looked up in the role's search_path on the source
     pub table: String,
-    /// Only rows from this value of the time dimension on; without a time zone it is read in the session's, as in psql
-    #[arg(long, value_name = "VALUE", help_heading = "Range", allow_hyphen_values = true)]
-    pub from: Option<String>,
-    /// Only rows before this value of the time dimension
-    #[arg(long, value_name = "VALUE", help_heading = "Range", allow_hyphen_values = true)]
-    pub until: Option<String>,
+    #[command(flatten)]
+    pub range: RangeArguments,
     /// Workers; each holds one session on the source and one on the target [default: the machine's cores, at most 8]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
@@ -210,6 +245,10 @@ impl TableArguments {
 
     fn source(&self) -> Result<Conninfo> {
         conninfo("--source", &self.source)
+    }
+
+    fn origin(&self) -> Result<Origin> {
+        Ok(Origin::Table { conninfo: Box::new(self.source()?), name: self.table.clone() })
     }
 
     pub fn target(&self) -> Result<Conninfo> {
@@ -242,14 +281,14 @@ impl VerifyArguments {
     /// The engine's terms for copying these ranges anew.
     pub fn repair(&self, ranges: Vec<(Range, u64)>, any_table: bool) -> Result<migrate::Request> {
         Ok(migrate::Request {
-            source: self.table.source()?,
+            origin: self.table.origin()?,
             target: self.table.target()?,
-            table: self.table.table.clone(),
             target_table: self.target_table.clone(),
+            parts: Parts::All,
             chunk_interval: None,
             hash_partitions: None,
-            from: self.table.from.clone(),
-            until: self.table.until.clone(),
+            from: self.table.range.from.clone(),
+            until: self.table.range.until.clone(),
             max_new_chunks: MAX_NEW_CHUNKS,
             jobs: self.table.jobs(),
             verify: Mode::Checksum,
@@ -274,8 +313,8 @@ impl VerifyArguments {
             target: table.target()?,
             table: table.table.clone(),
             target_table: self.target_table.clone(),
-            from: table.from.clone(),
-            until: table.until.clone(),
+            from: table.range.from.clone(),
+            until: table.range.until.clone(),
             jobs: table.jobs(),
             counts_only: self.counts_only,
         })
@@ -324,19 +363,8 @@ fn rate(text: &str) -> Result<Rate, String> {
 pub struct MigrateArguments {
     #[command(flatten)]
     pub table: TableArguments,
-    /// Its name on the target [default: the same schema and name]
-    #[arg(long = "as", value_name = "SCHEMA.TABLE", help_heading = "Layout")]
-    pub target_table: Option<String>,
-    /// Chunk interval of the time dimension: an interval without months for times ('1 day', '6 hours'), a bare integer in
-    /// the column's unit for integers [default: the source's]
-    #[arg(long, value_name = "INTERVAL", help_heading = "Layout", allow_hyphen_values = true)]
-    pub chunk_interval: Option<String>,
-    /// Hash dimension: a column and its number of partitions (1 to 32767), or 'none' [default: the source's]
-    #[arg(long, value_name = "COLUMN:N | none", help_heading = "Layout")]
-    pub hash_partitions: Option<String>,
-    /// Refuse a layout that needs more chunks than this
-    #[arg(long, value_name = "N", help_heading = "Layout", default_value_t = MAX_NEW_CHUNKS)]
-    pub max_new_chunks: u64,
+    #[command(flatten)]
+    pub layout: LayoutArguments,
     /// Compare the target with what was read: its rows per range, or a checksum over every bit of them
     #[arg(long, value_enum, value_name = "HOW", default_value_t = VerifyArgument::Counts)]
     pub verify: VerifyArgument,
@@ -346,18 +374,8 @@ pub struct MigrateArguments {
     #[arg(long, value_name = "HOW", help_heading = "Job", num_args = 0..=1, require_equals = true,
         default_value = "", default_missing_value = "", hide_default_value = true, value_parser = resume)]
     pub resume: Resume,
-    /// Forget an earlier job on the table, with all it has copied, and begin anew
-    #[arg(long, help_heading = "Job")]
-    pub restart: bool,
-    /// A table that is there and is no unfinished job's: refuse it, or add rows in a range where it has none
-    #[arg(long, value_enum, value_name = "HOW", help_heading = "Job", default_value_t = IfExistsArgument::Error)]
-    pub if_exists: IfExistsArgument,
-    /// Try again this long what may pass: lost connections, restarts, deadlocks (500ms, 30s, 5min, 1h)
-    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "5min", value_parser = duration)]
-    pub retry_for: Duration,
-    /// After a signal, let open transactions end for this long; a second signal stops at once
-    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "10s", value_parser = duration)]
-    pub grace: Duration,
+    #[command(flatten)]
+    pub job: JobArguments,
     /// Give way when somebody has waited this long behind our locks on the source: release them, wait, and resume
     /// [default: say who waits, and go on]
     #[arg(long = "yield", value_name = "SECONDS", help_heading = "Job", value_parser = seconds)]
@@ -435,38 +453,34 @@ impl MigrateArguments {
     pub fn request(&self) -> Result<migrate::Request> {
         let table = &self.table;
         QualifiedName::parse(&table.table, "")?;
-        self.target_table.as_deref().map(new_name).transpose()?;
-        self.chunk_interval.as_deref().map(interval).transpose()?;
-        let if_exists = match self.if_exists {
-            IfExistsArgument::Error => IfExists::Error,
-            IfExistsArgument::Append => IfExists::Append,
-        };
-        if if_exists == IfExists::Append && (self.chunk_interval.is_some() || self.hash_partitions.is_some()) {
-            return Err(Error::new(Kind::Usage, "--if-exists append goes into the table's own layout")
-                .hint("Leave --chunk-interval and --hash-partitions out."));
+        let (layout, job) = (&self.layout, &self.job);
+        let hash_partitions = layout.check()?;
+        let if_exists = job.if_exists();
+        if if_exists == IfExists::Append {
+            layout.refuse_beside("--if-exists append")?;
         }
-        if self.restart && self.resume != Resume::Compare {
+        if job.restart && self.resume != Resume::Compare {
             return Err(
                 Error::new(Kind::Usage, "--restart forgets what --resume would go on with").hint("Choose one of them.")
             );
         }
         Ok(migrate::Request {
-            source: table.source()?,
+            origin: table.origin()?,
             target: table.target()?,
-            table: table.table.clone(),
-            target_table: self.target_table.clone(),
-            chunk_interval: self.chunk_interval.clone(),
-            hash_partitions: self.hash_partitions.as_deref().map(hash_partitions).transpose()?,
-            from: table.from.clone(),
-            until: table.until.clone(),
-            max_new_chunks: self.max_new_chunks,
+            target_table: layout.target_table.clone(),
+            parts: Parts::All,
+            chunk_interval: layout.chunk_interval.clone(),
+            hash_partitions,
+            from: table.range.from.clone(),
+            until: table.range.until.clone(),
+            max_new_chunks: layout.max_new_chunks,
             jobs: table.jobs(),
             verify: self.verify.mode(),
             strict: self.strict,
             resume: self.resume.clone(),
-            restart: self.restart,
+            restart: job.restart,
             if_exists,
-            retry_for: self.retry_for,
+            retry_for: job.retry_for,
             yield_after: self.yield_after,
             dry_run: self.dry_run,
             repair: None,

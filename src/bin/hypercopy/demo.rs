@@ -6,7 +6,7 @@ use hypercopy::cluster::{Cluster, Installation, Settings};
 use hypercopy::connect::{Conninfo, Target};
 use hypercopy::error::{Error, Kind, Result};
 use hypercopy::ident::quote_ident;
-use hypercopy::migrate::{IfExists, Request, Resume};
+use hypercopy::migrate::{IfExists, Origin, Parts, Request, Resume};
 use hypercopy::plan::HashRequest;
 use hypercopy::verify::Mode;
 
@@ -37,10 +37,10 @@ async fn show(stage: &Stage, rows: u64) -> Result<()> {
         "  hypercopy migrate --source … --target … conditions --chunk-interval '1 day' --hash-partitions device:2 --verify checksum",
     );
     let request = Request {
-        source: parse(&stage.source)?,
+        origin: Origin::Table { conninfo: Box::new(parse(&stage.source)?), name: "conditions".into() },
         target: parse(&stage.target)?,
-        table: "conditions".into(),
         target_table: None,
+        parts: Parts::All,
         chunk_interval: Some("1 day".into()),
         hash_partitions: Some(HashRequest::Column { column: "device".into(), partitions: 2 }),
         from: None,

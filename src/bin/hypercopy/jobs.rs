@@ -66,9 +66,12 @@ fn show(details: &JobDetails) -> String {
     };
     field(
         "source",
-        &match job.source_system.is_empty() {
-            true => job.source_name.clone(),
-            false => format!("{} in database {}, cluster {}", job.source_name, job.source_database, job.source_system),
+        &match (job.source_system.is_empty(), job.source_database.is_empty()) {
+            (true, _) => job.source_name.clone(),
+            (false, true) => format!("{} in archive {}", job.source_name, job.source_system),
+            (false, false) => {
+                format!("{} in database {}, cluster {}", job.source_name, job.source_database, job.source_system)
+            }
         },
     );
     field("state", details.report.standing());

@@ -1,13 +1,16 @@
 //! The command line of hypercopy.
 
+mod archive;
 mod args;
 mod demo;
+mod dump;
 mod import;
 mod inspect;
 mod jobs;
 mod migrate;
 mod output;
 mod rechunk;
+mod restore;
 mod signals;
 mod verify;
 mod watch;
@@ -47,12 +50,15 @@ fn main() -> ExitCode {
 
 async fn run(arguments: Arguments) -> Result<(), Error> {
     match arguments.command {
+        Command::Archive(archive) => archive::run(archive).await,
         Command::Demo(demo) => demo::run(demo).await,
+        Command::Dump(dump) => dump::run(dump).await,
         Command::Import(import) => import::run(import).await,
         Command::Inspect(inspect) => inspect::run(inspect).await,
         Command::Jobs(jobs) => jobs::run(jobs).await,
         Command::Migrate(migrate) => migrate::run(migrate).await,
         Command::Rechunk(rechunk) => rechunk::run(rechunk).await,
+        Command::Restore(restore) => restore::run(restore).await,
         Command::Verify(verify) => verify::run(verify).await,
     }
 }

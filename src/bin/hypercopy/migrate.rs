@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use hypercopy::connect::Side;
 use hypercopy::error::Result;
 use hypercopy::migrate::{Request, migrate};
 use hypercopy::report::Report;
@@ -14,7 +13,7 @@ use crate::work::{Terms, supervised};
 pub async fn run(arguments: Box<MigrateArguments>) -> Result<()> {
     let request = arguments.request()?;
     output::refuse_unwritable("the report", arguments.output.report.as_deref())?;
-    execute(request, arguments.grace, &arguments.output).await
+    execute(request, arguments.job.grace, &arguments.output).await
 }
 
 /// Plans, and unless it is a dry run copies, with progress and report as asked for.
@@ -27,8 +26,7 @@ pub async fn execute(request: Request, grace: Duration, options: &OutputArgument
 
 /// The same, and leaves the report to the caller.
 pub async fn work(request: &Request, grace: Duration, options: &OutputArguments, report: &mut Report) -> Result<()> {
-    let ends = [(Side::Source, &request.source), (Side::Target, &request.target)];
-    let terms = Terms { ends: &ends, role: "migrate end", grace };
+    let terms = Terms { ends: &request.ends(), role: &format!("{} end", request.kind()), grace };
     let ended = supervised(&terms, options, async |supervision, watcher| {
         // What would not be carried is shown before anything is written, also where --strict refuses because of it.
         migrate(request, supervision, report, |report| watcher.print(&output::plan_notes(report))).await

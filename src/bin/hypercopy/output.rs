@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use hypercopy::catalog::NotCarried;
 use hypercopy::error::{Context, Error, Kind, Result, sanitize};
 use hypercopy::plan::Statement;
 use hypercopy::progress::LatencySummary;
@@ -94,16 +95,17 @@ pub fn plan_notes(report: &Report) -> String {
     for warning in report.plan.iter().flat_map(|plan| &plan.warnings) {
         let _ = writeln!(text, "warning: {warning}");
     }
-    text.push_str(&not_carried(report));
+    text.push_str(&not_carried(&report.not_carried));
     text.trim_end().to_string()
 }
 
-fn not_carried(report: &Report) -> String {
-    if report.not_carried.is_empty() {
+/// What will be missing.
+pub fn not_carried(found: &[NotCarried]) -> String {
+    if found.is_empty() {
         return String::new();
     }
     let mut text = "not carried:\n".to_string();
-    for found in &report.not_carried {
+    for found in found {
         let _ = writeln!(text, "  {}: {}", found.kind, found.object);
     }
     text
@@ -115,17 +117,20 @@ fn plan(report: &Report, with_ddl: bool) -> String {
     sides(&mut text, report);
     let mut line = |name: &str, value: String| field(&mut text, name, &value);
     line("layout", layout(plan));
-    line("chunks", format!("{} on the source, {} to make on the target", plan.source_chunks, plan.new_chunks));
+    line("chunks", format!("{}, {} to make on the target", source_parts(plan), plan.new_chunks));
     line("range", plan.range.clone());
     line(
         "rows",
         format!("about {} in {}, {} tasks", count(plan.estimated_rows), bytes(plan.estimated_bytes), plan.tasks),
     );
     if plan.done_tasks > 0 {
-        line("resumed", format!("{} tasks are done, and will be compared with the source", plan.done_tasks));
+        let compared = if plan.reads_archive() { "" } else { ", and will be compared with the source" };
+        line("resumed", format!("{} tasks are done{compared}", plan.done_tasks));
     }
     line("format", format(plan));
-    line("locks", plan.source_locks.clone());
+    if let Some(locks) = &plan.source_locks {
+        line("locks", locks.clone());
+    }
     line(
         "target",
         format!("about {} of disk and {} of WAL", bytes(plan.target_disk_bytes), bytes(plan.target_wal_bytes)),
@@ -146,6 +151,12 @@ pub fn ddl(text: &mut String, before_rows: &[Statement], after_rows: &[Statement
             let _ = writeln!(text, "{};", statement.sql.trim_end());
         }
     }
+}
+
+/// What the source is read by.
+fn source_parts(plan: &PlanReport) -> String {
+    let parts = if plan.reads_archive() { "segments" } else { "on the source" };
+    format!("{} {parts}", plan.source_chunks)
 }
 
 fn layout(plan: &PlanReport) -> String {
@@ -214,7 +225,7 @@ fn summary(report: &Report, verbose: bool) -> String {
     if let Some(plan) = &report.plan {
         line("layout", layout(plan));
         let after = report.target_chunks.map(|chunks| chunks.to_string()).unwrap_or_default();
-        line("chunks", format!("{} → {after}", plan.source_chunks));
+        line("chunks", format!("{} → {after}", source_parts(plan)));
         line("format", format(plan));
     }
     if let Some(resumed) = report.resumed {
@@ -241,7 +252,7 @@ fn summary(report: &Report, verbose: bool) -> String {
         );
     }
     engine(&mut text, report);
-    text.push_str(&not_carried(report));
+    text.push_str(&not_carried(&report.not_carried));
     if let (true, Some(plan)) = (verbose, &report.plan) {
         ddl(&mut text, &plan.before_rows, &plan.after_rows);
     }

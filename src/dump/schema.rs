@@ -1,0 +1,61 @@
+//! The definition as statements, for people who have no hypercopy at hand.
+
+use std::fmt::Write;
+
+use crate::archive::{Definition, Manifest};
+use crate::catalog::{Sequence, Type};
+use crate::plan::{
+    Layout, Statement, TargetNames, integer_now_function, missing_types, post_data, pre_data, sequence_values,
+};
+
+const HEAD: &str = "\
+-- The table of this archive, for people: hypercopy restores from manifest.json and never runs this file.
+-- Before the rows comes what makes the table, behind them what is faster to make when they are there.
+";
+
+/// The statements that make an archive's table, around its rows.
+pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
+    let Definition { hypertable: table, integer_now, .. } = &manifest.definition;
+    let functions = manifest.server.timescaledb_schema.clone().unwrap_or_default();
+    let names = TargetNames::new(table, table.name().clone(), functions, &[]);
+    let sequences: Vec<&Sequence> = table.sequences.iter().filter(|sequence| !sequence.identity).collect();
+    let mut before = types(&table.types);
+    let mut making = pre_data(table, layout, &names, &[], &sequences, true);
+    let function = integer_now_function(table).zip(integer_now.clone());
+    let behind_table = making.len().saturating_sub(1);
+    let function = function.map(|(name, sql)| Statement::new(format!("create function {name}"), sql));
+    making.splice(behind_table..behind_table, function);
+    before.extend(making);
+
+    let mut text = HEAD.to_string();
+    push(&mut text, "before the rows", &before);
+    let _ = writeln!(text, "\n-- the rows: {} segments, described in ARCHIVE.md", manifest.segments.len());
+    match post_data(table, &names, true) {
+        Ok((constraints, indexes)) => push(&mut text, "behind the rows", &[constraints, indexes].concat()),
+        Err(error) => {
+            let _ = writeln!(text, "\n-- behind the rows: {}", one_line(error.message()));
+        }
+    }
+    push(&mut text, "values of sequences", &sequence_values(table, &names, &sequences));
+    text
+}
+
+/// What cannot be made of its parts is left to whoever reads this.
+fn types(types: &[Type]) -> Vec<Statement> {
+    let create = |part: &Type| missing_types(std::slice::from_ref(part), |_| None).ok();
+    types.iter().filter_map(create).flat_map(|missing| missing.statements).collect()
+}
+
+fn push(text: &mut String, title: &str, statements: &[Statement]) {
+    if !statements.is_empty() {
+        let _ = writeln!(text, "\n-- {title}");
+    }
+    for statement in statements {
+        let _ = writeln!(text, "{};", statement.sql.trim_end().trim_end_matches(';'));
+    }
+}
+
+/// A comment ends with its line, whatever names are in it.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}

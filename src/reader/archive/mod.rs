@@ -1,0 +1,224 @@
+//! An archive as a source: the rows of its segments, and where they are.
+//!
+//! Reading blocks, and takes the CPU to decompress and to hash: whoever calls gives it a thread.
+//!
+//! **Invariant:** a segment ends without an error only where its file, its rows and their checksum are what the manifest
+//! says, and every row lies in its range. What was handed on before may be wrong.
+
+mod csv;
+mod survey;
+
+use self::csv::Converter;
+use crate::archive::{Archive, Segment, SegmentFormat, SegmentReader, damaged};
+use crate::catalog::Hypertable;
+use crate::error::{Error, Result};
+use crate::ident::display_ident;
+use crate::ledger::Counted;
+use crate::pgcopy::{Checksum, Malformed, RowHasher, TimeType};
+use crate::plan::{OpenDimension, Range, Read, SourceChunk, Wire, primary_dimension};
+use crate::reader::rows::{Row, RowScanner};
+
+pub(crate) use self::survey::SegmentSurvey;
+
+/// The segments of an archive, whose files were found to be there.
+pub struct Segments {
+    archive: Archive,
+    wire: Wire,
+    primary: Coordinate,
+}
+
+/// A column whose values are numbers of a dimension.
+#[derive(Clone, Copy, Debug)]
+struct Coordinate {
+    /// Which of the copied columns.
+    column: usize,
+    time_type: TimeType,
+}
+
+impl Coordinate {
+    fn new(table: &Hypertable, dimension: &OpenDimension) -> Result<Self> {
+        let column = table.copied_columns().position(|column| column.name == dimension.column).ok_or_else(|| {
+            damaged(format!("the manifest has no column {} for its dimension", display_ident(&dimension.column)))
+        })?;
+        Ok(Coordinate { column, time_type: dimension.time_type })
+    }
+
+    #[inline]
+    fn of(self, row: &Row<'_>) -> Option<i64> {
+        match row {
+            Row::Binary(row) => self.time_type.internal(row.field(self.column)?),
+            Row::Text(row) => self.time_type.read(row.field(self.column)?),
+        }
+    }
+}
+
+impl Segments {
+    /// Those of an archive, once each of its files is found to be there with the size that it should have.
+    ///
+    /// # Errors
+    /// [`Kind::Input`](crate::error::Kind::Input), naming the file.
+    pub fn new(archive: Archive) -> Result<Segments> {
+        archive.check_files()?;
+        Segments::unseen(archive)
+    }
+
+    /// Those of an archive whose files nobody has looked for.
+    ///
+    /// # Errors
+    /// [`Kind::Input`](crate::error::Kind::Input) for a manifest that describes no table.
+    pub fn unseen(archive: Archive) -> Result<Segments> {
+        let manifest = &archive.manifest;
+        let table = &manifest.definition.hypertable;
+        let reason =
+            || manifest.format_reason.clone().unwrap_or_else(|| format!("the archive is {}", manifest.format.name()));
+        let obstacle = (manifest.format != SegmentFormat::Binary).then(reason);
+        let copied: Vec<_> = table.copied_columns().collect();
+        let wire = Wire::decide(&copied, &table.types, obstacle);
+        let primary = Coordinate::new(table, &primary_dimension(table.name(), &table.dimensions)?)?;
+        Ok(Segments { wire, primary, archive })
+    }
+
+    /// The archive.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
+    }
+
+    /// How the rows of its segments are handed on.
+    pub fn wire(&self) -> &Wire {
+        &self.wire
+    }
+
+    /// The stretches of the axis that are read in one piece each, one for each segment.
+    pub fn stretches(&self) -> impl Iterator<Item = (SourceChunk, &Segment)> {
+        let stretch = |segment: &Segment| SourceChunk { slice: segment.range.slice(), splittable: false };
+        self.archive.manifest.segments.iter().map(move |segment| (stretch(segment), segment))
+    }
+
+    /// Begins to read a segment; only rows in `read.range` will be handed on.
+    ///
+    /// # Errors
+    /// [`Kind::Input`](crate::error::Kind::Input) where its file is not there any more.
+    pub fn open(&self, read: &Read) -> Result<SegmentRows<'_>> {
+        let manifest = &self.archive.manifest;
+        let segment = &manifest.segments[read.chunk];
+        let columns = || manifest.columns.iter().map(|column| column.name.clone()).collect();
+        let is_whole = read.range == Range::ALL;
+        Ok(SegmentRows {
+            path: self.archive.directory.display(&segment.file),
+            segment,
+            file: self.archive.segment(segment)?,
+            csv: (manifest.format == SegmentFormat::Csv).then(|| Converter::new(columns())),
+            rows: RowScanner::new(&self.wire, true),
+            sieve: Sieve {
+                primary: self.primary,
+                segment: segment.range,
+                wanted: read.range,
+                part: (!is_whole)
+                    .then(|| Part { hasher: RowHasher::new(self.wire.canon.clone()), sum: Checksum::default() }),
+                has_strayed: false,
+            },
+        })
+    }
+
+    /// Reads segments once more, and answers what is not as the manifest says.
+    pub fn blame(&self, reads: &[Read]) -> Option<Error> {
+        let check = |read: &Read| {
+            let mut rows = self.open(read)?;
+            while rows.next(|_, _| ())? {}
+            rows.finish()
+        };
+        reads.iter().find_map(|read| check(read).err())
+    }
+}
+
+/// The rows of one segment, told apart one by one and compared with what the manifest says of them.
+pub struct SegmentRows<'a> {
+    path: String,
+    segment: &'a Segment,
+    file: SegmentReader,
+    csv: Option<Converter>,
+    rows: RowScanner,
+    sieve: Sieve,
+}
+
+impl SegmentRows<'_> {
+    /// Reads some more, and hands on the rows that end there, each with its value of the primary dimension. False where
+    /// there is no more, and the file was what the manifest says.
+    ///
+    /// # Errors
+    /// [`Kind::Input`](crate::error::Kind::Input), naming the file, for what is not as it should be.
+    pub fn next(&mut self, mut take: impl FnMut(&Row<'_>, i64)) -> Result<bool> {
+        let SegmentRows { path, file, csv, rows, sieve, .. } = self;
+        let Some(piece) = file.next()? else { return Ok(false) };
+        let piece = match csv {
+            Some(csv) => csv.convert(piece).map_err(|what| holds(path, what))?,
+            None => piece,
+        };
+        rows.push(piece, |row| sieve.see(row, &mut take)).map_err(|malformed| unreadable(path, malformed))?;
+        match sieve.has_strayed {
+            true => Err(holds(path, "a row that is not in its range")),
+            false => Ok(true),
+        }
+    }
+
+    /// Answers what was handed on, once there is no more.
+    ///
+    /// # Errors
+    /// [`Kind::Input`](crate::error::Kind::Input) where the segment has other rows than the manifest says.
+    pub fn finish(self) -> Result<Counted> {
+        let SegmentRows { path, segment, csv, rows, sieve, .. } = self;
+        csv.map_or(Ok(()), |csv| csv.finish()).map_err(|what| holds(&path, what))?;
+        let seen = rows.finish().map_err(|malformed| unreadable(&path, malformed))?;
+        if seen.checksum != Some(segment.checksum) {
+            return Err(holds(&path, "other rows than the manifest says"));
+        }
+        Ok(match sieve.part {
+            None => seen,
+            Some(Part { sum, .. }) => Counted { rows: sum.rows, checksum: Some(sum) },
+        })
+    }
+}
+
+/// Looks where each row lies.
+struct Sieve {
+    primary: Coordinate,
+    /// Where rows have to lie.
+    segment: Range,
+    /// Where those lie that are handed on.
+    wanted: Range,
+    /// What those are; none where they are all.
+    part: Option<Part>,
+    has_strayed: bool,
+}
+
+struct Part {
+    hasher: RowHasher,
+    sum: Checksum,
+}
+
+impl Sieve {
+    #[inline]
+    fn see(&mut self, row: &Row<'_>, take: &mut impl FnMut(&Row<'_>, i64)) {
+        let Some(value) = self.primary.of(row).filter(|value| self.segment.contains(*value)) else {
+            self.has_strayed = true;
+            return;
+        };
+        let Some(part) = &mut self.part else { return take(row, value) };
+        if self.wanted.contains(value) {
+            // It was hashed already, as one of all.
+            match row.hash(&mut part.hasher) {
+                Ok(hash) => part.sum.add_row(hash),
+                Err(_) => self.has_strayed = true,
+            }
+            take(row, value);
+        }
+    }
+}
+
+fn holds(path: &str, what: &str) -> Error {
+    damaged(format!("segment {path} holds {what}"))
+}
+
+fn unreadable(path: &str, malformed: Malformed) -> Error {
+    damaged(format!("segment {path} cannot be read")).caused_by(malformed).given_up()
+}

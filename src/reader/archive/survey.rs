@@ -1,0 +1,153 @@
+//! Where an archive has rows: for each segment, one value in each bucket of a layout that it has rows for.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::future::try_join_all;
+use tokio::task::spawn_blocking;
+
+use super::{Coordinate, Segments};
+use crate::catalog::Slice;
+use crate::error::{Context, Kind, Result};
+use crate::plan::{Layout, OpenDimension, Range, Read};
+use crate::reader::rows::Row;
+use crate::reader::survey::{Finding, refuse_too_many};
+
+/// How an archive is searched for rows.
+pub(crate) struct SegmentSurvey {
+    /// What is searched.
+    pub(crate) segments: Arc<Segments>,
+    /// The target's layout.
+    pub(crate) layout: Layout,
+    /// Bounds of the primary dimension.
+    pub(crate) bounds: Range,
+    /// More buckets than these are refused.
+    pub(crate) limit: u64,
+}
+
+impl SegmentSurvey {
+    /// Searches these segments in so many threads. What lies in one bucket by its range is not read; all else is, and is
+    /// known to be whole then.
+    ///
+    /// Dropping the future leaves its threads at their segment.
+    ///
+    /// # Errors
+    /// [`Kind::Input`] for a segment that is not what the manifest says, [`Kind::Refused`] for too many buckets.
+    pub(crate) async fn run(self, segments: Vec<usize>, threads: usize) -> Result<Vec<Finding>> {
+        let (survey, queue, next) = (Arc::new(self), Arc::new(segments), Arc::new(AtomicUsize::new(0)));
+        let search = async || {
+            let (survey, queue, next) = (Arc::clone(&survey), Arc::clone(&queue), Arc::clone(&next));
+            let searched = spawn_blocking(move || survey.search(&queue, &next)).await;
+            searched.doing(Kind::Internal, || "a thread that reads segments ended without an answer")?
+        };
+        let found = try_join_all((0..threads).map(|_| search())).await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    fn search(&self, queue: &[usize], next: &AtomicUsize) -> Result<Vec<Finding>> {
+        let mut findings = Vec::new();
+        while let Some(segment) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
+            findings.extend(self.search_segment(*segment)?);
+            refuse_too_many(findings.len() as u64, self.limit)?;
+        }
+        Ok(findings)
+    }
+
+    fn search_segment(&self, number: usize) -> Result<Vec<Finding>> {
+        let segment = &self.segments.archive.manifest.segments[number];
+        if segment.rows == 0 {
+            return Ok(Vec::new());
+        }
+        match self.only_bucket(segment.range) {
+            Some(finding) => Ok(vec![Finding { chunk: number, ..finding }]),
+            None => self.read(number, self.bounds.within(segment.range.slice())),
+        }
+    }
+
+    /// What rows of a range that lies in one bucket show.
+    fn only_bucket(&self, range: Range) -> Option<Finding> {
+        let (from, until) = range.from.zip(range.until)?;
+        let is_one = self.layout.open.is_empty()
+            && self.bounds.intersect(range) == range
+            && until <= self.layout.primary.bucket(from).end;
+        is_one.then(|| Finding { chunk: 0, values: vec![from], last: Some(until - 1) })
+    }
+
+    fn read(&self, number: usize, range: Range) -> Result<Vec<Finding>> {
+        let table = &self.segments.archive.manifest.definition.hypertable;
+        let others = self.layout.open.iter().map(|dimension| Coordinate::new(table, dimension));
+        let mut buckets = Buckets::new(number, &self.layout, others.collect::<Result<_>>()?, self.limit);
+        let mut rows = self.segments.open(&Read { chunk: number, range })?;
+        while rows.next(|row, primary| buckets.add(row, primary))? {
+            refuse_too_many(buckets.findings.len() as u64, self.limit)?;
+        }
+        rows.finish()?;
+        Ok(buckets.findings)
+    }
+}
+
+/// The buckets that rows were seen in.
+struct Buckets<'a> {
+    segment: usize,
+    dimensions: Vec<&'a OpenDimension>,
+    /// Those of the dimensions behind the primary one.
+    others: Vec<Coordinate>,
+    findings: Vec<Finding>,
+    /// Which finding is of a bucket, by where that begins.
+    known: HashMap<Vec<i64>, usize>,
+    /// The bucket of the latest row, where the next one usually lies as well.
+    latest: Option<(Vec<Slice>, usize)>,
+    values: Vec<i64>,
+    /// No more than one beyond these are kept.
+    limit: u64,
+}
+
+impl<'a> Buckets<'a> {
+    fn new(segment: usize, layout: &'a Layout, others: Vec<Coordinate>, limit: u64) -> Self {
+        Buckets {
+            segment,
+            dimensions: std::iter::once(&layout.primary).chain(&layout.open).collect(),
+            others,
+            findings: Vec::new(),
+            known: HashMap::new(),
+            latest: None,
+            values: Vec::new(),
+            limit,
+        }
+    }
+
+    fn add(&mut self, row: &Row<'_>, primary: i64) {
+        self.values.clear();
+        self.values.push(primary);
+        // A dimension's column is never null; the server says so of a row in which it is.
+        self.values.extend(self.others.iter().map(|other| other.of(row).unwrap_or_default()));
+        let number = match &self.latest {
+            Some((slices, number)) if slices.iter().zip(&self.values).all(|(slice, value)| slice.contains(*value)) => {
+                *number
+            }
+            _ => self.find(),
+        };
+        if let Some(finding) = self.findings.get_mut(number) {
+            finding.values[0] = finding.values[0].min(primary);
+            finding.last = finding.last.max(Some(primary));
+        }
+    }
+
+    /// The number of the finding of these values' bucket.
+    fn find(&mut self) -> usize {
+        let slices = self.dimensions.iter().zip(&self.values).map(|(dimension, value)| dimension.bucket(*value));
+        let slices: Vec<Slice> = slices.collect();
+        let key = slices.iter().map(|slice| slice.start).collect();
+        let number = *self.known.entry(key).or_insert(self.findings.len());
+        if number == self.findings.len() && self.findings.len() as u64 <= self.limit {
+            self.findings.push(Finding {
+                chunk: self.segment,
+                values: self.values.clone(),
+                last: Some(self.values[0]),
+            });
+        }
+        self.latest = Some((slices, number));
+        number
+    }
+}
