@@ -66,7 +66,7 @@ pub async fn begin_and(
         refuse_another_run(target, job).await?;
         for statement in statements {
             failpoint::hit("begin-before-statement");
-            run_alone(target, statement).await?;
+            run_one_command(target, statement).await?;
         }
         if job.empties {
             ledger::forget_imports(target, job.target).await?;
@@ -138,7 +138,7 @@ pub(crate) async fn run(target: &Target, statement: &Statement) -> Result<()> {
 }
 
 /// Runs one statement that has expressions of the source in it: whatever those are, it stays one command.
-async fn run_alone(target: &Target, statement: &Statement) -> Result<()> {
+async fn run_one_command(target: &Target, statement: &Statement) -> Result<()> {
     target.execute(&statement.sql, &[]).await.map(drop).map_err(|error| failed(statement, error))
 }
 
@@ -153,12 +153,23 @@ pub fn index_builders(server: &Server, chunks: u64, sessions: usize) -> usize {
     usize::try_from(rounds.saturating_sub(1)).unwrap_or(sessions).clamp(1, sessions.max(1))
 }
 
+/// Where the expressions in statements are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// Another database or an archive: whatever they are, a statement stays one command.
+    Foreign,
+    /// The database that the statements run in. One of them may be several commands.
+    Own,
+}
+
 /// Runs the statements behind the rows; each and its mark in the ledger are one transaction.
 pub struct Finisher<'a> {
     /// Sessions that take turns.
     pub sessions: &'a Sessions,
     /// The run that finishes.
     pub claim: Claim,
+    /// Where what its statements say is from.
+    pub words: Words,
     /// The wish to stop, heeded between statements.
     pub interrupt: &'a Interrupt,
     /// Hears of each statement as it begins, and when it is committed.
@@ -219,7 +230,10 @@ impl Finisher<'_> {
         let step = async || {
             ledger::insert_step(target, self.claim, &statement.title).await?;
             target.batch(setting).await?;
-            run_alone(target, statement).await?;
+            match self.words {
+                Words::Foreign => run_one_command(target, statement).await?,
+                Words::Own => run(target, statement).await?,
+            }
             failpoint::hit("finalize-before-commit");
             Ok(())
         };

@@ -315,7 +315,7 @@ impl Work<'_> {
             return Ok(());
         }
         let (interrupt, progress) = (&supervision.interrupt, &supervision.progress);
-        let finisher = schema::Finisher { sessions, claim: self.claim, interrupt, progress };
+        let finisher = schema::Finisher { sessions, claim: self.claim, words: schema::Words::Own, interrupt, progress };
         let builders = schema::index_builders(&self.ground.server, self.chunks().await?.len() as u64, request.jobs);
         finisher.build_indexes(&to_do, builders).await?;
         report.phase("indexes", start);

@@ -317,7 +317,8 @@ impl<'a> Work<'a> {
             statements.iter().filter(|statement| !steps.contains(&statement.title)).cloned().collect()
         };
         let progress = &self.supervision.progress;
-        let finisher = schema::Finisher { sessions, claim: self.claim, interrupt, progress };
+        let finisher =
+            schema::Finisher { sessions, claim: self.claim, words: schema::Words::Foreign, interrupt, progress };
         finisher.run_in_turn(&to_do(&planned.constraints)).await?;
         let chunks = read::chunks(&self.sides.target, &self.sides.target_server, self.target_hypertable_id().await?);
         let mut chunks = chunks.await?;

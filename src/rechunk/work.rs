@@ -16,7 +16,7 @@ use crate::ledger::{self, Claim, Job, JobState};
 use crate::plan::{Wire, column_list};
 use crate::report::Verification;
 use crate::retry::Patience;
-use crate::schema::{self, Finisher};
+use crate::schema::{self, Finisher, Words};
 use crate::supervision::Supervision;
 use crate::takeover;
 use crate::throttle::Throttle;
@@ -164,7 +164,7 @@ impl<'a> Work<'a> {
     /// Runs statements behind the rows.
     pub(super) fn finisher(&self) -> Finisher<'_> {
         let (interrupt, progress) = (&self.supervision().interrupt, &*self.supervision().progress);
-        Finisher { sessions: &self.sessions, claim: self.claim, interrupt, progress }
+        Finisher { sessions: &self.sessions, claim: self.claim, words: Words::Own, interrupt, progress }
     }
 
     /// Moves the job on.

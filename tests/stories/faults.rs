@@ -727,6 +727,11 @@ fn a_stopped_engine_that_has_lost_its_job_does_nothing_any_more() {
             let second = story.hypercopy(&CHECKED);
             assert_eq!(second.code, 9, "{}", second.stderr);
             assert!(second.stderr.contains("is being worked on by another run"), "{}", second.stderr);
+            story.target.wait_until(
+                "its session to end",
+                "select count(*) = 1 from pg_stat_activity
+                 where datname = current_database() and application_name = 'hypercopy migrate public.metrics'",
+            );
         }
         assert_eq!(story.target.value(TERMINATE_CONTROL), "1");
         let mut gate = Some(gate);
