@@ -23,7 +23,7 @@ impl Work<'_> {
         }
         self.supervision().progress.phase(format!("verifying by {}", mode.name()));
         let tasks = ledger::done_tasks(&self.ground.target, self.claim.job).await?;
-        let [old, new] = &self.sides(&self.plan.table, &self.plan.beside()).await?;
+        let [old, new] = &self.sides().await?;
         let compare = async |range: Range| {
             let _open = self.supervision().interrupt.open()?;
             let under = async |target: &Target| {
@@ -39,14 +39,15 @@ impl Work<'_> {
     }
 
     async fn compare(&self, target: &Target, range: Range, old: &Reading, new: &Reading) -> Result<Vec<Difference>> {
-        let found = self.differences(target, self.unmarked(target, range).await?, old, new).await?;
+        let by_checksum = self.run.request.verify == Mode::Checksum;
+        let found = differences(target, self.unmarked(target, range).await?, old, new, by_checksum).await?;
         if found.is_empty() {
             return Ok(found);
         }
         // No mark says that a chunk was dropped, emptied or made anew since it was read.
         let stale = self.stale(target).await?;
         let rest = found.iter().flat_map(|found| stale.rest_of(found.range)).collect();
-        self.differences(target, rest, old, new).await
+        differences(target, rest, old, new, by_checksum).await
     }
 
     /// The table that has the name since the swap may have chunks with other files than then and the same rows: compressed,
@@ -54,13 +55,14 @@ impl Work<'_> {
     /// apart, its chunks are noted as they are now.
     pub(super) async fn accept_rewritten(&self, kept: &QualifiedName) -> Result<()> {
         self.supervision().progress.phase("comparing chunks that were rewritten");
-        let [kept, table] = &self.sides(kept, &self.plan.table).await?;
+        // What differs would be lost with the table that goes: whatever was asked for, every bit is compared.
+        let [kept, table] = &[kept, &self.plan.table].map(|table| self.reading(table, Hashing::Here));
         let accept = async |target: &Target| {
             ledger::hold(target, self.claim).await?;
             let stale = self.stale(target).await?;
             for range in &stale.ranges {
                 let unmarked = self.unmarked(target, *range).await?;
-                if !self.differences(target, unmarked, kept, table).await?.is_empty() {
+                if !differences(target, unmarked, kept, table, true).await?.is_empty() {
                     return Ok(());
                 }
             }
@@ -78,43 +80,28 @@ impl Work<'_> {
         Ok(range.without(marked))
     }
 
-    async fn differences(
-        &self,
-        target: &Target,
-        ranges: Vec<Range>,
-        old: &Reading,
-        new: &Reading,
-    ) -> Result<Vec<Difference>> {
-        let with_checksum = self.run.request.verify == Mode::Checksum;
-        let mut differences = Vec::new();
-        for range in ranges {
-            let source = old.read(target, range, with_checksum).await?;
-            let difference = Difference { range, source, target: new.read(target, range, with_checksum).await? };
-            differences.extend(difference.differs().then_some(difference));
-        }
-        Ok(differences)
-    }
-
-    /// Both tables are on one server: no row has to leave it to be hashed.
-    /// Two tables, and how both are read.
-    async fn sides(&self, one: &QualifiedName, other: &QualifiedName) -> Result<[Reading; 2]> {
-        let mut sides = [one, other].map(|table| self.reading(table.sql()));
+    /// The old table and the new one, and how both are read. They are on one server: where that can hash their rows, none has
+    /// to leave it.
+    async fn sides(&self) -> Result<[Reading; 2]> {
+        let readings =
+            |hashing| [&self.plan.table, &self.plan.beside()].map(|table: &QualifiedName| self.reading(table, hashing));
+        let there = readings(Hashing::There);
         let by_checksum = self.run.request.verify == Mode::Checksum;
-        if by_checksum && !sides[0].is_hashable(&self.ground.target).await? {
-            sides.iter_mut().for_each(|side| side.hashing = Hashing::Here);
-        }
-        Ok(sides)
+        Ok(match by_checksum && !there[0].is_hashable(&self.ground.target).await? {
+            true => readings(Hashing::Here),
+            false => there,
+        })
     }
 
-    fn reading(&self, table: String) -> Reading {
+    fn reading(&self, table: &QualifiedName, hashing: Hashing) -> Reading {
         let primary = &self.plan.layout.primary;
         Reading {
-            table,
+            table: table.sql(),
             columns: self.columns.clone(),
             primary: primary.column.clone(),
             time_type: primary.time_type,
             wire: self.wire.clone(),
-            hashing: Hashing::There,
+            hashing,
             functions: self.ground.server().functions_schema.clone(),
             // What is shown is the copy's.
             progress: Default::default(),
@@ -140,4 +127,20 @@ impl Work<'_> {
             self.plan.table
         )))
     }
+}
+
+async fn differences(
+    target: &Target,
+    ranges: Vec<Range>,
+    old: &Reading,
+    new: &Reading,
+    by_checksum: bool,
+) -> Result<Vec<Difference>> {
+    let mut differences = Vec::new();
+    for range in ranges {
+        let source = old.read(target, range, by_checksum).await?;
+        let difference = Difference { range, source, target: new.read(target, range, by_checksum).await? };
+        differences.extend(difference.differs().then_some(difference));
+    }
+    Ok(differences)
 }
