@@ -15,8 +15,8 @@ use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
 use crate::look::Bounds;
 use crate::plan::{
-    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, makes_key_first, missing_types,
-    post_data, pre_data, set_owner,
+    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, fit_version, makes_key_first,
+    missing_types, post_data, pre_data, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::Shares;
@@ -286,6 +286,8 @@ impl Planned {
 impl Definition {
     /// Of a table that has to be made.
     async fn new(sides: &Sides, source: &Hypertable, layout: &Layout, new_chunks: u64) -> Result<Definition> {
+        let (source, lost) = fit_version(source, &sides.target_server);
+        let source = &source;
         let types = target_types(&sides.target, &source.types).await?;
         let missing = missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let wire = sides.source.wire(source, &types)?;
@@ -311,11 +313,11 @@ impl Definition {
         let gives_away = sides.place.may_own_for_source_owner && sides.source.table().owner != sides.target_server.role;
         pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table().owner)));
         let (constraints, indexes) = post_data(source, &names, key_first)?;
-        let carried = carry(sides, source, &names).await?;
+        let carried = carry(sides, source, &names, &missing_sequences).await?;
         Ok(Definition {
             foreseen: [carried.before_rows(&names.table), carried.after_rows(&names.table)],
             belongings: Some(carried.wanted),
-            lost: carried.lost,
+            lost: [lost, carried.lost].concat(),
             names,
             wire,
             pre_data,
