@@ -14,6 +14,7 @@
 //!
 //! **Invariant:** knows no server. What is bad about an archive is [`Kind::Input`], with the file's name.
 
+mod belongings;
 mod contents;
 mod directory;
 mod extent;

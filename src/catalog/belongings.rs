@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Obstacle;
+use super::{ObjectName, Obstacle};
 use crate::ident::QualifiedName;
 
 /// Everything that belongs to a table.
@@ -35,6 +35,8 @@ pub struct Belongings {
     pub statistics: Vec<Statistics>,
     /// Sequences that a column owns and draws from by its default.
     pub owned_sequences: Vec<OwnedSequence>,
+    /// Sequences that columns draw from and that are no identities.
+    pub drawn_sequences: Vec<DrawnSequence>,
     /// Sequences that are a column's identity.
     pub identity_sequences: Vec<IdentitySequence>,
     /// Triggers of users.
@@ -45,8 +47,50 @@ pub struct Belongings {
     pub referencing_keys: Vec<ReferencingKey>,
     /// Publications that the table, or chunks of it, are members of by name.
     pub publications: Vec<Publication>,
-    /// What cannot be put onto another table, or not by the current role.
+    /// What cannot be put onto another table of this database, or not by the role that has read this.
+    #[serde(skip)]
     pub obstacles: Vec<Obstacle>,
+}
+
+impl Belongings {
+    /// What a table has that nothing was done to.
+    pub fn of_new_table(owner: &str, grants: Vec<Grant>) -> Self {
+        Belongings {
+            table: TableSettings {
+                owner: owner.to_string(),
+                row_security: false,
+                row_security_forced: false,
+                replica_identity: ReplicaIdentity::Default,
+                clustered_index: None,
+                tablespace: None,
+            },
+            grants,
+            comments: Vec::new(),
+            storage_parameters: Vec::new(),
+            column_settings: Vec::new(),
+            not_nulls: Vec::new(),
+            indexes: Vec::new(),
+            policies: Vec::new(),
+            statistics: Vec::new(),
+            owned_sequences: Vec::new(),
+            drawn_sequences: Vec::new(),
+            identity_sequences: Vec::new(),
+            triggers: Vec::new(),
+            foreign_keys: Vec::new(),
+            referencing_keys: Vec::new(),
+            publications: Vec::new(),
+            obstacles: Vec::new(),
+        }
+    }
+}
+
+impl Belongings {
+    /// Privileges on the table and on its columns' sequences.
+    pub fn all_grants(&self) -> impl Iterator<Item = &Grant> {
+        let identities = self.identity_sequences.iter().flat_map(|sequence| &sequence.grants);
+        let drawn = self.drawn_sequences.iter().flat_map(|sequence| &sequence.grants);
+        self.grants.iter().chain(identities).chain(drawn)
+    }
 }
 
 /// Settings that a table has once.
@@ -93,6 +137,14 @@ pub struct Grant {
     pub grantable: bool,
     /// `SELECT`, `INSERT`, …, in the order of their names.
     pub privileges: Vec<String>,
+}
+
+impl Grant {
+    /// As it is when what it is on has been given by one role to another.
+    pub(crate) fn given_by(&self, from: &str, to: &str) -> Grant {
+        let given = |role: &String| if role == from { to.to_string() } else { role.clone() };
+        Grant { grantee: self.grantee.as_ref().map(given), grantor: given(&self.grantor), ..self.clone() }
+    }
 }
 
 /// A comment.
@@ -148,6 +200,8 @@ pub struct NotNull {
     pub column: String,
     /// The constraint's name.
     pub name: String,
+    /// All rows are known to hold it; else it is enforced for new ones only.
+    pub validated: bool,
 }
 
 /// What an index has beside its definition.
@@ -176,6 +230,8 @@ pub struct Policy {
     pub using: Option<String>,
     /// WITH CHECK.
     pub check: Option<String>,
+    /// What it calls and reads beside its table.
+    pub needs: Vec<ObjectName>,
     /// Its comment.
     pub comment: Option<String>,
 }
@@ -195,6 +251,8 @@ pub struct Statistics {
     pub owner: String,
     /// Its statistics target, where one is set.
     pub target: Option<i32>,
+    /// What it calls and reads beside its table.
+    pub needs: Vec<ObjectName>,
     /// Its comment.
     pub comment: Option<String>,
 }
@@ -206,6 +264,20 @@ pub struct OwnedSequence {
     pub name: String,
     /// The column.
     pub column: String,
+}
+
+/// A sequence that a column draws from, whoever it belongs to.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct DrawnSequence {
+    /// Its name.
+    #[serde(flatten)]
+    pub name: QualifiedName,
+    /// Its owner.
+    pub owner: String,
+    /// Privileges on it.
+    pub grants: Vec<Grant>,
+    /// Its comment.
+    pub comment: Option<String>,
 }
 
 /// A sequence that is a column's identity.
@@ -230,6 +302,8 @@ pub struct Trigger {
     pub around: Option<Around>,
     /// When it fires.
     pub enabled: TriggerState,
+    /// What it calls and reads beside its table.
+    pub needs: Vec<ObjectName>,
     /// Its comment.
     pub comment: Option<String>,
 }
@@ -262,6 +336,8 @@ pub struct ForeignKey {
     pub validated: bool,
     /// The table that it refers to.
     pub referenced: QualifiedName,
+    /// The columns that it refers to.
+    pub referenced_columns: Vec<String>,
     /// Its comment.
     pub comment: Option<String>,
 }
@@ -281,6 +357,13 @@ pub struct ReferencingKey {
     pub comment: Option<String>,
 }
 
+impl ReferencingKey {
+    /// Whether the other one is the same table's key of the same name.
+    pub fn is_the_key(&self, other: &ReferencingKey) -> bool {
+        (&self.referencing, &self.name) == (&other.referencing, &other.name)
+    }
+}
+
 /// Membership in a publication.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Publication {
@@ -294,4 +377,31 @@ pub struct Publication {
     pub columns: Option<Vec<String>>,
     /// The rows that are published; none for all.
     pub filter: Option<String>,
+}
+
+/// What belongings name beside their table.
+pub(super) struct Named {
+    pub(super) roles: Vec<String>,
+    pub(super) tablespaces: Vec<String>,
+    pub(super) publications: Vec<String>,
+    pub(super) objects: Vec<ObjectName>,
+}
+
+impl Named {
+    pub(super) fn of(belongings: &Belongings) -> Named {
+        let roles = belongings.all_grants().flat_map(|grant| grant.grantee.iter().chain([&grant.grantor]));
+        let roles = roles.chain(belongings.drawn_sequences.iter().map(|sequence| &sequence.owner));
+        let roles = roles.chain(belongings.policies.iter().flat_map(|policy| policy.roles.iter().flatten()));
+        let roles = roles.chain(belongings.statistics.iter().map(|statistics| &statistics.owner));
+        let tablespaces = belongings.indexes.iter().filter_map(|index| index.tablespace.as_ref());
+        let needs = belongings.triggers.iter().flat_map(|trigger| &trigger.needs);
+        let needs = needs.chain(belongings.policies.iter().flat_map(|policy| &policy.needs));
+        let needs = needs.chain(belongings.statistics.iter().flat_map(|statistics| &statistics.needs));
+        Named {
+            roles: roles.chain([&belongings.table.owner]).cloned().collect(),
+            tablespaces: tablespaces.chain(&belongings.table.tablespace).cloned().collect(),
+            publications: belongings.publications.iter().map(|publication| publication.name.clone()).collect(),
+            objects: needs.cloned().collect(),
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What a run will do, computed from what the snapshot shows.
 
+use super::belongings::carry;
 use super::identity::{Identity, JobPlan};
 use super::look::Sides;
 use super::objects::*;
@@ -7,14 +8,15 @@ use super::refusals::refuse_virtual_columns;
 use super::request::{Asked, Parts, Request};
 use super::source::Hold;
 use super::standing::{Standing, existing_table, refuse_another_request};
+use crate::catalog::belongings::Belongings;
 use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, read};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
 use crate::look::Bounds;
 use crate::plan::{
-    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, makes_key_first, missing_types,
-    post_data, pre_data, set_owner,
+    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, fit_version, makes_key_first,
+    missing_types, post_data, pre_data, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::Shares;
@@ -36,6 +38,12 @@ pub(super) struct Planned {
     pub(super) pre_data: Vec<Statement>,
     pub(super) constraints: Vec<Statement>,
     pub(super) indexes: Vec<Statement>,
+    /// What shall belong to the table; nothing where it was there.
+    pub(super) belongings: Option<Belongings>,
+    /// How it gets that around the rows, as far as it can be foreseen; nothing where it was made before.
+    foreseen: [Vec<Statement>; 2],
+    /// What of the source's belongings it cannot have.
+    lost: Vec<NotCarried>,
     /// The sequences that this job makes, or has made.
     pub(super) sequences: Vec<QualifiedName>,
     pub(super) identity: Identity,
@@ -62,6 +70,9 @@ struct Definition {
     pre_data: Vec<Statement>,
     constraints: Vec<Statement>,
     indexes: Vec<Statement>,
+    belongings: Option<Belongings>,
+    foreseen: [Vec<Statement>; 2],
+    lost: Vec<NotCarried>,
     sequences: Vec<QualifiedName>,
     key_first: bool,
 }
@@ -140,7 +151,10 @@ impl Planned {
         let stock = hold.stock(bounds.range);
         let not_carried = match standing.appends() {
             true => Vec::new(),
-            false => not_carried(sides, &source, stock.compressed, &definition.sequences, &definition.names),
+            false => {
+                let found = not_carried(sides, &source, stock.compressed, &definition.sequences, &definition.names);
+                [found, definition.lost.clone()].concat()
+            }
         };
         Ok(Planned {
             identity,
@@ -156,6 +170,9 @@ impl Planned {
             pre_data: definition.pre_data,
             constraints: definition.constraints,
             indexes: definition.indexes,
+            belongings: definition.belongings,
+            foreseen: definition.foreseen,
+            lost: definition.lost,
             sequences: definition.sequences,
             key_first: definition.key_first,
             rows,
@@ -174,6 +191,8 @@ impl Planned {
             layout: self.layout.clone(),
             constraints: self.constraints.clone(),
             indexes: self.indexes.clone(),
+            belongings: self.belongings.clone(),
+            lost: self.lost.clone(),
             sequences: self.sequences.clone(),
             time_type: self.bounds.time_type,
         }
@@ -236,8 +255,8 @@ impl Planned {
             format: self.wire.format,
             format_reason: self.wire.reason.clone(),
             source_locks: hold.locks(&sides.source.table().name, jobs),
-            before_rows: self.pre_data.clone(),
-            after_rows: self.constraints.iter().chain(&self.indexes).cloned().collect(),
+            before_rows: self.pre_data.iter().chain(&self.foreseen[0]).cloned().collect(),
+            after_rows: self.constraints.iter().chain(&self.indexes).chain(&self.foreseen[1]).cloned().collect(),
             key_first: self.key_first,
             warnings: self.warnings(sides),
         }
@@ -267,6 +286,8 @@ impl Planned {
 impl Definition {
     /// Of a table that has to be made.
     async fn new(sides: &Sides, source: &Hypertable, layout: &Layout, new_chunks: u64) -> Result<Definition> {
+        let (source, lost) = fit_version(source, &sides.target_server);
+        let source = &source;
         let types = target_types(&sides.target, &source.types).await?;
         let missing = missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let wire = sides.source.wire(source, &types)?;
@@ -292,7 +313,19 @@ impl Definition {
         let gives_away = sides.place.may_own_for_source_owner && sides.source.table().owner != sides.target_server.role;
         pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table().owner)));
         let (constraints, indexes) = post_data(source, &names, key_first)?;
-        Ok(Definition { names, wire, pre_data, constraints, indexes, sequences: missing_sequences, key_first })
+        let carried = carry(sides, source, &names, &missing_sequences).await?;
+        Ok(Definition {
+            foreseen: [carried.before_rows(&names.table), carried.after_rows(&names.table)],
+            belongings: Some(carried.wanted),
+            lost: [lost, carried.lost].concat(),
+            names,
+            wire,
+            pre_data,
+            constraints,
+            indexes,
+            sequences: missing_sequences,
+            key_first,
+        })
     }
 
     /// Of a table that is there and keeps what it has.
@@ -306,6 +339,9 @@ impl Definition {
             pre_data: Vec::new(),
             constraints: Vec::new(),
             indexes: Vec::new(),
+            belongings: None,
+            foreseen: Default::default(),
+            lost: Vec::new(),
             sequences: Vec::new(),
             key_first: true,
         })
@@ -313,8 +349,9 @@ impl Definition {
 
     /// Of a table that an earlier run has made.
     async fn of_job(sides: &Sides, source: &Hypertable, plan: JobPlan) -> Result<Definition> {
-        let JobPlan { constraints, indexes, sequences, .. } = plan;
-        Ok(Definition { constraints, indexes, sequences, ..Definition::of_table(sides, source).await? })
+        let JobPlan { constraints, indexes, belongings, lost, sequences, .. } = plan;
+        let table = Definition::of_table(sides, source).await?;
+        Ok(Definition { constraints, indexes, belongings, lost, sequences, ..table })
     }
 }
 

@@ -67,3 +67,5 @@ mod traps;
 mod twins;
 mod verify;
 mod writers;
+mod zoo;
+mod zoo_belongings;

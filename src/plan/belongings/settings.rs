@@ -2,7 +2,7 @@
 
 use super::{Belonging, Statement, turn};
 use crate::catalog::belongings::{
-    Belongings, ColumnSetting, Comment, CommentOn, IndexSettings, Policy, ReplicaIdentity, StorageParameter,
+    Belongings, ColumnSetting, Comment, CommentOn, IndexSettings, NotNull, Policy, ReplicaIdentity, StorageParameter,
     TableSettings,
 };
 use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
@@ -54,7 +54,7 @@ fn alter(table: &QualifiedName, action: impl AsRef<str>, title: impl Into<String
 }
 
 /// TimescaleDB attaches the tablespace to the hypertable as well, for its chunks.
-fn tablespace(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName) -> Vec<Statement> {
+pub(super) fn tablespace(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName) -> Vec<Statement> {
     let missing = wanted.tablespace.iter().filter(|_| have.tablespace != wanted.tablespace);
     missing
         .map(|name| {
@@ -77,7 +77,20 @@ fn not_null_names(have: &Belongings, wanted: &Belongings, table: &QualifiedName)
         .collect()
 }
 
-fn row_security(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName) -> Vec<Statement> {
+/// NOT NULL that rows may break which were there before it.
+pub(super) fn unproven_not_nulls(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
+    let is_missing = |wanted: &&NotNull| !have.not_nulls.iter().any(|have| have.column == wanted.column);
+    let missing = wanted.not_nulls.iter().filter(|wanted| !wanted.validated).filter(is_missing);
+    missing.map(|not_null| add_unproven(not_null, table)).collect()
+}
+
+pub(super) fn add_unproven(not_null: &NotNull, table: &QualifiedName) -> Statement {
+    let (name, column) = (quote_ident(&not_null.name), quote_ident(&not_null.column));
+    let title = format!("add constraint {}", display_ident(&not_null.name));
+    alter(table, format!("add constraint {name} not null {column} not valid"), title)
+}
+
+pub(super) fn row_security(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName) -> Vec<Statement> {
     let enable = if wanted.row_security { "enable" } else { "disable" };
     let force = if wanted.row_security_forced { "force" } else { "no force" };
     let set = |verb: &str| {
@@ -110,7 +123,7 @@ fn clustered(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName
 }
 
 /// A tablespace moves what an index holds, and TimescaleDB does it for its chunks' indexes, too.
-fn index_settings(have: &IndexSettings, wanted: &IndexSettings, table: &QualifiedName) -> Vec<Statement> {
+pub(super) fn index_settings(have: &IndexSettings, wanted: &IndexSettings, table: &QualifiedName) -> Vec<Statement> {
     let name = QualifiedName::new(&table.schema, &wanted.name);
     let alter = |action: String, title: String| Statement::new(title, format!("alter index {} {action}", name.sql()));
     let tablespace = wanted.tablespace.iter().filter(|_| have.tablespace != wanted.tablespace).map(|tablespace| {
@@ -186,7 +199,7 @@ impl Belonging for Comment {
 
 impl CommentOn {
     /// As SQL, and for people.
-    fn object(&self, table: &QualifiedName) -> (String, String) {
+    pub(super) fn object(&self, table: &QualifiedName) -> (String, String) {
         let sql = table.sql();
         match self {
             CommentOn::Table => (format!("table {sql}"), format!("table {table}")),
