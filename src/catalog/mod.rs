@@ -279,6 +279,8 @@ pub struct TargetPlace {
     pub existing_oid: Option<u32>,
     /// Names of all relations in the schema.
     pub taken: Vec<String>,
+    /// Those among them that would go with the relation that has the name.
+    pub taken_by_existing: Vec<String>,
     /// The source's owner is a role here, and the current role may give a table to it.
     pub may_own_for_source_owner: bool,
 }

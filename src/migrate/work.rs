@@ -331,7 +331,10 @@ impl<'a> Work<'a> {
         let time_type = planned.layout.primary.time_type;
         report.verification = Some(Verification::of(self.request.verify, expected.len(), &differences, time_type));
         self.refuse_differences(expected.len(), &differences)?;
+        let start = Instant::now();
         self.put_on_behind_rows(&finisher, report).await?;
+        self.put_on_keys(&finisher, report).await?;
+        report.phase("foreign keys", start);
 
         let start = Instant::now();
         self.supervision.progress.phase("analyzing");

@@ -272,10 +272,13 @@ fn alter_column(column: &Column, names: &TargetNames) -> Vec<Statement> {
 }
 
 /// Checks are made on the empty table: adding one later walks all chunks in one statement. One that the source never
-/// validated may not hold for all rows, so it comes after them, as unvalidated as it was.
+/// validated may not hold for all rows, so it comes after them, as unvalidated as it was; TimescaleDB's COPY even asks of
+/// rows what nobody enforces.
 fn is_early(constraint: &Constraint, key_first: bool) -> bool {
     match constraint.kind {
-        ConstraintKind::Check => !constraint.definition.ends_with("NOT VALID"),
+        ConstraintKind::Check => {
+            !["NOT VALID", "NOT ENFORCED"].iter().any(|mark| constraint.definition.ends_with(mark))
+        }
         ConstraintKind::PrimaryKey => key_first,
         ConstraintKind::Unique | ConstraintKind::Exclusion => false,
     }
