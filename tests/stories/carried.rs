@@ -323,3 +323,35 @@ fn a_dry_run_shows_every_statement_and_why_others_are_missing() {
     assert!(run.stderr.contains(missing), "{}", run.stderr);
     assert_eq!(story.target_objects(), before);
 }
+
+#[test]
+fn whoever_is_kept_out_in_the_end_can_go_on_until_then() {
+    let mover = Role::create(Server::OtherTrixie, "mover");
+    let story = Story::new("carried_kept_out");
+    story.source.run(&format!(
+        "{BOTH} {METRICS} alter table t force row level security;
+         revoke select, insert, update on t from current_user; revoke update on sequence t_id_seq from current_user"
+    ));
+    story.target.run(&format!(
+        "grant create on database \"{}\" to {role}; grant create on schema public to {role}; set role {role}; {BOTH} reset role",
+        story.target.value("select current_database()"),
+        role = mover.name
+    ));
+    let target = mover.conninfo(&story.target);
+    let arguments = ["migrate", "t", "--target", &target, "--verify", "checksum", "--json"];
+    for failpoint in ["finalize-before-commit:9", "before-finish"] {
+        let mut command = story.command(&arguments);
+        command.env("HYPERCOPY_FAILPOINT", failpoint).stderr(Stdio::null()).stdout(Stdio::null());
+        assert_eq!(command.status().expect("the program starts").signal(), Some(9), "{failpoint}");
+    }
+    let run = story.hypercopy(&arguments);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!(story.target.multiset("t"), story.source.multiset("t"));
+    let kept_out = format!(
+        "select relforcerowsecurity and not has_table_privilege('{role}', 't', 'select')
+             and not has_sequence_privilege('{role}', 't_id_seq', 'update') from pg_class where oid = 't'::regclass",
+        role = mover.name
+    );
+    assert_eq!(story.target.value(&kept_out), "t");
+    story.target.run(&format!("drop owned by {} cascade", mover.name));
+}
