@@ -7,11 +7,13 @@
 //! from `plan` as text.
 
 mod chunks;
+mod compression;
 
 use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
 
-pub use self::chunks::{make_chunks, make_chunks_beside_others, refuse_too_many_locks};
+pub use self::chunks::{create_chunks, make_chunks, make_chunks_beside_others, refuse_too_many_locks};
+pub use self::compression::{Compressor, compress_all, decompress_all};
 use crate::catalog::{Chunk, Server};
 use crate::connect::{Backend, Sessions, Target};
 use crate::error::{Error, Kind, Result};
@@ -134,12 +136,25 @@ pub async fn drop_table(target: &Target, table: &QualifiedName) -> Result<()> {
 
 /// Runs a statement of ours, which may be several commands, in the caller's transaction or by itself.
 pub(crate) async fn run(target: &Target, statement: &Statement) -> Result<()> {
-    target.batch(&statement.sql).await.map_err(|error| failed(statement, error))
+    by_its_role(target, statement, async || target.batch(&statement.sql).await).await
 }
 
 /// Runs one statement that has expressions of the source in it: whatever those are, it stays one command.
 async fn run_one_command(target: &Target, statement: &Statement) -> Result<()> {
-    target.execute(&statement.sql, &[]).await.map(drop).map_err(|error| failed(statement, error))
+    by_its_role(target, statement, async || target.execute(&statement.sql, &[]).await.map(drop)).await
+}
+
+/// Whoever becomes another role does so until the end of the transaction, whatever becomes of the statement.
+async fn by_its_role(target: &Target, statement: &Statement, run: impl AsyncFnOnce() -> Result<()>) -> Result<()> {
+    let by_role = async || match &statement.role {
+        None => run().await,
+        Some(role) => {
+            target.batch(&format!("set local role {}", quote_ident(role))).await?;
+            run().await?;
+            target.batch("reset role").await
+        }
+    };
+    by_role().await.map_err(|error| failed(statement, error))
 }
 
 fn failed(statement: &Statement, error: Error) -> Error {

@@ -1,7 +1,7 @@
 //! A hypertable made of a file: its columns' names and types, and its time dimension.
 
 use super::request::{Create, Request};
-use crate::catalog::{Column, Dimension, Hypertable, HypertableRow, Index, Table, read};
+use crate::catalog::{Column, Dimension, Hypertable, HypertableRow, Index, Policies, Table, read};
 use crate::connect::Target;
 use crate::csv::infer::{Inference, column_name};
 use crate::csv::{LineEnd, Parser};
@@ -57,6 +57,9 @@ pub(super) async fn hypertable(
         constraints: Vec::new(),
         sequences: Vec::new(),
         dependencies: Vec::new(),
+        policies: Policies::default(),
+        aggregates: Vec::new(),
+        views: Vec::new(),
         not_carried: Vec::new(),
     })
 }

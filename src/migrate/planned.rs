@@ -5,16 +5,19 @@ use super::look::Sides;
 use super::objects::*;
 use super::refusals::refuse_virtual_columns;
 use super::request::{Asked, Parts, Request};
-use super::source::Hold;
+use super::slices::preserved;
+use super::source::{Hold, Stock};
 use super::standing::{Standing, existing_table, refuse_another_request};
-use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, read};
+use super::upkeep::{Case, compressed, early_columnstore, foreseen, uncompressed};
+use crate::catalog::{Chunk, Hypertable, NotCarried, Policies, Sequence, Slice, read};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
 use crate::look::Bounds;
+use crate::plan::readers::Readers;
 use crate::plan::{
-    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, makes_key_first, missing_types,
-    post_data, pre_data, set_owner,
+    Compressed, Entry, Keys, Layout, Moment, Partitioning, Point, Range, Statement, TargetNames, Task, Upkeep, Wire,
+    create_jobs, missing_types, policies, post_data, pre_data, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::Shares;
@@ -45,10 +48,20 @@ pub(super) struct Planned {
     /// The target's chunks that are there already.
     pub(super) chunks: Vec<Chunk>,
     pub(super) missing_points: Vec<Point>,
+    /// Slices that the target gets because the source has them.
+    pub(super) preserved: Vec<Vec<Slice>>,
     index_bytes: u64,
     source_chunks: usize,
     pub(super) not_carried: Vec<NotCarried>,
-    key_first: bool,
+    keys: Keys,
+    /// What TimescaleDB shall do by itself in the end.
+    pub(super) upkeep: Upkeep,
+    /// Aggregates and views that are made in the end.
+    pub(super) readers: Readers,
+    /// Which chunks are compressed.
+    pub(super) compressed: Compressed,
+    /// When; none where none is.
+    pub(super) compression: Option<Moment>,
     /// Whether the table was there before the job, and holds rows of others.
     pub(super) appends: bool,
     /// Ranges that are copied anew, and how many rows the target has there.
@@ -63,7 +76,11 @@ struct Definition {
     constraints: Vec<Statement>,
     indexes: Vec<Statement>,
     sequences: Vec<QualifiedName>,
-    key_first: bool,
+    keys: Keys,
+    upkeep: Upkeep,
+    readers: Readers,
+    compressed: Compressed,
+    compression: Option<Moment>,
 }
 
 impl Planned {
@@ -80,7 +97,7 @@ impl Planned {
         refuse_virtual_columns(sides, &source)?;
         let encoding = sides.source.encoding();
         let asked = Layout::resolve(&source, &partitioning, encoding)?;
-        let identity = Identity::new(request.parts, &source, &partitioning, &bounds);
+        let identity = Identity::new(request, &source, &partitioning, &bounds);
         // Asked before, of what was there before the locks: a column whose type has changed since then would be copied as
         // bytes that mean something else.
         if let Standing::Unfinished { job, .. } = standing {
@@ -103,7 +120,10 @@ impl Planned {
             (None, Parts::Schema) => Vec::new(),
             (None, Parts::All | Parts::Data) => bounds.range.without(done.iter().map(|task| task.range)),
         };
-        let max_new_chunks = request.max_new_chunks;
+        let stock = hold.stock(bounds.range);
+        let preserved = preserved(request, sides, &stock, bounds.range)?;
+        // Where the source's slices are taken, nobody knows how many intervals its rows would be in.
+        let max_new_chunks = if preserved.is_empty() { request.max_new_chunks } else { u64::MAX };
         let ground = Ground {
             source: &source,
             layout: &layout,
@@ -114,14 +134,17 @@ impl Planned {
         };
         let rows = hold.rows(&ground, &[], ranges).await?;
         let target_chunks = existing_chunks(sides, standing).await?;
-        let missing_points = layout.missing_points(&rows.points, &target_chunks);
-        let new_chunks = missing_points.len() as u64 * layout.partitions_per_bucket();
-        refuse_too_many(new_chunks, max_new_chunks)?;
+        let there = target_chunks.iter().map(|chunk| chunk.slices.as_deref().unwrap_or_default());
+        let there: Vec<&[Slice]> = there.chain(preserved.iter().map(Vec::as_slice)).collect();
+        let missing_points = layout.points_outside(&rows.points, &there);
+        let new_chunks = missing_points.len() as u64 * layout.partitions_per_bucket() + preserved.len() as u64;
+        refuse_too_many(new_chunks, request.max_new_chunks)?;
         refuse_too_many_locks(&sides.target_server, new_chunks)?;
 
+        let case = Case { request, sides, standing };
         let definition = match standing {
             Standing::New { forget } => {
-                let mut definition = Definition::new(sides, &source, &layout, new_chunks).await?;
+                let mut definition = Definition::new(&case, &source, &layout, new_chunks, &stock).await?;
                 let forgotten = forget.as_ref().map(JobPlan::of).transpose()?;
                 definition.sequences.extend(forgotten.into_iter().flat_map(|plan| plan.sequences));
                 definition
@@ -129,7 +152,10 @@ impl Planned {
             Standing::Unfinished { job, .. } => {
                 // Others may have altered the table since it was made.
                 refuse_other_columns(sides, &source, &existing_table(sides).await?, &layout)?;
-                Definition::of_job(sides, &source, JobPlan::of(job)?).await?
+                let mut definition = Definition::of_job(sides, &source, JobPlan::of(job)?).await?;
+                let upkeep = &definition.upkeep;
+                definition.compressed = compressed(&case, &layout, upkeep, &stock).await?;
+                definition
             }
             Standing::Append { table, .. } | Standing::Repair { table } => {
                 refuse_other_columns(sides, &source, table, &layout)?;
@@ -137,11 +163,14 @@ impl Planned {
             }
             Standing::Finished { .. } => Definition::of_table(sides, &source).await?,
         };
-        let stock = hold.stock(bounds.range);
-        let not_carried = match standing.appends() {
+        let mut not_carried = match standing.appends() {
             true => Vec::new(),
-            false => not_carried(sides, &source, stock.compressed, &definition.sequences, &definition.names),
+            false => not_carried(sides, &source, &definition.sequences, &definition.names),
         };
+        if !standing.appends() {
+            not_carried.extend(definition.upkeep.losses.iter().chain(&definition.readers.losses).cloned());
+            not_carried.extend(uncompressed(request, &definition.compressed, &stock));
+        }
         Ok(Planned {
             identity,
             index_bytes: stock.index_bytes,
@@ -157,11 +186,16 @@ impl Planned {
             constraints: definition.constraints,
             indexes: definition.indexes,
             sequences: definition.sequences,
-            key_first: definition.key_first,
+            keys: definition.keys,
+            upkeep: definition.upkeep,
+            readers: definition.readers,
+            compressed: definition.compressed,
+            compression: definition.compression,
             rows,
             done,
             chunks: target_chunks,
             missing_points,
+            preserved,
             not_carried,
             appends: standing.appends(),
             repaired,
@@ -176,6 +210,9 @@ impl Planned {
             indexes: self.indexes.clone(),
             sequences: self.sequences.clone(),
             time_type: self.bounds.time_type,
+            upkeep: self.upkeep.clone(),
+            readers: self.readers.clone(),
+            compression: self.compression,
         }
     }
 
@@ -186,7 +223,7 @@ impl Planned {
 
     /// How many chunks the target will have to get.
     pub(super) fn new_chunks(&self) -> u64 {
-        self.missing_points.len() as u64 * self.layout.partitions_per_bucket()
+        self.missing_points.len() as u64 * self.layout.partitions_per_bucket() + self.preserved.len() as u64
     }
 
     /// The number of the first task that is not in the ledger.
@@ -237,10 +274,26 @@ impl Planned {
             format_reason: self.wire.reason.clone(),
             source_locks: hold.locks(&sides.source.table().name, jobs),
             before_rows: self.pre_data.clone(),
-            after_rows: self.constraints.iter().chain(&self.indexes).cloned().collect(),
-            key_first: self.key_first,
+            after_rows: self.constraints.iter().chain(&self.indexes).cloned().chain(self.scheduled(sides)).collect(),
+            key_first: self.keys != Keys::Behind,
             warnings: self.warnings(sides),
         }
+    }
+
+    /// What the table does by itself from the end on.
+    pub(super) fn scheduled(&self, sides: &Sides) -> Vec<Statement> {
+        let Policies { columnstore, jobs, .. } = &self.upkeep.policies;
+        let is_late = self.compression != Some(Moment::WithTheCopy);
+        let columnstore = columnstore.iter().filter(|_| is_late);
+        let enable = columnstore.map(|settings| policies::enable_columnstore(settings, &self.names.table));
+        let (server, names, readers) = (&sides.target_server, self.names.moved(&self.source), &self.readers);
+        enable
+            .chain(readers.create_aggregates(names))
+            .chain(readers.fill(server))
+            .chain(readers.create_views(names))
+            .chain(create_jobs(jobs, &self.source, &self.names, server))
+            .chain(readers.create_jobs(server))
+            .collect()
     }
 
     fn warnings(&self, sides: &Sides) -> Vec<String> {
@@ -266,7 +319,14 @@ impl Planned {
 
 impl Definition {
     /// Of a table that has to be made.
-    async fn new(sides: &Sides, source: &Hypertable, layout: &Layout, new_chunks: u64) -> Result<Definition> {
+    async fn new(
+        case: &Case<'_>,
+        source: &Hypertable,
+        layout: &Layout,
+        new_chunks: u64,
+        stock: &Stock,
+    ) -> Result<Definition> {
+        let sides = case.sides;
         let types = target_types(&sides.target, &source.types).await?;
         let missing = missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let wire = sides.source.wire(source, &types)?;
@@ -275,14 +335,18 @@ impl Definition {
 
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
         let names = TargetNames::new(source, sides.target_table.clone(), timescaledb_schema, &sides.place.taken);
-        let key_first = makes_key_first(new_chunks);
+        let (upkeep, readers) = foreseen(case, source, &names).await?;
+        let compressed = compressed(case, layout, &upkeep, stock).await?;
+        let columnstore = upkeep.policies.columnstore.as_ref().filter(|_| compressed.is_any());
+        let compression = columnstore.map(|settings| Moment::of(source, settings));
+        let keys = Keys::of(new_chunks, compression == Some(Moment::WithTheCopy));
         let sequences: Vec<&Sequence> =
             source.sequences.iter().filter(|s| missing_sequences.contains(&s.name)).collect();
         let integer_now = missing_integer_now(sides, source).await?;
         let schemas = needed_schemas(&names, &missing.schemas, &sequences, integer_now.as_ref());
         refuse_schemas(sides, &schemas).await?;
         let schemas = read::missing_schemas(&sides.target, &schemas).await?;
-        let mut pre_data = pre_data(source, layout, &names, &schemas, &sequences, key_first);
+        let mut pre_data = pre_data(source, layout, &names, &schemas, &sequences, keys);
         // Types come behind their schemas and before the table.
         pre_data.splice(schemas.len()..schemas.len(), missing.statements);
         // The function that answers "now" usually reads the table itself, so it is made behind it.
@@ -291,8 +355,23 @@ impl Definition {
         // On the empty table: later PostgreSQL would ask whether the owner may create things among TimescaleDB's chunks.
         let gives_away = sides.place.may_own_for_source_owner && sides.source.table().owner != sides.target_server.role;
         pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table().owner)));
-        let (constraints, indexes) = post_data(source, &names, key_first)?;
-        Ok(Definition { names, wire, pre_data, constraints, indexes, sequences: missing_sequences, key_first })
+        pre_data.extend(policies::on_empty_table(&upkeep.policies, &names.table, &sides.target_server));
+        pre_data.extend(early_columnstore(&upkeep, &names, compression));
+        let (constraints, indexes) = post_data(source, &names, keys)?;
+        let sequences = missing_sequences;
+        Ok(Definition {
+            names,
+            wire,
+            pre_data,
+            constraints,
+            indexes,
+            sequences,
+            keys,
+            upkeep,
+            readers,
+            compressed,
+            compression,
+        })
     }
 
     /// Of a table that is there and keeps what it has.
@@ -307,14 +386,19 @@ impl Definition {
             constraints: Vec::new(),
             indexes: Vec::new(),
             sequences: Vec::new(),
-            key_first: true,
+            keys: Keys::PrimaryFirst,
+            upkeep: Upkeep::default(),
+            readers: Readers::default(),
+            compressed: Compressed::Nothing,
+            compression: None,
         })
     }
 
     /// Of a table that an earlier run has made.
     async fn of_job(sides: &Sides, source: &Hypertable, plan: JobPlan) -> Result<Definition> {
-        let JobPlan { constraints, indexes, sequences, .. } = plan;
-        Ok(Definition { constraints, indexes, sequences, ..Definition::of_table(sides, source).await? })
+        let JobPlan { constraints, indexes, sequences, upkeep, readers, compression, .. } = plan;
+        let of_table = Definition::of_table(sides, source).await?;
+        Ok(Definition { constraints, indexes, sequences, upkeep, readers, compression, ..of_table })
     }
 }
 
