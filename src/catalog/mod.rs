@@ -11,14 +11,17 @@ pub mod dependents;
 pub mod read;
 
 mod aggregates;
+mod footing;
 mod policies;
 pub mod views;
 
 use serde::{Deserialize, Serialize};
 
 pub use aggregates::{Aggregate, Comment, Grant};
+pub use footing::{Footing, PublicationHere, RoleHere};
 pub use policies::{Columnstore, Job, Means, OrderBy, Policies, SparseIndex};
 
+use self::belongings::Belongings;
 use crate::ident::{QualifiedName, quote_ident};
 
 /// A server and the database we are connected to.
@@ -530,12 +533,28 @@ pub struct NotCarried {
     pub kind: String,
     /// Which one.
     pub object: String,
+    /// Why, where that is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The statements that would make it, once they can be run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sql: Vec<String>,
 }
 
 impl NotCarried {
     /// One finding.
     pub fn new(kind: impl Into<String>, object: impl Into<String>) -> Self {
-        NotCarried { kind: kind.into(), object: object.into() }
+        NotCarried { kind: kind.into(), object: object.into(), reason: None, sql: Vec::new() }
+    }
+
+    /// The same with its reason.
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        NotCarried { reason: Some(reason.into()), ..self }
+    }
+
+    /// The same with the statements that would make it.
+    pub fn made_by(self, sql: Vec<String>) -> Self {
+        NotCarried { sql, ..self }
     }
 }
 
@@ -584,6 +603,8 @@ pub struct Hypertable {
     pub sequences: Vec<Sequence>,
     /// Functions, collations and operator classes it calls.
     pub dependencies: Vec<ObjectName>,
+    /// What PostgreSQL keeps on it beside all this.
+    pub belongings: Belongings,
     /// What TimescaleDB does to it by itself.
     #[serde(default)]
     pub policies: Policies,

@@ -69,7 +69,7 @@ pub struct Means {
     pub chunk_skipping: bool,
     /// Sparse indexes can be asked for: from 2.22 on.
     pub sparse_indexes: bool,
-    /// Of the roles that were asked for, those that the role may act for.
+    /// Of the roles that were asked for, those that the role may act for, and that may have jobs: they can log in.
     pub roles: Vec<String>,
     /// Of the procedures that were asked for, those that are there.
     pub procedures: Vec<QualifiedName>,

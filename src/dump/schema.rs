@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use crate::archive::{Definition, Manifest};
 use crate::catalog::{Sequence, Type};
+use crate::plan::belongings::Carried;
 use crate::plan::{
     Keys, Layout, Statement, TargetNames, integer_now_function, missing_types, post_data, pre_data, sequence_values,
 };
@@ -26,6 +27,8 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
     let function = function.map(|(name, sql)| Statement::new(format!("create function {name}"), sql));
     making.splice(behind_table..behind_table, function);
     before.extend(making);
+    let carried = Carried::all(table, &manifest.server);
+    before.extend(carried.before_rows(table.name()));
 
     let mut text = HEAD.to_string();
     push(&mut text, "before the rows", &before);
@@ -36,6 +39,7 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
             let _ = writeln!(text, "\n-- behind the rows: {}", one_line(error.message()));
         }
     }
+    push(&mut text, "what belongs to the table", &carried.after_rows(table.name()));
     push(&mut text, "values of sequences", &sequence_values(table, &names, &sequences));
     text
 }
@@ -51,7 +55,7 @@ fn push(text: &mut String, title: &str, statements: &[Statement]) {
         let _ = writeln!(text, "\n-- {title}");
     }
     for statement in statements {
-        let _ = writeln!(text, "{};", statement.sql.trim_end().trim_end_matches(';'));
+        let _ = writeln!(text, "{};", statement.script().trim_end().trim_end_matches(';'));
     }
 }
 

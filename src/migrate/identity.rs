@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::look::Sides;
 use super::request::{Parts, Request};
-use crate::catalog::Hypertable;
+use crate::catalog::belongings::Belongings;
+use crate::catalog::{Hypertable, NotCarried};
 use crate::error::{Context, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::ledger::Job;
@@ -119,6 +120,12 @@ pub(crate) struct JobPlan {
     pub(super) indexes: Vec<Statement>,
     /// Sequences that the job has made, and so has to move.
     pub(super) sequences: Vec<QualifiedName>,
+    /// What shall belong to the table; nothing where it was there before the job.
+    #[serde(default)]
+    pub(super) belongings: Option<Belongings>,
+    /// What of the source's belongings it cannot have.
+    #[serde(default)]
+    pub(super) lost: Vec<NotCarried>,
     /// The type of the ranges in the ledger.
     pub(crate) time_type: TimeType,
     /// What TimescaleDB shall do by itself in the end.

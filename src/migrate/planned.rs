@@ -1,15 +1,17 @@
 //! What a run will do, computed from what the snapshot shows.
 
+use super::belongings::carry;
 use super::identity::{Identity, JobPlan};
 use super::look::Sides;
 use super::objects::*;
 use super::refusals::refuse_virtual_columns;
 use super::request::{Asked, Parts, Request};
-use super::slices::preserved;
+use super::slices::Preserved;
 use super::source::{Hold, Stock};
 use super::standing::{Standing, existing_table, refuse_another_request};
-use super::upkeep::{Case, compressed, early_columnstore, foreseen, uncompressed};
-use crate::catalog::{Chunk, Hypertable, NotCarried, Policies, Sequence, Slice, read};
+use super::upkeep::{Case, compressed, early, foreseen, uncompressed};
+use crate::catalog::belongings::Belongings;
+use crate::catalog::{Chunk, Hypertable, NotCarried, Policies, Sequence, read};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
@@ -39,6 +41,14 @@ pub(super) struct Planned {
     pub(super) pre_data: Vec<Statement>,
     pub(super) constraints: Vec<Statement>,
     pub(super) indexes: Vec<Statement>,
+    /// What shall belong to the table; nothing where it was there.
+    pub(super) belongings: Option<Belongings>,
+    /// How it gets that around the rows, as far as it can be foreseen; nothing where it was made before.
+    foreseen: [Vec<Statement>; 2],
+    /// What is made behind that on the empty table.
+    pub(super) early: Vec<Statement>,
+    /// What of the source's belongings it cannot have.
+    lost: Vec<NotCarried>,
     /// The sequences that this job makes, or has made.
     pub(super) sequences: Vec<QualifiedName>,
     pub(super) identity: Identity,
@@ -49,7 +59,7 @@ pub(super) struct Planned {
     pub(super) chunks: Vec<Chunk>,
     pub(super) missing_points: Vec<Point>,
     /// Slices that the target gets because the source has them.
-    pub(super) preserved: Vec<Vec<Slice>>,
+    pub(super) preserved: Preserved,
     index_bytes: u64,
     source_chunks: usize,
     pub(super) not_carried: Vec<NotCarried>,
@@ -75,6 +85,10 @@ struct Definition {
     pre_data: Vec<Statement>,
     constraints: Vec<Statement>,
     indexes: Vec<Statement>,
+    belongings: Option<Belongings>,
+    foreseen: [Vec<Statement>; 2],
+    early: Vec<Statement>,
+    lost: Vec<NotCarried>,
     sequences: Vec<QualifiedName>,
     keys: Keys,
     upkeep: Upkeep,
@@ -121,9 +135,8 @@ impl Planned {
             (None, Parts::All | Parts::Data) => bounds.range.without(done.iter().map(|task| task.range)),
         };
         let stock = hold.stock(bounds.range);
-        let preserved = preserved(request, sides, &stock, bounds.range)?;
-        // Where the source's slices are taken, nobody knows how many intervals its rows would be in.
-        let max_new_chunks = if preserved.is_empty() { request.max_new_chunks } else { u64::MAX };
+        let preserved = Preserved::of(request, sides, &stock, bounds.range)?;
+        let max_new_chunks = preserved.most_buckets(request);
         let ground = Ground {
             source: &source,
             layout: &layout,
@@ -134,10 +147,8 @@ impl Planned {
         };
         let rows = hold.rows(&ground, &[], ranges).await?;
         let target_chunks = existing_chunks(sides, standing).await?;
-        let there = target_chunks.iter().map(|chunk| chunk.slices.as_deref().unwrap_or_default());
-        let there: Vec<&[Slice]> = there.chain(preserved.iter().map(Vec::as_slice)).collect();
-        let missing_points = layout.points_outside(&rows.points, &there);
-        let new_chunks = missing_points.len() as u64 * layout.partitions_per_bucket() + preserved.len() as u64;
+        let missing_points = preserved.missing_points(&layout, &rows.points, &target_chunks);
+        let new_chunks = missing_points.len() as u64 * layout.partitions_per_bucket() + preserved.count();
         refuse_too_many(new_chunks, request.max_new_chunks)?;
         refuse_too_many_locks(&sides.target_server, new_chunks)?;
 
@@ -165,7 +176,10 @@ impl Planned {
         };
         let mut not_carried = match standing.appends() {
             true => Vec::new(),
-            false => not_carried(sides, &source, &definition.sequences, &definition.names),
+            false => {
+                let found = not_carried(sides, &source, &definition.sequences, &definition.names);
+                [found, definition.lost.clone()].concat()
+            }
         };
         if !standing.appends() {
             not_carried.extend(definition.upkeep.losses.iter().chain(&definition.readers.losses).cloned());
@@ -185,6 +199,10 @@ impl Planned {
             pre_data: definition.pre_data,
             constraints: definition.constraints,
             indexes: definition.indexes,
+            belongings: definition.belongings,
+            foreseen: definition.foreseen,
+            early: definition.early,
+            lost: definition.lost,
             sequences: definition.sequences,
             keys: definition.keys,
             upkeep: definition.upkeep,
@@ -208,6 +226,8 @@ impl Planned {
             layout: self.layout.clone(),
             constraints: self.constraints.clone(),
             indexes: self.indexes.clone(),
+            belongings: self.belongings.clone(),
+            lost: self.lost.clone(),
             sequences: self.sequences.clone(),
             time_type: self.bounds.time_type,
             upkeep: self.upkeep.clone(),
@@ -221,9 +241,14 @@ impl Planned {
         self.source.sequences.iter().filter(|sequence| self.sequences.contains(&sequence.name)).collect()
     }
 
+    /// The points whose chunks are not all among `chunks`.
+    pub(super) fn missing_points(&self, points: &[Point], chunks: &[Chunk]) -> Vec<Point> {
+        self.preserved.missing_points(&self.layout, points, chunks)
+    }
+
     /// How many chunks the target will have to get.
     pub(super) fn new_chunks(&self) -> u64 {
-        self.missing_points.len() as u64 * self.layout.partitions_per_bucket() + self.preserved.len() as u64
+        self.missing_points.len() as u64 * self.layout.partitions_per_bucket() + self.preserved.count()
     }
 
     /// The number of the first task that is not in the ledger.
@@ -273,8 +298,15 @@ impl Planned {
             format: self.wire.format,
             format_reason: self.wire.reason.clone(),
             source_locks: hold.locks(&sides.source.table().name, jobs),
-            before_rows: self.pre_data.clone(),
-            after_rows: self.constraints.iter().chain(&self.indexes).cloned().chain(self.scheduled(sides)).collect(),
+            before_rows: self.pre_data.iter().chain(&self.foreseen[0]).chain(&self.early).cloned().collect(),
+            after_rows: self
+                .constraints
+                .iter()
+                .chain(&self.indexes)
+                .chain(&self.foreseen[1])
+                .cloned()
+                .chain(self.scheduled(sides))
+                .collect(),
             key_first: self.keys != Keys::Behind,
             warnings: self.warnings(sides),
         }
@@ -289,7 +321,7 @@ impl Planned {
         let (server, names, readers) = (&sides.target_server, self.names.moved(&self.source), &self.readers);
         enable
             .chain(readers.create_aggregates(names))
-            .chain(readers.fill(server))
+            .chain(readers.fill(server, |_| true))
             .chain(readers.create_views(names))
             .chain(create_jobs(jobs, &self.source, &self.names, server))
             .chain(readers.create_jobs(server))
@@ -338,7 +370,8 @@ impl Definition {
         let (upkeep, readers) = foreseen(case, source, &names).await?;
         let compressed = compressed(case, layout, &upkeep, stock).await?;
         let columnstore = upkeep.policies.columnstore.as_ref().filter(|_| compressed.is_any());
-        let compression = columnstore.map(|settings| Moment::of(source, settings));
+        let carried = carry(sides, source, &names).await?;
+        let compression = columnstore.map(|settings| Moment::of(source, &carried.wanted, settings));
         let keys = Keys::of(new_chunks, compression == Some(Moment::WithTheCopy));
         let sequences: Vec<&Sequence> =
             source.sequences.iter().filter(|s| missing_sequences.contains(&s.name)).collect();
@@ -355,17 +388,18 @@ impl Definition {
         // On the empty table: later PostgreSQL would ask whether the owner may create things among TimescaleDB's chunks.
         let gives_away = sides.place.may_own_for_source_owner && sides.source.table().owner != sides.target_server.role;
         pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table().owner)));
-        pre_data.extend(policies::on_empty_table(&upkeep.policies, &names.table, &sides.target_server));
-        pre_data.extend(early_columnstore(&upkeep, &names, compression));
         let (constraints, indexes) = post_data(source, &names, keys)?;
-        let sequences = missing_sequences;
         Ok(Definition {
+            foreseen: [carried.before_rows(&names.table), carried.after_rows(&names.table)],
+            early: early(&upkeep, &names, &sides.target_server, compression),
+            belongings: Some(carried.wanted),
+            lost: carried.lost,
             names,
             wire,
             pre_data,
             constraints,
             indexes,
-            sequences,
+            sequences: missing_sequences,
             keys,
             upkeep,
             readers,
@@ -385,6 +419,10 @@ impl Definition {
             pre_data: Vec::new(),
             constraints: Vec::new(),
             indexes: Vec::new(),
+            belongings: None,
+            foreseen: Default::default(),
+            early: Vec::new(),
+            lost: Vec::new(),
             sequences: Vec::new(),
             keys: Keys::PrimaryFirst,
             upkeep: Upkeep::default(),
@@ -396,9 +434,9 @@ impl Definition {
 
     /// Of a table that an earlier run has made.
     async fn of_job(sides: &Sides, source: &Hypertable, plan: JobPlan) -> Result<Definition> {
-        let JobPlan { constraints, indexes, sequences, upkeep, readers, compression, .. } = plan;
-        let of_table = Definition::of_table(sides, source).await?;
-        Ok(Definition { constraints, indexes, sequences, upkeep, readers, compression, ..of_table })
+        let JobPlan { constraints, indexes, belongings, lost, sequences, upkeep, readers, compression, .. } = plan;
+        let table = Definition::of_table(sides, source).await?;
+        Ok(Definition { constraints, indexes, belongings, lost, sequences, upkeep, readers, compression, ..table })
     }
 }
 

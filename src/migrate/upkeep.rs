@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
+
+use super::belongings::listed;
 use super::identity::JobPlan;
 use super::look::Sides;
 use super::request::{Parts, Request};
@@ -9,7 +12,7 @@ use super::source::Stock;
 use super::standing::Standing;
 use super::work::Work;
 use crate::catalog::views::ViewPlaces;
-use crate::catalog::{Aggregate, Chunk, Hypertable, Job, NotCarried, read};
+use crate::catalog::{Aggregate, Chunk, Hypertable, Job, NotCarried, Server, read};
 use crate::connect::{Sessions, Target};
 use crate::error::{Error, Result};
 use crate::ident::quote_literal;
@@ -157,37 +160,47 @@ impl Work<'_> {
     pub(super) async fn schedule(&self, sessions: &Sessions, report: &mut Report) -> Result<()> {
         let (planned, progress) = (self.planned, &self.supervision.progress);
         let interrupt = &self.supervision.interrupt;
-        // There are only literals in these.
-        let finisher = Finisher { sessions, claim: self.claim, words: Words::Own, interrupt, progress };
+        let finisher = Finisher { sessions, claim: self.claim, words: Words::Foreign, interrupt, progress };
         self.enable_columnstore(&finisher).await?;
         let chunks = self.target_chunks().await?;
         report.target_chunks = Some(chunks.len());
         report.compressed_chunks = Some(chunks.iter().filter(|chunk| chunk.compressed).count());
-        self.make_readers(&finisher).await?;
+        self.make_readers(&finisher, report).await?;
         let server = &self.sides.target_server;
         let mut jobs = create_jobs(&planned.upkeep.policies.jobs, &planned.source, &planned.names, server);
         jobs.extend(planned.readers.create_jobs(server));
-        finisher.run_in_turn(&self.to_do(jobs).await?).await
+        self.make(&finisher, jobs, report).await
+    }
+
+    /// Makes what the table can be without; what the server refuses is listed.
+    async fn make(&self, finisher: &Finisher<'_>, statements: Vec<Statement>, report: &mut Report) -> Result<()> {
+        let refused = finisher.run_what_is_possible(self.to_do(statements).await?).await?;
+        report.add_not_carried(listed(refused, self.request.strict)?);
+        Ok(())
     }
 
     /// Aggregates, filled, and views. What they say is the source's, and so each statement stays one command.
-    async fn make_readers(&self, finisher: &Finisher<'_>) -> Result<()> {
+    async fn make_readers(&self, finisher: &Finisher<'_>, report: &mut Report) -> Result<()> {
         let (target, server, readers) = (&self.sides.target, &self.sides.target_server, &self.planned.readers);
         let names = self.planned.names.moved(&self.planned.source);
-        let finisher = Finisher { words: Words::Foreign, ..*finisher };
+        if readers.names().next().is_none() {
+            return Ok(());
+        }
         let mut schemas: Vec<String> = readers.names().map(|name| name.schema.clone()).collect();
+        schemas.sort_unstable();
         schemas.dedup();
         let schemas = read::missing_schemas(target, &schemas).await?;
-        finisher.run_in_turn(&schemas.iter().map(|schema| create_schema(schema)).collect::<Vec<_>>()).await?;
-        finisher.run_in_turn(&self.to_do(readers.create_aggregates(names)).await?).await?;
+        self.make(finisher, schemas.iter().map(|schema| create_schema(schema)).collect(), report).await?;
+        self.make(finisher, readers.create_aggregates(names), report).await?;
         let made = read::aggregates(target, server, self.target_hypertable_id().await?).await?;
         let of = |old: &Aggregate| made.iter().find(|made| made.name == old.name).cloned();
         for (old, new) in readers.aggregates.iter().filter_map(|old| Some((old, of(old)?))) {
             let settle = aggregates::settle_one(old, &new, str::to_string, server);
-            finisher.run_in_turn(&self.to_do(settle).await?).await?;
+            self.make(finisher, settle, report).await?;
         }
-        finisher.run_alone(&self.to_do(readers.fill(server)).await?).await?;
-        finisher.run_in_turn(&self.to_do(readers.create_views(names)).await?).await
+        let filled = readers.fill(server, |name| made.iter().any(|made| made.name == *name));
+        finisher.run_alone(&self.to_do(filled).await?).await?;
+        self.make(finisher, readers.create_views(names), report).await
     }
 
     /// Those that are not in the ledger.
@@ -208,21 +221,25 @@ impl Work<'_> {
     }
 }
 
-/// The statement that switches the columnstore on before there are rows, where chunks are compressed as they are filled.
-pub(super) fn early_columnstore(
+/// What is made on the empty table, behind what else it has there: the columnstore, too, where chunks are compressed as they are
+/// filled.
+pub(super) fn early(
     upkeep: &Upkeep,
     names: &TargetNames,
+    server: &Server,
     compression: Option<Moment>,
-) -> Option<Statement> {
-    let settings = upkeep.policies.columnstore.as_ref().filter(|_| compression == Some(Moment::WithTheCopy))?;
-    Some(policies::enable_columnstore(settings, &names.table))
+) -> Vec<Statement> {
+    let mut statements = policies::on_empty_table(&upkeep.policies, &names.table, server);
+    let settings = upkeep.policies.columnstore.iter().filter(|_| compression == Some(Moment::WithTheCopy));
+    statements.extend(settings.map(|settings| policies::enable_columnstore(settings, &names.table)));
+    statements
 }
 
 /// A session that compresses behind each task's commit.
 pub(super) fn following(compressor: schema::Compressor) -> Follow {
     let compressor = Arc::new(compressor);
-    Box::new(move |target: &Target, task| {
-        let compressor = Arc::clone(&compressor);
+    Box::new(move |target: &Target, task: &Task| -> BoxFuture<'_, Result<()>> {
+        let (compressor, task) = (Arc::clone(&compressor), task.id);
         Box::pin(async move { compressor.follow(target, task).await })
     })
 }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use futures_util::future::{BoxFuture, try_join_all};
 
+use super::belongings;
 use super::identity::JobPlan;
 use super::look::Sides;
 use super::planned::{Planned, untrusted};
@@ -95,10 +96,10 @@ impl<'a> Work<'a> {
 
         self.make_preserved_chunks().await?;
         let mut points = self.planned.missing_points.clone();
-        points.extend(self.planned.layout.missing_points(&rows_again.points, &self.planned.chunks));
+        points.extend(self.planned.missing_points(&rows_again.points, &self.planned.chunks));
         let chunks = self.make_chunks(&points, report).await?;
         let mut tasks = self.tasks(hold.shares(), &chunks, &rows_again, &again);
-        let unmade = self.planned.layout.missing_points(&points, &chunks);
+        let unmade = self.planned.missing_points(&points, &chunks);
         for task in &mut tasks {
             task.alone = unmade.iter().any(|point| task.range.contains(point[0]));
         }
@@ -181,7 +182,7 @@ impl<'a> Work<'a> {
             source: &self.planned.source,
             layout: &self.planned.layout,
             bounds: self.planned.bounds.range,
-            max_new_chunks: if self.planned.preserved.is_empty() { self.request.max_new_chunks } else { u64::MAX },
+            max_new_chunks: self.planned.preserved.most_buckets(self.request),
             jobs: self.request.jobs,
             most_task_bytes: u64::MAX,
         }
@@ -335,23 +336,17 @@ impl<'a> Work<'a> {
         let builders = schema::index_builders(&self.sides.target_server, chunks, self.request.jobs);
         let indexes = to_do(&planned.indexes);
         let build = finisher.build_indexes(&indexes, builders);
-        let differences = match planned.compression {
-            Some(Moment::Behind) => {
-                build.await?;
-                self.enable_columnstore(&finisher).await?;
-                self.compress_rest(sessions).await?;
-                self.verify(sessions, &expected).await?
-            }
-            _ => {
-                // What the copy has not come to, because it was ended.
-                self.compress_rest(sessions).await?;
-                tokio::try_join!(build, self.verify(sessions, &expected))?.1
-            }
-        };
+        let compresses_behind = planned.compression == Some(Moment::Behind);
+        if compresses_behind {
+            build.await?;
+        } else {
+            // What the copy has not come to, because it was ended.
+            self.compress_rest(sessions).await?;
+            let ((), differences) = tokio::try_join!(build, self.verify(sessions, &expected))?;
+            self.note_verification(&expected, &differences, report)?;
+        }
         report.phase("constraints, indexes and verification", start);
-        let time_type = planned.layout.primary.time_type;
-        report.verification = Some(Verification::of(self.request.verify, expected.len(), &differences, time_type));
-        self.refuse_differences(expected.len(), &differences)?;
+        self.put_on_behind_rows(&finisher, report).await?;
 
         let start = Instant::now();
         self.supervision.progress.phase("analyzing");
@@ -370,7 +365,24 @@ impl<'a> Work<'a> {
             finisher.run_in_turn(&to_do(&values)).await?;
         }
         report.phase("analyze", start);
+        let start = Instant::now();
+        self.put_on_what_acts(&finisher, report).await?;
+        report.phase("what acts on rows", start);
+        if compresses_behind {
+            let start = Instant::now();
+            self.enable_columnstore(&finisher).await?;
+            self.compress_rest(sessions).await?;
+            let differences = self.verify(sessions, &expected).await?;
+            self.note_verification(&expected, &differences, report)?;
+            report.phase("compression and verification", start);
+        }
         Ok(())
+    }
+
+    fn note_verification(&self, expected: &[Expected], differences: &[Difference], report: &mut Report) -> Result<()> {
+        let time_type = self.planned.layout.primary.time_type;
+        report.verification = Some(Verification::of(self.request.verify, expected.len(), differences, time_type));
+        self.refuse_differences(expected.len(), differences)
     }
 
     async fn verify(&self, sessions: &Sessions, expected: &[Expected]) -> Result<Vec<Difference>> {
@@ -411,8 +423,10 @@ impl<'a> Work<'a> {
         failpoint::hit("before-finish");
         self.supervision.progress.phase("finished");
         report.finish();
-        let (target, job, json) = (&self.sides.target, self.claim.job, self.kept_report(report)?);
+        let (target, job) = (&self.sides.target, self.claim.job);
         let finish = async || {
+            report.add_not_carried(belongings::close(target, self.planned, self.request.strict).await?);
+            let json = self.kept_report(report)?;
             ledger::forget_backends(target, job).await?;
             ledger::set_finished(target, self.claim, &json).await
         };
@@ -484,7 +498,11 @@ async fn begin(
     };
     // Where the answer to its commit is lost, another attempt finds out.
     report.job.has_begun = true;
-    let claim = schema::begin(target, &planned.pre_data, &job, backends).await?;
+    let put_on = async |_| {
+        report.add_not_carried(belongings::put_on_empty_table(target, planned, request.strict).await?);
+        Ok(())
+    };
+    let claim = schema::begin_and(target, &planned.pre_data, &job, backends, put_on).await?;
     report.job.id = Some(claim.job);
     report.phase(if planned.appends { "begin" } else { "create table" }, start);
     Ok(claim)

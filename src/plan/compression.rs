@@ -2,12 +2,14 @@
 //!
 //! **Invariant:** pure; whoever asks for an age has been told which moment of the axis that is.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::policies;
+use super::{Task, policies};
+use crate::catalog::belongings::Belongings;
 use crate::catalog::{Chunk, ChunkShape, Columnstore, Hypertable};
 
 /// What was asked for. Reads and displays as on the command line.
@@ -113,16 +115,45 @@ pub enum Moment {
 }
 
 impl Moment {
-    /// When a table that has all that `source` has can be compressed.
+    /// When a table can be compressed that has the constraints of `source`, and shall have these belongings.
     ///
     /// Once there are compressed chunks, TimescaleDB takes no check and no foreign key any more. A columnstore that merges
     /// chunks changes slices under those who fill them.
-    pub fn of(source: &Hypertable, columnstore: &Columnstore) -> Moment {
-        let is_late = source.constraints.iter().any(|constraint| constraint.is_unvalidated());
-        match is_late || columnstore.chunk_interval.is_some() {
+    pub fn of(source: &Hypertable, wanted: &Belongings, columnstore: &Columnstore) -> Moment {
+        let has_late_checks = source.constraints.iter().any(|constraint| constraint.is_unvalidated());
+        let has_foreign_keys = !wanted.foreign_keys.is_empty() || !wanted.referencing_keys.is_empty();
+        match has_late_checks || has_foreign_keys || columnstore.chunk_interval.is_some() {
             true => Moment::Behind,
             false => Moment::WithTheCopy,
         }
+    }
+}
+
+/// Chunks that wait for their last rows.
+#[derive(Debug)]
+pub struct Filling {
+    /// Each with the tasks that may bring it rows.
+    waiting: Vec<(Chunk, Vec<i32>)>,
+    done: HashSet<i32>,
+}
+
+impl Filling {
+    /// These chunks wait for those of `tasks` that reach into them.
+    pub fn new(chunks: &[&Chunk], tasks: &[Task]) -> Self {
+        let fillers = |chunk: &Chunk| {
+            let fills = |task: &&Task| task.range.overlaps(chunk.primary());
+            tasks.iter().filter(fills).map(|task| task.id).collect()
+        };
+        let waiting = chunks.iter().map(|chunk| ((*chunk).clone(), fillers(chunk))).collect();
+        Filling { waiting, done: HashSet::new() }
+    }
+
+    /// The chunks that `task` has brought rows, or could have, and that wait for no other one by now. Asked again it answers them
+    /// again.
+    pub fn filled_by(&mut self, task: i32) -> Vec<Chunk> {
+        self.done.insert(task);
+        let is_full = |tasks: &[i32]| tasks.contains(&task) && tasks.iter().all(|task| self.done.contains(task));
+        self.waiting.iter().filter(|(_, tasks)| is_full(tasks)).map(|(chunk, _)| chunk.clone()).collect()
     }
 }
 
@@ -130,6 +161,7 @@ impl Moment {
 mod tests {
     use super::*;
     use crate::catalog::Slice;
+    use crate::plan::Range;
 
     #[test]
     fn requests_read_as_they_display() {
@@ -146,5 +178,28 @@ mod tests {
         let shape = |compressed| ChunkShape { slices: vec![Slice { start: 0, end: 10 }], compressed };
         assert!(!Compressed::Like(vec![shape(false)]).is_any());
         assert!(Compressed::Like(vec![shape(false), shape(true)]).is_any());
+    }
+
+    #[test]
+    fn a_chunk_is_full_when_the_last_of_its_tasks_is_done() {
+        let chunk = |start, end| -> Chunk {
+            let chunk = serde_json::json!({
+                "id": start, "oid": null, "schema": "s", "name": "c", "local": true, "tiered": false, "compressed": false,
+                "slices": [[start, end]], "bytes": null, "index_bytes": null, "estimated_rows": null, "filenode": null,
+            });
+            serde_json::from_value(chunk).unwrap()
+        };
+        let task = |id, from, until| Task::of(id, Range { from, until }, &[], &[]);
+        let (chunks, tasks) = (
+            [chunk(0, 10), chunk(10, 20), chunk(20, 30)],
+            [task(1, None, Some(10)), task(2, Some(10), Some(15)), task(3, Some(15), None)],
+        );
+        let chunks: Vec<&Chunk> = chunks.iter().collect();
+        let mut filling = Filling::new(&chunks, &tasks);
+        let mut filled = |task| filling.filled_by(task).iter().map(|chunk| chunk.id).collect::<Vec<_>>();
+        assert_eq!(filled(3), [20]);
+        assert_eq!(filled(1), [0]);
+        assert_eq!(filled(2), [10]);
+        assert_eq!(filled(3), [10, 20], "whoever tries again hears of all of it");
     }
 }

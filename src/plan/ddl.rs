@@ -19,7 +19,7 @@ pub struct Statement {
     pub title: String,
     /// The statement.
     pub sql: String,
-    /// Who runs it, where that is another role than the session's.
+    /// Who has to say it, where that is not the current role.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
 }
@@ -30,9 +30,17 @@ impl Statement {
         Statement { title: title.into(), sql: sql.into(), role: None }
     }
 
-    /// The same, run by this role, in a transaction.
-    pub fn by(self, role: impl Into<String>) -> Self {
-        Statement { role: Some(role.into()), ..self }
+    /// The same, said by another role.
+    pub fn by(self, role: &str) -> Self {
+        Statement { role: Some(role.to_string()), ..self }
+    }
+
+    /// What a transaction runs for it: the statement, as whoever has to say it.
+    pub fn script(&self) -> String {
+        match &self.role {
+            None => self.sql.clone(),
+            Some(role) => format!("set role {}; {}; reset role", quote_ident(role), self.sql),
+        }
     }
 }
 
@@ -42,8 +50,10 @@ pub struct TargetNames {
     pub table: QualifiedName,
     /// The schema of TimescaleDB's functions for users.
     pub timescaledb_schema: String,
-    /// New names of indexes and of the constraints that are indexes, by their old ones.
+    /// New names of indexes, of the constraints that are indexes, and of identities' sequences, by their old ones.
     renamed: HashMap<String, String>,
+    /// The old table's name.
+    old: String,
 }
 
 impl TargetNames {
@@ -51,24 +61,19 @@ impl TargetNames {
     /// begins with the old table's name begins with the new one's, and what is in use gets a number, as
     /// `create table … (like … including indexes)` would give it.
     pub fn new(source: &Hypertable, table: QualifiedName, timescaledb_schema: String, taken: &[String]) -> Self {
-        let taken: HashSet<&str> = taken.iter().map(String::as_str).chain([table.name.as_str()]).collect();
+        let mut used: HashSet<String> = taken.iter().cloned().chain([table.name.clone()]).collect();
+        let old = source.name().name.clone();
+        let mut names = TargetNames { table, timescaledb_schema, renamed: HashMap::new(), old };
         let is_index = |c: &&Constraint| c.kind != ConstraintKind::Check;
         let constraints = source.constraints.iter().filter(is_index).map(|constraint| &constraint.name);
-        let mut renamed: HashMap<String, String> = HashMap::new();
-        let mut given: Vec<String> = Vec::new();
-        for name in constraints.chain(source.indexes.iter().map(|index| &index.name)) {
-            let wanted = match name.strip_prefix(source.name().name.as_str()) {
-                Some(rest) if source.name().name != table.name => with_suffix(&table.name, rest),
-                _ => name.clone(),
-            };
-            let free = std::iter::once(wanted.clone())
-                .chain((1..).map(|number| with_suffix(&wanted, &format!("_{number}"))))
-                .find(|candidate| !taken.contains(candidate.as_str()) && !given.contains(candidate))
-                .expect("there are more numbers than names");
-            given.push(free.clone());
-            renamed.insert(name.clone(), free);
+        let indexes = source.indexes.iter().map(|index| &index.name);
+        let identities = source.belongings.identity_sequences.iter().map(|sequence| &sequence.name);
+        for name in constraints.chain(indexes).chain(identities) {
+            let free = names.free(name, |name| used.contains(name));
+            used.insert(free.clone());
+            names.renamed.insert(name.clone(), free);
         }
-        TargetNames { table, timescaledb_schema, renamed }
+        names
     }
 
     /// The table's name on `source`, and here.
@@ -76,8 +81,25 @@ impl TargetNames {
         Move { from: source.name(), to: &self.table }
     }
 
-    /// What an index, or a constraint that is one, is called there.
-    pub(super) fn of_index(&self, name: &str) -> String {
+    /// `name` as it is beside the new table: what begins with the old one's name begins with the new one's.
+    pub(super) fn follow(&self, name: &str) -> String {
+        match name.strip_prefix(self.old.as_str()) {
+            Some(rest) if self.old != self.table.name => with_suffix(&self.table.name, rest),
+            _ => name.to_string(),
+        }
+    }
+
+    /// The same, with a number where that is in use.
+    pub(super) fn free(&self, name: &str, is_used: impl Fn(&str) -> bool) -> String {
+        let wanted = self.follow(name);
+        std::iter::once(wanted.clone())
+            .chain((1..).map(|number| with_suffix(&wanted, &format!("_{number}"))))
+            .find(|candidate| !is_used(candidate))
+            .expect("there are more numbers than names")
+    }
+
+    /// The new name of an index, of the constraint that it belongs to, or of an identity's sequence.
+    pub(super) fn of_relation(&self, name: &str) -> String {
         self.renamed.get(name).cloned().unwrap_or_else(|| name.to_string())
     }
 }
@@ -169,7 +191,7 @@ fn create_index(index: &Index, names: &TargetNames) -> Result<Statement> {
         Error::refused(format!("cannot read the definition of index {}", index.name)).hint(index.definition.clone())
     })?;
     let unique = if index.unique { "unique " } else { "" };
-    let name = names.of_index(&index.name);
+    let name = names.of_relation(&index.name);
     Ok(Statement::new(
         format!("create index {name}"),
         format!("create {unique}index {} on {} {body}", quote_ident(&name), names.table.sql()),
@@ -230,14 +252,14 @@ fn own_sequence(sequence: &Sequence, names: &TargetNames) -> Option<Statement> {
 }
 
 fn create_table(source: &Hypertable, names: &TargetNames) -> Statement {
-    let columns: Vec<String> = source.columns.iter().map(|column| column_definition(column, source)).collect();
+    let columns: Vec<String> = source.columns.iter().map(|column| column_definition(column, source, names)).collect();
     Statement::new(
         format!("create table {}", names.table),
         format!("create table {} (\n    {}\n)", names.table.sql(), columns.join(",\n    ")),
     )
 }
 
-fn column_definition(column: &Column, source: &Hypertable) -> String {
+fn column_definition(column: &Column, source: &Hypertable, names: &TargetNames) -> String {
     let mut text = format!("{} {}", quote_ident(&column.name), column.type_name);
     if let Some(collation) = &column.collation {
         text.push_str(&format!(" collate {collation}"));
@@ -250,12 +272,18 @@ fn column_definition(column: &Column, source: &Hypertable) -> String {
     }
     if let Some(identity) = &column.identity {
         let always = if identity == "a" { "always" } else { "by default" };
+        let name = source.belongings.identity_sequences.iter().find(|sequence| sequence.column == column.name);
+        let name = name.map(|sequence| QualifiedName::new(&names.table.schema, names.of_relation(&sequence.name)));
         let sequence = source.sequences.iter().find(|s| s.identity && s.column.as_deref() == Some(&column.name));
-        let options = sequence.map(|sequence| format!(" ({})", sequence_options(sequence))).unwrap_or_default();
+        let name = name.map(|name| format!("sequence name {} ", name.sql())).unwrap_or_default();
+        let options = sequence.map(|sequence| format!(" ({name}{})", sequence_options(sequence))).unwrap_or_default();
         text.push_str(&format!(" generated {always} as identity{options}"));
     }
     if column.not_null {
-        text.push_str(" not null");
+        // Before PostgreSQL 18 the name is read and forgotten.
+        let named = source.belongings.not_nulls.iter().find(|not_null| not_null.column == column.name);
+        let name = named.map(|not_null| format!(" constraint {}", quote_ident(&names.follow(&not_null.name))));
+        text.push_str(&format!("{} not null", name.unwrap_or_default()));
     }
     text
 }
@@ -290,7 +318,7 @@ fn add_constraint(constraint: &Constraint, names: &TargetNames) -> Statement {
     // Checks live in the table's own name space, the others are indexes too.
     let name = match constraint.kind {
         ConstraintKind::Check => constraint.name.clone(),
-        _ => names.of_index(&constraint.name),
+        _ => names.of_relation(&constraint.name),
     };
     Statement::new(
         format!("add constraint {name}"),
@@ -358,6 +386,7 @@ pub(crate) fn column_list(source: &Hypertable) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::belongings::Belongings;
     use crate::catalog::{HypertableRow, Policies, Table};
 
     fn index(name: &str) -> Index {
@@ -401,6 +430,7 @@ mod tests {
             types: Vec::new(),
             sequences: Vec::new(),
             dependencies: Vec::new(),
+            belongings: Belongings::of_new_table("o", Vec::new()),
             policies: Policies::default(),
             aggregates: Vec::new(),
             views: Vec::new(),

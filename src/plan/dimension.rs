@@ -4,8 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::Slice;
-use crate::pgcopy::{HashType, TimeType};
+use crate::catalog::{Hypertable, Slice};
+use crate::pgcopy::{Coordinate, HashType, TimeType};
 
 /// A dimension with an interval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +42,12 @@ impl ClosedDimension {
 }
 
 impl OpenDimension {
+    /// Where copied rows of a table have their values; none where the table has no such column to copy.
+    pub fn coordinate(&self, table: &Hypertable) -> Option<Coordinate> {
+        let column = table.copied_columns().position(|column| column.name == self.column)?;
+        Some(Coordinate { column, time_type: self.time_type })
+    }
+
     /// The slice of a new chunk for `value`, were there no neighbours to cut it.
     pub fn bucket(&self, value: i64) -> Slice {
         let (minimum, maximum) = bounds(self.time_type);

@@ -76,7 +76,8 @@ fn create_one(job: &Job, host: Host<'_>, server: &Server, index: &impl Fn(&str) 
         // What may have any text in it comes last: no brace of its own is taken for a place.
         .replacen("{config}", &config(job, host, index), 1)
         .replacen("{add}", &add.unwrap_or_else(|| add_action(job, host, server)), 1);
-    Statement::new(format!("create job {} of {}", title(job), host.name), sql)
+    let create = Statement::new(format!("create job {} of {}", title(job), host.name), sql);
+    if job.is_policy() || job.owner == server.role { create } else { create.by(&job.owner) }
 }
 
 /// One of several with the same procedure is told by its number on the source.

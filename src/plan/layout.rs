@@ -98,16 +98,12 @@ impl Layout {
 
     /// The points, a value for each open dimension, whose chunks are not all among `chunks`.
     pub fn missing_points(&self, points: &[Point], chunks: &[Chunk]) -> Vec<Point> {
-        let slices: Vec<&[Slice]> = chunks.iter().map(|chunk| chunk.slices.as_deref().unwrap_or_default()).collect();
-        self.points_outside(points, &slices)
-    }
-
-    /// The points whose chunks are not all among those that have these slices, one for each dimension.
-    pub fn points_outside(&self, points: &[Point], chunks: &[&[Slice]]) -> Vec<Point> {
-        let is_home =
-            |slices: &[Slice], point: &[i64]| slices.iter().zip(point).all(|(slice, value)| slice.contains(*value));
+        let is_home = |chunk: &Chunk, point: &[i64]| {
+            let slices = chunk.slices.iter().flatten();
+            slices.zip(point).all(|(slice, value)| slice.contains(*value))
+        };
         let is_missing = |point: &&Vec<i64>| {
-            let there = chunks.iter().filter(|slices| is_home(slices, point)).count() as u64;
+            let there = chunks.iter().filter(|chunk| is_home(chunk, point)).count() as u64;
             there < self.partitions_per_bucket()
         };
         points.iter().filter(is_missing).cloned().collect()

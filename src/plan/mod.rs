@@ -26,7 +26,7 @@ mod wire;
 pub(crate) use bucket::bucket_number;
 pub use bucket::{BucketRun, Buckets};
 pub use capture::{Capture, Guard, close, open};
-pub use compression::{CompressRequest, Compressed, Moment};
+pub use compression::{CompressRequest, Compressed, Filling, Moment};
 pub use ddl::{Keys, Statement, TargetNames, post_data, pre_data, sequence_values};
 pub(crate) use ddl::{column_list, create_schema, integer_now_function, set_owner};
 pub use dimension::{ClosedDimension, OpenDimension};
@@ -37,6 +37,7 @@ pub use layout::{
 pub use losses::losses;
 pub use range::Range;
 pub(crate) use range::type_name;
+pub(crate) use retarget::tokens as sql_tokens;
 pub use task::{Cell, Entry, Read, SourceChunk, Task, cut_tasks};
 pub use types::{MissingTypes, missing_types};
 pub use upkeep::{Upkeep, create_jobs, default_columnstore};

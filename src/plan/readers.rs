@@ -12,7 +12,7 @@ use super::dependents::with_clause;
 use super::jobs::{self, Host};
 use super::layout::time_type;
 use super::retarget::retarget;
-use super::upkeep::{NO_COMMUNITY, obstacle, one_line};
+use super::upkeep::{NO_COMMUNITY, obstacle};
 use super::{Statement, type_name};
 use crate::catalog::views::{View, ViewPlaces};
 use crate::catalog::{Aggregate, Grant, Hypertable, Means, NotCarried, ObjectName, Server};
@@ -92,7 +92,7 @@ impl Readers {
 
     fn lose(&mut self, kind: &str, create: &Statement, reason: &str) {
         let name = create.title.trim_start_matches(&format!("create {kind} ")).to_string();
-        self.losses.push(NotCarried::new(kind, format!("{name}: {reason}: {}", one_line(&create.sql))));
+        self.losses.push(NotCarried::new(kind, name).because(reason).made_by(vec![create.sql.clone()]));
     }
 
     fn obstacle_of_aggregate(
@@ -145,8 +145,8 @@ impl Readers {
         self.keep_owner(&name, &aggregate.rights.owner, server, places);
         self.keep_grants(&name, &mut aggregate.grants, places);
         if has_history(&aggregate) == Some(true) {
-            let what = format!("{name}: buckets whose rows are dropped on the source");
-            self.losses.push(NotCarried::new("history of a continuous aggregate", what));
+            let lost = NotCarried::new("history of a continuous aggregate", name.to_string());
+            self.losses.push(lost.because("rows of its first buckets are dropped on the source"));
         }
         let jobs = std::mem::take(&mut aggregate.jobs);
         for job in jobs {
@@ -154,11 +154,9 @@ impl Readers {
                 None => aggregate.jobs.push(job),
                 Some(reason) => {
                     let job = Aggregate { jobs: vec![job], ..aggregate.clone() };
-                    let made = create_jobs(&job, server);
-                    made.iter().for_each(|made| {
-                        let what = format!("{name}: {reason}: {}", one_line(&made.sql));
-                        self.losses.push(NotCarried::new("policy or job", what));
-                    });
+                    let sql = create_jobs(&job, server).into_iter().map(|made| made.sql).collect();
+                    let what = format!("{} of {name}", job.jobs[0].procedure.name);
+                    self.losses.push(NotCarried::new("policy or job", what).because(reason).made_by(sql));
                 }
             }
         }
@@ -183,9 +181,8 @@ impl Readers {
         match places.actable.iter().any(|role| role == owner) {
             true => self.owners.push(owner.to_string()),
             false => {
-                let what =
-                    format!("{} of {name}: it will belong to {}", display_ident(owner), display_ident(&server.role));
-                self.losses.push(NotCarried::new("owner", what));
+                let lost = NotCarried::new("owner", format!("{} of {name}", display_ident(owner)));
+                self.losses.push(lost.because(format!("it will belong to {}", display_ident(&server.role))));
             }
         }
     }
@@ -196,7 +193,7 @@ impl Readers {
         *grants = there;
         let lose = |grant: Grant| {
             let made = privilege(&grant, "grant", "to", name);
-            NotCarried::new("grants", format!("the role is missing on the target: {}", made.sql))
+            NotCarried::new("grant", made.title).because("the role is missing on the target").made_by(vec![made.sql])
         };
         self.losses.extend(Vec::into_iter(lost).map(lose));
     }
@@ -210,10 +207,11 @@ impl Readers {
         self.aggregates.iter().flat_map(create).collect()
     }
 
-    /// Fills the aggregates. Each statement by itself: TimescaleDB refuses to refresh inside a transaction.
-    pub fn fill(&self, server: &Server) -> Vec<Statement> {
-        let fill = |aggregate: &Aggregate| refresh_one(aggregate, &aggregate.name, server);
-        self.aggregates.iter().filter_map(fill).collect()
+    /// Fills the aggregates that are made. Each statement by itself: TimescaleDB refuses to refresh inside a transaction.
+    pub fn fill(&self, server: &Server, is_made: impl Fn(&QualifiedName) -> bool) -> Vec<Statement> {
+        let fill = |aggregate: &&Aggregate| is_made(&aggregate.name);
+        let made = self.aggregates.iter().filter(fill);
+        made.filter_map(|aggregate| refresh_one(aggregate, &aggregate.name, server)).collect()
     }
 
     /// Makes the views, with what they have beside their query.

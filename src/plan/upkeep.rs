@@ -26,10 +26,8 @@ impl Upkeep {
         upkeep.keep_tablespaces(means);
         if !means.chunk_skipping {
             let lose = |column: String| {
-                NotCarried::new(
-                    "chunk skipping",
-                    format!("column {}: it came with TimescaleDB 2.16", display_ident(&column)),
-                )
+                NotCarried::new("chunk skipping", format!("column {}", display_ident(&column)))
+                    .because("it came with TimescaleDB 2.16")
             };
             upkeep.losses.extend(upkeep.policies.skipping_columns.drain(..).map(lose));
         }
@@ -43,10 +41,8 @@ impl Upkeep {
         let (there, lost) = self.policies.tablespaces.drain(..).partition(is_there);
         self.policies.tablespaces = there;
         let lose = |name: String| {
-            NotCarried::new(
-                "attached tablespace",
-                format!("{}: the target has none that the role may use", display_ident(&name)),
-            )
+            NotCarried::new("attached tablespace", display_ident(&name))
+                .because("the target has none of this name that the role may use")
         };
         self.losses.extend(Vec::into_iter(lost).map(lose));
     }
@@ -55,12 +51,13 @@ impl Upkeep {
         let Some(settings) = &mut self.policies.columnstore else { return };
         if server.is_apache() {
             let sql = policies::enable_columnstore(settings, &names.table).sql;
-            self.losses.push(NotCarried::new("compression settings", without_community(&sql)));
+            let lost = NotCarried::new("compression settings", names.table.to_string());
+            self.losses.push(lost.because(NO_COMMUNITY).made_by(vec![sql]));
             self.policies.columnstore = None;
         } else if !means.sparse_indexes {
             let lose = |index: crate::catalog::SparseIndex| {
-                let object = format!("{}({}): it came with TimescaleDB 2.22", index.kind, index.columns.join(", "));
-                NotCarried::new("sparse index", object)
+                NotCarried::new("sparse index", format!("{}({})", index.kind, index.columns.join(", ")))
+                    .because("it came with TimescaleDB 2.22")
             };
             self.losses.extend(settings.sparse_indexes.drain(..).map(lose));
         }
@@ -70,16 +67,16 @@ impl Upkeep {
         let jobs = std::mem::take(&mut self.policies.jobs);
         for job in jobs {
             match obstacle(&job, server, means) {
-                None => self.policies.jobs.push(job),
+                None => {
+                    let (job, lost) = with_owner(job, server, means);
+                    self.policies.jobs.push(job);
+                    self.losses.extend(lost);
+                }
                 Some(reason) => {
-                    let statements = create_jobs(std::slice::from_ref(&job), source, names, server);
-                    let lose = |made: Statement| {
-                        NotCarried::new(
-                            "policy or job",
-                            format!("{}: {reason}: {}", job.procedure.name, one_line(&made.sql)),
-                        )
-                    };
-                    self.losses.extend(statements.into_iter().map(lose));
+                    let made = create_jobs(std::slice::from_ref(&job), source, names, server);
+                    let sql = made.into_iter().map(|made| made.sql).collect();
+                    let lost = NotCarried::new("policy or job", job.procedure.name.clone());
+                    self.losses.push(lost.because(reason).made_by(sql));
                 }
             }
         }
@@ -96,12 +93,22 @@ pub(super) fn obstacle(job: &Job, server: &Server, means: &Means) -> Option<Stri
     Some(format!("{missing} is missing on the target"))
 }
 
+/// A policy belongs to whoever its table does. An action of the user's that cannot belong to its owner will to us.
+fn with_owner(mut job: Job, server: &Server, means: &Means) -> (Job, Option<NotCarried>) {
+    if job.is_policy() || job.owner == server.role || means.roles.contains(&job.owner) {
+        return (job, None);
+    }
+    let lost = NotCarried::new("owner", format!("{} of job {}", display_ident(&job.owner), job.procedure));
+    job.owner = server.role.clone();
+    (job, Some(lost.because(format!("it will belong to {}", display_ident(&server.role)))))
+}
+
 /// Jobs of the table, as they are made on the target.
 pub fn create_jobs(jobs: &[Job], source: &Hypertable, names: &TargetNames, server: &Server) -> Vec<Statement> {
     let primary = source.dimensions.first().and_then(|primary| time_type(&primary.column_type));
     let axis_type = primary.map_or("bigint", type_name);
     let host = Host { name: &names.table, is_aggregate: false, read_of: source.policies.hypertable_id, axis_type };
-    jobs::create(jobs, host, server, |index| names.of_index(index))
+    jobs::create(jobs, host, server, |index| names.of_relation(index))
 }
 
 /// Settings for a table that has none, where chunks shall be compressed all the same: the server chooses.
@@ -110,13 +117,3 @@ pub fn default_columnstore() -> Columnstore {
 }
 
 pub(super) const NO_COMMUNITY: &str = "the target's edition is apache";
-
-fn without_community(sql: &str) -> String {
-    format!("{NO_COMMUNITY}: {}", one_line(sql))
-}
-
-/// A statement for a list: comments end with their line, and so they are left out.
-pub(super) fn one_line(sql: &str) -> String {
-    let lines = sql.lines().filter(|line| !line.starts_with("--")).map(str::trim);
-    lines.collect::<Vec<_>>().join(" ")
-}

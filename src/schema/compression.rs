@@ -2,70 +2,43 @@
 //!
 //! **Invariant:** which chunks, somebody else has decided; here is known only when each of them is full.
 
-use std::collections::HashSet;
 use std::sync::Mutex;
 
 use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
 
-use super::{run, transaction};
+use super::{end, run};
 use crate::catalog::{Chunk, Server};
 use crate::connect::{Sessions, Target};
 use crate::error::Result;
 use crate::failpoint;
 use crate::ledger::{self, Claim};
-use crate::plan::{Statement, Task, policies};
+use crate::plan::{Filling, Statement, Task, policies};
 
 /// The transaction of one chunk need not wait for the disk: what a crash forgets is compressed by the next run.
 const BEGIN: &str = "begin isolation level read committed read write; set local synchronous_commit = off";
 
-/// Chunks that wait for their last rows.
+/// Compresses chunks as they get their last rows.
 pub struct Compressor {
     claim: Claim,
     server: Server,
-    waiting: Vec<Waiting>,
-    /// Tasks that are committed.
-    done: Mutex<HashSet<i32>>,
-}
-
-struct Waiting {
-    chunk: Chunk,
-    /// Tasks that may bring it rows.
-    tasks: Vec<i32>,
+    filling: Mutex<Filling>,
 }
 
 impl Compressor {
     /// For these chunks, of which some wait for `tasks`. One that waits for none is left to [`compress_all`].
     pub fn new(claim: Claim, server: &Server, chunks: &[&Chunk], tasks: &[Task]) -> Self {
-        let waiting = |chunk: &&Chunk| {
-            let fills = |task: &&Task| task.range.overlaps(chunk.primary());
-            let tasks: Vec<i32> = tasks.iter().filter(fills).map(|task| task.id).collect();
-            Waiting { chunk: (*chunk).clone(), tasks }
-        };
-        Compressor {
-            claim,
-            server: server.clone(),
-            waiting: chunks.iter().map(waiting).collect(),
-            done: Mutex::default(),
-        }
+        Compressor { claim, server: server.clone(), filling: Mutex::new(Filling::new(chunks, tasks)) }
     }
 
     /// Compresses the chunks of which `task`, which is committed, was the last one to bring rows. Where this fails it may be
     /// done again.
-    pub async fn follow(&self, target: &Target, task: &Task) -> Result<()> {
-        for chunk in self.filled_by(task.id) {
+    pub async fn follow(&self, target: &Target, task: i32) -> Result<()> {
+        let full = self.filling.lock().expect("no holder of the list panics").filled_by(task);
+        for chunk in &full {
             compress(target, self.claim, &self.server, chunk).await?;
         }
         Ok(())
-    }
-
-    /// Two tasks of one chunk may end at the same time, and one of them is told last.
-    fn filled_by(&self, task: i32) -> Vec<&Chunk> {
-        let mut done = self.done.lock().expect("no holder of the list panics");
-        done.insert(task);
-        let is_full =
-            |waiting: &&Waiting| waiting.tasks.contains(&task) && waiting.tasks.iter().all(|task| done.contains(task));
-        self.waiting.iter().filter(is_full).map(|waiting| &waiting.chunk).collect()
     }
 }
 
@@ -85,19 +58,11 @@ pub async fn compress_all(
     try_join_all(chunks.iter().map(compress)).await.map(drop)
 }
 
-/// In one transaction with its mark in the ledger. Statistics come first: there will be no rows to read for them.
+/// Statistics come first: there will be no rows to read for them.
 async fn compress(target: &Target, claim: Claim, server: &Server, chunk: &Chunk) -> Result<()> {
-    let statement = policies::compress_chunk(chunk, server);
     let table = chunk.table();
     let analyze = Statement::new(format!("analyze {table}"), format!("analyze {}", table.sql()));
-    let work = async || {
-        ledger::repeat_step(target, claim, &statement.title).await?;
-        run(target, &analyze).await?;
-        run(target, &statement).await?;
-        failpoint::hit("compress-before-commit");
-        Ok(())
-    };
-    transaction(target, BEGIN, work).await?;
+    rewrite(target, claim, &[analyze, policies::compress_chunk(chunk, server)]).await?;
     failpoint::hit("compress-after-commit");
     Ok(())
 }
@@ -105,12 +70,24 @@ async fn compress(target: &Target, claim: Claim, server: &Server, chunk: &Chunk)
 /// Makes chunks ready for rows that are copied into them again.
 pub async fn decompress_all(target: &Target, claim: Claim, server: &Server, chunks: &[&Chunk]) -> Result<()> {
     for chunk in chunks {
-        let statement = policies::decompress_chunk(chunk, server);
-        let work = async || {
-            ledger::repeat_step(target, claim, &statement.title).await?;
-            run(target, &statement).await
-        };
-        transaction(target, BEGIN, work).await?;
+        rewrite(target, claim, &[policies::decompress_chunk(chunk, server)]).await?;
     }
+    Ok(())
+}
+
+/// Runs statements that may be run again, in one transaction with a mark in the ledger for the last of them.
+async fn rewrite(target: &Target, claim: Claim, statements: &[Statement]) -> Result<()> {
+    target.batch(BEGIN).await?;
+    end(target, run_and_mark(target, claim, statements).await).await
+}
+
+async fn run_and_mark(target: &Target, claim: Claim, statements: &[Statement]) -> Result<()> {
+    if let Some(last) = statements.last() {
+        ledger::repeat_step(target, claim, &last.title).await?;
+    }
+    for statement in statements {
+        run(target, statement).await?;
+    }
+    failpoint::hit("compress-before-commit");
     Ok(())
 }

@@ -60,7 +60,7 @@ fn what_is_compressed_stays_so_in_any_layout() {
     for (interval, wanted) in [
         ("1 day", "6 of 8, the last one that ends 2025-03-07 00:00:00"),
         ("6 hours", "24 of 32, the last one that ends 2025-03-07 00:00:00"),
-        ("4 days", "1 of 3, the last one that ends 2025-03-03 00:00:00"),
+        ("4 days", "1 of 2, the last one that ends 2025-03-05 00:00:00"),
     ] {
         let options = ["--chunk-interval", interval, "--verify", "checksum", "--strict", "-j", "3"];
         let report = story.migrate("metrics", &options);
@@ -147,7 +147,7 @@ fn what_has_changed_in_a_compressed_chunk_is_copied_again() {
     let Some(story) = Story::community("compress_changed") else { return };
     story.source.run(METRICS);
     let options = ["migrate", "metrics", "--json", "--verify", "checksum", "-j", "2"];
-    kill(story.command(&options), "finalize-before-step");
+    kill(story.command(&options), "before-settle");
     assert_eq!(story.target.value(COMPRESSED), "6 of 8, the last one that ends 2025-03-07 00:00:00");
     story.source.run(
         "update metrics set value = -1 where time >= '2025-03-02 23:00' and time < '2025-03-03 01:00';

@@ -510,6 +510,9 @@ impl Story {
 
     /// A story between these servers; `None`, with a word about it, where one of them cannot be had.
     pub fn between(source: Server, target: Server, name: &str) -> Option<Story> {
+        if [source, target].contains(&Server::Community) && !has_community(name) {
+            return None;
+        }
         match (Database::create(source, name), Database::create(target, name)) {
             (Some(source), Some(target)) => Some(Story { source, target }),
             _ => {

@@ -78,10 +78,16 @@ fn name() -> QualifiedName {
     QualifiedName::new("My.\"Schema", "Ta'b.le")
 }
 
-/// What was listed of this kind.
-fn listed(report: &Value, kind: &str) -> Vec<String> {
+/// What was listed of this kind, with the reason and the SQL.
+pub fn listed(report: &Value, kind: &str) -> Vec<String> {
     let found = report["not_carried"].as_array().expect("there is a list").iter().filter(|found| found["kind"] == kind);
-    found.map(|found| found["object"].as_str().expect("it is text").to_string()).collect()
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+    found
+        .map(|found| {
+            let sql: Vec<String> = found["sql"].as_array().into_iter().flatten().map(text).collect();
+            format!("{}: {}: {}", text(&found["object"]), text(&found["reason"]), sql.join("; "))
+        })
+        .collect()
 }
 
 /// Both ways from the source to the target; each ends with the table dropped.

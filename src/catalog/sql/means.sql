@@ -12,7 +12,7 @@ select
     ) as sparse_indexes,
     (
         select coalesce(jsonb_agg(rolname), '[]') from pg_catalog.pg_roles
-        where rolname = any ($2::text[]) and pg_has_role(oid, 'usage')
+        where rolname = any ($2::text[]) and rolcanlogin and pg_has_role(oid, 'usage')
     ) as roles,
     (
         select coalesce(jsonb_agg(wanted.name), '[]') from jsonb_array_elements($3::text::jsonb) wanted (name)

@@ -3,6 +3,14 @@ select wanted.type, wanted.identity
 from jsonb_to_recordset($1::text::jsonb) wanted (type text, identity text)
 where case wanted.type
     when 'function' then to_regprocedure(wanted.identity) is null
+    when 'procedure' then to_regprocedure(wanted.identity) is null
+    when 'aggregate' then to_regprocedure(wanted.identity) is null
+    when 'table' then to_regclass(wanted.identity) is null
+    when 'view' then to_regclass(wanted.identity) is null
+    when 'materialized view' then to_regclass(wanted.identity) is null
+    when 'foreign table' then to_regclass(wanted.identity) is null
+    when 'sequence' then to_regclass(wanted.identity) is null
+    when 'schema' then to_regnamespace(wanted.identity) is null
     when 'operator' then to_regoperator(wanted.identity) is null
     when 'type' then to_regtype(wanted.identity) is null
     when 'text search configuration' then not exists (

@@ -108,7 +108,7 @@ pub(super) fn publish(have: &[Publication], wanted: &[Publication], table: &Qual
         .collect()
 }
 
-fn add(publication: &Publication, table: &QualifiedName, only: bool) -> Statement {
+pub(super) fn add(publication: &Publication, table: &QualifiedName, only: bool) -> Statement {
     let columns = publication.columns.iter();
     let columns = columns.map(|names| format!(" ({})", quote_columns(names.iter().map(String::as_str))));
     let filter = publication.filter.iter().map(|filter| format!(" where ({filter})"));
