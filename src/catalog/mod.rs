@@ -13,12 +13,13 @@ pub mod read;
 mod aggregates;
 mod footing;
 mod policies;
+pub mod views;
 
 use serde::{Deserialize, Serialize};
 
 pub use aggregates::{Aggregate, Comment, Grant};
 pub use footing::{Footing, PublicationHere, RoleHere};
-pub use policies::{Columnstore, Job, OrderBy, Policies, SparseIndex};
+pub use policies::{Columnstore, Job, Means, OrderBy, Policies, SparseIndex};
 
 use self::belongings::Belongings;
 use crate::ident::{QualifiedName, quote_ident};
@@ -238,6 +239,27 @@ impl Chunk {
             .and_then(|slices| slices.first().copied())
             .unwrap_or(Slice { start: i64::MIN, end: i64::MAX })
     }
+
+    /// What can be said of it where it is not.
+    pub fn shape(&self) -> ChunkShape {
+        ChunkShape { slices: self.slices.clone().unwrap_or_default(), compressed: self.compressed }
+    }
+}
+
+/// A chunk as far as another table can have one like it.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct ChunkShape {
+    /// One slice per dimension, in the order of the dimensions.
+    pub slices: Vec<Slice>,
+    /// Holds compressed rows.
+    pub compressed: bool,
+}
+
+impl ChunkShape {
+    /// Its slice of the primary dimension.
+    pub fn primary(&self) -> Slice {
+        self.slices.first().copied().unwrap_or(Slice { start: i64::MIN, end: i64::MAX })
+    }
 }
 
 /// A chunk's table and the file under it: another one means that rows were changed which no trigger has seen.
@@ -324,6 +346,15 @@ pub struct Constraint {
     pub definition: String,
     /// The columns it is over.
     pub columns: Vec<String>,
+}
+
+impl Constraint {
+    /// A check that rows from before it need not pass, or that nobody enforces, which TimescaleDB's COPY asks of rows all the
+    /// same.
+    pub fn is_unvalidated(&self) -> bool {
+        let is_marked = |mark: &&str| self.definition.ends_with(*mark);
+        self.kind == ConstraintKind::Check && ["NOT VALID", "NOT ENFORCED"].iter().any(is_marked)
+    }
 }
 
 /// Kinds of constraints that are carried.
@@ -578,6 +609,15 @@ pub struct Hypertable {
     pub dependencies: Vec<ObjectName>,
     /// What PostgreSQL keeps on it beside all this.
     pub belongings: Belongings,
+    /// What TimescaleDB does to it by itself.
+    #[serde(default)]
+    pub policies: Policies,
+    /// Continuous aggregates over it, and over each other, in the order in which they can be made.
+    #[serde(default)]
+    pub aggregates: Vec<Aggregate>,
+    /// Views that read it, its aggregates, or each other, in the order in which they can be made.
+    #[serde(default)]
+    pub views: Vec<views::View>,
     /// What it has beside all this.
     pub not_carried: Vec<NotCarried>,
 }

@@ -6,7 +6,7 @@ use crate::archive::{Definition, Manifest};
 use crate::catalog::{Sequence, Type};
 use crate::plan::belongings::Carried;
 use crate::plan::{
-    Layout, Statement, TargetNames, integer_now_function, missing_types, post_data, pre_data, sequence_values,
+    Keys, Layout, Statement, TargetNames, integer_now_function, missing_types, post_data, pre_data, sequence_values,
 };
 
 const HEAD: &str = "\
@@ -21,7 +21,7 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
     let names = TargetNames::new(table, table.name().clone(), functions, &[]);
     let sequences: Vec<&Sequence> = table.sequences.iter().filter(|sequence| !sequence.identity).collect();
     let mut before = types(&table.types);
-    let mut making = pre_data(table, layout, &names, &[], &sequences, true);
+    let mut making = pre_data(table, layout, &names, &[], &sequences, Keys::PrimaryFirst);
     let function = integer_now_function(table).zip(integer_now.clone());
     let behind_table = making.len().saturating_sub(1);
     let function = function.map(|(name, sql)| Statement::new(format!("create function {name}"), sql));
@@ -33,7 +33,7 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
     let mut text = HEAD.to_string();
     push(&mut text, "before the rows", &before);
     let _ = writeln!(text, "\n-- the rows: {} segments, described in ARCHIVE.md", manifest.segments.len());
-    match post_data(table, &names, true) {
+    match post_data(table, &names, Keys::PrimaryFirst) {
         Ok((constraints, indexes)) => push(&mut text, "behind the rows", &[constraints, indexes].concat()),
         Err(error) => {
             let _ = writeln!(text, "\n-- behind the rows: {}", one_line(error.message()));

@@ -348,7 +348,7 @@ fn whoever_is_kept_out_in_the_end_can_go_on_until_then() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert_eq!(story.target.multiset("t"), story.source.multiset("t"));
     let kept_out = format!(
-        "select relforcerowsecurity and not has_table_privilege('{role}', 't', 'select')
+        "select relforcerowsecurity and not has_table_privilege('{role}', 't', 'insert')
              and not has_sequence_privilege('{role}', 't_id_seq', 'update') from pg_class where oid = 't'::regclass",
         role = mover.name
     );
