@@ -19,7 +19,7 @@ use crate::look::Bounds;
 use crate::plan::readers::Readers;
 use crate::plan::{
     Compressed, Entry, Keys, Layout, Moment, Partitioning, Point, Range, Statement, TargetNames, Task, Upkeep, Wire,
-    create_jobs, missing_types, policies, post_data, pre_data, set_owner,
+    create_jobs, fit_version, missing_types, policies, post_data, pre_data, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::Shares;
@@ -320,11 +320,8 @@ impl Planned {
         let enable = columnstore.map(|settings| policies::enable_columnstore(settings, &self.names.table));
         let (server, names, readers) = (&sides.target_server, self.names.moved(&self.source), &self.readers);
         enable
-            .chain(readers.create_aggregates(names))
-            .chain(readers.fill(server, |_| true))
-            .chain(readers.create_views(names))
+            .chain(readers.script(names, server))
             .chain(create_jobs(jobs, &self.source, &self.names, server))
-            .chain(readers.create_jobs(server))
             .collect()
     }
 
@@ -359,6 +356,8 @@ impl Definition {
         stock: &Stock,
     ) -> Result<Definition> {
         let sides = case.sides;
+        let (source, lost) = fit_version(source, &sides.target_server);
+        let source = &source;
         let types = target_types(&sides.target, &source.types).await?;
         let missing = missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let wire = sides.source.wire(source, &types)?;
@@ -370,7 +369,7 @@ impl Definition {
         let (upkeep, readers) = foreseen(case, source, &names).await?;
         let compressed = compressed(case, layout, &upkeep, stock).await?;
         let columnstore = upkeep.policies.columnstore.as_ref().filter(|_| compressed.is_any());
-        let carried = carry(sides, source, &names).await?;
+        let carried = carry(sides, source, &names, &missing_sequences).await?;
         let compression = columnstore.map(|settings| Moment::of(source, &carried.wanted, settings));
         let keys = Keys::of(new_chunks, compression == Some(Moment::WithTheCopy));
         let sequences: Vec<&Sequence> =
@@ -393,7 +392,7 @@ impl Definition {
             foreseen: [carried.before_rows(&names.table), carried.after_rows(&names.table)],
             early: early(&upkeep, &names, &sides.target_server, compression),
             belongings: Some(carried.wanted),
-            lost: carried.lost,
+            lost: [lost, carried.lost].concat(),
             names,
             wire,
             pre_data,

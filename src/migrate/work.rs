@@ -517,7 +517,7 @@ async fn forget_job(sides: &Sides, planned: &Planned, job: &Job) -> Result<()> {
         claim: Claim { job: job.id, run: job.run },
         table: sides.target_table.clone(),
         columns: String::new(),
-        primary: plan.layout.primary.column,
+        primary: plan.layout.primary.column.clone(),
         time_type: plan.time_type,
         format: planned.wire.format,
         form: String::new(),
@@ -528,6 +528,7 @@ async fn forget_job(sides: &Sides, planned: &Planned, job: &Job) -> Result<()> {
             for drop in made_readers(target, job).await?.drop() {
                 schema::run(target, &drop).await?;
             }
+            belongings::release(target, &plan, &sides.target_table).await?;
             schema::drop_table(target, &sides.target_table).await?;
         } else {
             for task in &done {

@@ -34,7 +34,7 @@ pub(crate) use layout::describe_interval;
 pub use layout::{
     HashRequest, IntervalRequest, Layout, Partitioning, Point, chunk_slices_of, describe_dimension, primary_dimension,
 };
-pub use losses::losses;
+pub use losses::{fit_version, losses};
 pub use range::Range;
 pub(crate) use range::type_name;
 pub(crate) use retarget::tokens as sql_tokens;
