@@ -256,11 +256,13 @@ impl<'a> Roles<'a> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let suffix = format!("{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let roles = Roles { databases: *databases, suffix };
-        for role in EVERYWHERE {
-            let create = format!("create role {}", roles.name(role));
-            databases[0].run(&create);
-            // One cluster may hold both databases.
-            let _ = databases[1].try_query(&create);
+        for database in databases {
+            // Both may be on one server.
+            let create = |role: &&str| {
+                let role = roles.name(role);
+                format!("do $$ begin if to_regrole('{role}') is null then create role {role}; end if; end $$")
+            };
+            EVERYWHERE.iter().for_each(|role| database.run(&create(role)));
         }
         databases[0].run(&format!("create role {}", roles.name("nobody")));
         roles
