@@ -8,7 +8,7 @@
 use crate::catalog::belongings::{Around, Belongings, CommentOn, Grant};
 use crate::plan::sql_tokens;
 
-const PRIVILEGES: [&str; 9] =
+pub(super) const PRIVILEGES: [&str; 9] =
     ["DELETE", "INSERT", "MAINTAIN", "REFERENCES", "SELECT", "TRIGGER", "TRUNCATE", "UPDATE", "USAGE"];
 const COMMANDS: [&str; 5] = ["all", "delete", "insert", "select", "update"];
 
@@ -105,7 +105,7 @@ fn has_word(text: &str, wanted: &str) -> bool {
 
 /// Whether it ends where it seems to: no comment, no other statement, every quote and parenthesis closed. What the server never
 /// prints (`e'…'`, `$$…$$`, a backslash) is not taken for anything.
-fn is_whole(text: &str) -> bool {
+pub(super) fn is_whole(text: &str) -> bool {
     let tokens = sql_tokens(text);
     let mut depth = 0;
     for (token, next) in tokens.iter().zip(tokens[1.min(tokens.len())..].iter().chain([&""])) {

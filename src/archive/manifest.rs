@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::identity::is_hexadecimal;
-use super::{ArchiveId, Directory, Extent, belongings, json, unreadable};
+use super::{ArchiveId, Directory, Extent, belongings, json, unreadable, upkeep};
 use crate::catalog::{ChunkShape, Column, Hypertable, Server, Type};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::{MAX_IDENT_BYTES, QualifiedName};
@@ -358,7 +358,8 @@ impl Manifest {
         refuse(self.columns != SegmentColumn::of(&self.definition.hypertable), "its columns are not the table's")?;
         refuse(self.columns.is_empty(), "it has no columns")?;
         check_names(&self.definition.hypertable)?;
-        if let Some(suspect) = belongings::suspect(&self.definition.hypertable.belongings) {
+        let table = &self.definition.hypertable;
+        if let Some(suspect) = belongings::suspect(&table.belongings).or_else(|| upkeep::suspect(table)) {
             return Err(Malformed::new(format!("{suspect} is more than it says")));
         }
         check_types(&self.definition.hypertable.types)?;
@@ -421,7 +422,8 @@ fn check_names(table: &Hypertable) -> Result<(), Malformed> {
         .chain(table.sequences.iter().flat_map(|sequence| of_relation(&sequence.name)))
         .chain(table.types.iter().flat_map(|part| of_relation(&part.name)))
         .chain(table.types.iter().flat_map(|part| &part.attributes).map(|attribute| attribute.name.clone()))
-        .chain(belongings::names(&table.belongings));
+        .chain(belongings::names(&table.belongings))
+        .chain(upkeep::names(table));
     match names.into_iter().find(|name| name.is_empty() || name.len() > MAX_IDENT_BYTES) {
         None => Ok(()),
         Some(name) => Err(Malformed::new(format!("it has a name of {} bytes: \"{name}\"", name.len()))),

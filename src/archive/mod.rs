@@ -23,6 +23,7 @@ mod json;
 mod manifest;
 mod partial;
 mod segment;
+mod upkeep;
 
 use std::path::Path;
 

@@ -5,8 +5,10 @@ use std::fmt::Write;
 use crate::archive::{Definition, Manifest};
 use crate::catalog::{Sequence, Type};
 use crate::plan::belongings::Carried;
+use crate::plan::readers::Readers;
 use crate::plan::{
-    Keys, Layout, Statement, TargetNames, integer_now_function, missing_types, post_data, pre_data, sequence_values,
+    Keys, Layout, Statement, TargetNames, create_jobs, integer_now_function, missing_types, policies, post_data,
+    pre_data, sequence_values,
 };
 
 const HEAD: &str = "\
@@ -29,6 +31,7 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
     before.extend(making);
     let carried = Carried::all(table, &manifest.server);
     before.extend(carried.before_rows(table.name()));
+    before.extend(policies::on_empty_table(&table.policies, table.name(), &manifest.server));
 
     let mut text = HEAD.to_string();
     push(&mut text, "before the rows", &before);
@@ -41,7 +44,16 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
     }
     push(&mut text, "what belongs to the table", &carried.after_rows(table.name()));
     push(&mut text, "values of sequences", &sequence_values(table, &names, &sequences));
+    push(&mut text, "what TimescaleDB keeps on the table, and what reads it", &upkeep(manifest, &names));
     text
+}
+
+fn upkeep(manifest: &Manifest, names: &TargetNames) -> Vec<Statement> {
+    let (table, server) = (&manifest.definition.hypertable, &manifest.server);
+    let columnstore = table.policies.columnstore.iter();
+    let enable = columnstore.map(|settings| policies::enable_columnstore(settings, table.name()));
+    let readers = Readers::all(table).script(names.moved(table), server);
+    enable.chain(readers).chain(create_jobs(&table.policies.jobs, table, names, server)).collect()
 }
 
 /// What cannot be made of its parts is left to whoever reads this.

@@ -320,11 +320,8 @@ impl Planned {
         let enable = columnstore.map(|settings| policies::enable_columnstore(settings, &self.names.table));
         let (server, names, readers) = (&sides.target_server, self.names.moved(&self.source), &self.readers);
         enable
-            .chain(readers.create_aggregates(names))
-            .chain(readers.fill(server, |_| true))
-            .chain(readers.create_views(names))
+            .chain(readers.script(names, server))
             .chain(create_jobs(jobs, &self.source, &self.names, server))
-            .chain(readers.create_jobs(server))
             .collect()
     }
 

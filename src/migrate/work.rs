@@ -528,10 +528,10 @@ async fn forget_job(sides: &Sides, planned: &Planned, job: &Job) -> Result<()> {
     let forget = async || {
         if job.made_table {
             refuse_rows_of_others(target, &sides.target_table, job).await?;
-            belongings::release(target, &plan, &sides.target_table).await?;
             for drop in made_readers(target, job).await?.drop() {
                 schema::run(target, &drop).await?;
             }
+            belongings::release(target, &plan, &sides.target_table).await?;
             schema::drop_table(target, &sides.target_table).await?;
         } else {
             for task in &done {

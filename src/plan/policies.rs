@@ -105,7 +105,7 @@ fn describe(job: &Job) -> String {
     format!("job {} ({})", job.id, job.procedure.name)
 }
 
-/// What chunks take from the table when they are made, so that it comes before them, in one transaction: tablespaces in
+/// What chunks take from the table when they are made, so that it comes before them, in one session: tablespaces in
 /// turn, and columns whose ranges are kept. It comes behind the table's own tablespace, which TimescaleDB attaches by itself, and does not let be
 /// set any more once there are several.
 pub fn on_empty_table(policies: &Policies, table: &QualifiedName, server: &Server) -> Vec<Statement> {
@@ -123,7 +123,7 @@ pub fn on_empty_table(policies: &Policies, table: &QualifiedName, server: &Serve
     // The function is refused where the setting is off, which it is by default from 2.17 on.
     let allow = Statement::new(
         "allow chunk skipping",
-        "select pg_catalog.set_config('timescaledb.enable_chunk_skipping', 'on', true)",
+        "select pg_catalog.set_config('timescaledb.enable_chunk_skipping', 'on', false)",
     );
     let allow = (!policies.skipping_columns.is_empty()).then_some(allow);
     let skip = policies.skipping_columns.iter().map(|column| {

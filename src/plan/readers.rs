@@ -90,6 +90,23 @@ impl Readers {
         readers
     }
 
+    /// All that `source` has, for a server that is like its own.
+    pub fn all(source: &Hypertable) -> Readers {
+        let (aggregates, views) = (source.aggregates.clone(), source.views.clone());
+        let owners =
+            aggregates.iter().map(|aggregate| &aggregate.rights.owner).chain(views.iter().map(|view| &view.owner));
+        Readers { owners: owners.cloned().collect(), aggregates, views, losses: Vec::new(), gives_away: true }
+    }
+
+    /// Everything, in its order.
+    pub fn script(&self, names: Move<'_>, server: &Server) -> Vec<Statement> {
+        let mut statements = self.create_aggregates(names);
+        statements.extend(self.fill(server, |_| true));
+        statements.extend(self.create_views(names));
+        statements.extend(self.create_jobs(server));
+        statements
+    }
+
     fn lose(&mut self, kind: &str, create: &Statement, reason: &str) {
         let name = create.title.trim_start_matches(&format!("create {kind} ")).to_string();
         self.losses.push(NotCarried::new(kind, name).because(reason).made_by(vec![create.sql.clone()]));

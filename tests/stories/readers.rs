@@ -105,7 +105,9 @@ fn assert_same(story: &Story, what: &str) {
     assert_eq!(seen(&story.source), seen(&story.target), "{what}");
 }
 
-const CLEAN: &str = r#"drop table if exists metrics cascade; drop table if exists renamed cascade;
+/// TimescaleDB does not find the way through a hierarchy by itself.
+const CLEAN: &str = r#"drop view if exists on_aggregates; drop materialized view if exists daily;
+    drop table if exists metrics cascade; drop table if exists renamed cascade;
     drop schema if exists "Other Schema" cascade; delete from _hypercopy.job"#;
 
 #[test]
@@ -245,5 +247,24 @@ fn an_ordinary_role_makes_what_is_its_own_and_lists_other_owners() {
     assert_eq!(story.target.value(of_daily), owner.name);
     for database in [&story.source, &story.target] {
         database.run(&format!("drop owned by {}, {} cascade", owner.name, other.name));
+    }
+}
+
+#[test]
+fn a_view_of_an_archive_that_says_more_than_it_claims_is_refused() {
+    let story = Story::new("readers_hostile");
+    story.source.run(METRICS);
+    story.source.run(VIEWS);
+    for (field, text) in [
+        ("/definition", "select 1; drop table kept"),
+        ("/definition", "select 1 as n -- "),
+        ("/grants/0/privilege", "select on kept to public --"),
+    ] {
+        let archive = Archive::of(&story.source, "metrics", "readers_hostile", &[]);
+        archive.edit(|manifest| {
+            let views = manifest["definition"]["hypertable"]["views"].as_array_mut().expect("there are views");
+            *views[0].pointer_mut(field).expect("it is there") = text.into();
+        });
+        archive.assert_refused(&story.target, &[], 6, "is more than it says");
     }
 }

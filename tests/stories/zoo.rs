@@ -198,8 +198,14 @@ impl Described {
 
     /// What cannot be the same in both versions.
     fn of_versions(&self, after: &Described) -> &'static [&'static str] {
-        let names_not_nulls = |described: &Described| described.postgresql >= 180_000;
-        if names_not_nulls(self) == names_not_nulls(after) { &[] } else { &["belongings.not_nulls"] }
+        let is_between = |number: u32| (self.postgresql >= number) != (after.postgresql >= number);
+        match (is_between(180_000), is_between(170_000)) {
+            // NOT NULL has names, and owners have MAINTAIN.
+            (true, true) => &["belongings.not_nulls", "belongings.grants", "belongings.identity_sequences"],
+            (true, false) => &["belongings.not_nulls"],
+            (false, true) => &["belongings.grants", "belongings.identity_sequences"],
+            (false, false) => &[],
+        }
     }
 }
 
