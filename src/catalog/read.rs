@@ -1,10 +1,12 @@
 //! The questions, one function each.
 
+mod prerequisites;
+
 use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
-use serde_json::json;
 
+pub use self::prerequisites::{inventory, prerequisites};
 use super::belongings::{Belongings, Grant, IdentitySequence, OwnedSequence};
 use super::dependents::{Dependents, MaterializedView, Users};
 use super::*;
@@ -49,7 +51,6 @@ pub async fn hypertable(session: &Session, server: &Server, table: Table, row: H
     let columns = columns(session, table.oid).await?;
     let type_oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
     let types = types(session, &type_oids).await?;
-    let part_oids: Vec<u32> = types.iter().map(|part| part.oid).collect();
     let (schema, name) = (&table.name.schema, &table.name.name);
     let mut not_carried: Vec<NotCarried> =
         session.records(include_str!("sql/not_carried.sql"), &[oid, schema, name, &row.id]).await?;
@@ -58,9 +59,9 @@ pub async fn hypertable(session: &Session, server: &Server, table: Table, row: H
         dimensions: dimensions(session, row.id).await?,
         constraints: constraints(session, table.oid).await?,
         indexes: indexes(session, table.oid).await?,
+        sequences: sequences(session, table.oid).await?,
+        prerequisites: prerequisites(session, table.oid, &types).await?,
         types,
-        sequences: session.records(include_str!("sql/sequences.sql"), &[oid]).await?,
-        dependencies: session.records(include_str!("sql/dependencies.sql"), &[oid, &part_oids]).await?,
         not_carried,
         columns,
         row,
@@ -81,6 +82,11 @@ pub async fn constraints(session: &Session, oid: u32) -> Result<Vec<Constraint>>
 /// A table's indexes that belong to no constraint.
 pub async fn indexes(session: &Session, oid: u32) -> Result<Vec<Index>> {
     session.records(include_str!("sql/indexes.sql"), &[&oid]).await
+}
+
+/// The sequences that a table's columns draw from.
+pub async fn sequences(session: &Session, oid: u32) -> Result<Vec<Sequence>> {
+    session.records(include_str!("sql/sequences.sql"), &[&oid]).await
 }
 
 /// The dimensions of a hypertable, the primary one first.
@@ -266,11 +272,6 @@ async fn sequences_of_columns(
         }
     }
     Ok((owned, identities))
-}
-
-/// Which of the given objects the server lacks.
-pub async fn missing_objects(session: &Session, objects: &[ObjectName]) -> Result<Vec<ObjectName>> {
-    session.records(include_str!("sql/missing_objects.sql"), &[&json!(objects).to_string()]).await
 }
 
 /// What stands on the target where `table` shall be; `owner` is the source table's.

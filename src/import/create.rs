@@ -1,7 +1,7 @@
 //! A hypertable made of a file: its columns' names and types, and its time dimension.
 
 use super::request::{Create, Request};
-use crate::catalog::{Column, Dimension, Hypertable, HypertableRow, Index, Table, read};
+use crate::catalog::{Column, Dimension, Hypertable, HypertableRow, Index, Prerequisites, Table, read};
 use crate::connect::Target;
 use crate::csv::infer::{Inference, column_name};
 use crate::csv::{LineEnd, Parser};
@@ -56,7 +56,7 @@ pub(super) async fn hypertable(
         columns,
         constraints: Vec::new(),
         sequences: Vec::new(),
-        dependencies: Vec::new(),
+        prerequisites: Prerequisites::default(),
         not_carried: Vec::new(),
     })
 }

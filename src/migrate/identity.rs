@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::look::Sides;
 use super::request::Parts;
-use crate::catalog::Hypertable;
+use crate::catalog::{Hypertable, NotCarried};
 use crate::error::{Context, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::ledger::Job;
@@ -99,6 +99,9 @@ pub(crate) struct JobPlan {
     pub(super) indexes: Vec<Statement>,
     /// Sequences that the job has made, and so has to move.
     pub(super) sequences: Vec<QualifiedName>,
+    /// In what the things that the table uses are not those of the source.
+    #[serde(default)]
+    pub(super) prerequisite_losses: Vec<NotCarried>,
     /// The type of the ranges in the ledger.
     pub(crate) time_type: TimeType,
 }

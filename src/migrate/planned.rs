@@ -12,8 +12,9 @@ use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
 use crate::look::Bounds;
+use crate::plan::prerequisites::{Demand, Lacking, provide};
 use crate::plan::{
-    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, makes_key_first, missing_types,
+    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, compare_types, makes_key_first,
     post_data, pre_data, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
@@ -49,6 +50,10 @@ pub(super) struct Planned {
     source_chunks: usize,
     pub(super) not_carried: Vec<NotCarried>,
     key_first: bool,
+    /// What the table uses, is missing and is not made.
+    pub(super) lacking: Vec<Lacking>,
+    /// In what the things that it uses are not those of the source.
+    pub(super) prerequisite_losses: Vec<NotCarried>,
     /// Whether the table was there before the job, and holds rows of others.
     pub(super) appends: bool,
     /// Ranges that are copied anew, and how many rows the target has there.
@@ -64,6 +69,8 @@ struct Definition {
     indexes: Vec<Statement>,
     sequences: Vec<QualifiedName>,
     key_first: bool,
+    lacking: Vec<Lacking>,
+    prerequisite_losses: Vec<NotCarried>,
 }
 
 impl Planned {
@@ -121,7 +128,8 @@ impl Planned {
 
         let definition = match standing {
             Standing::New { forget } => {
-                let mut definition = Definition::new(sides, &source, &layout, new_chunks).await?;
+                let mut definition =
+                    Definition::new(sides, &source, &layout, new_chunks, request.with_dependencies).await?;
                 let forgotten = forget.as_ref().map(JobPlan::of).transpose()?;
                 definition.sequences.extend(forgotten.into_iter().flat_map(|plan| plan.sequences));
                 definition
@@ -138,10 +146,11 @@ impl Planned {
             Standing::Finished { .. } => Definition::of_table(sides, &source).await?,
         };
         let stock = hold.stock(bounds.range);
-        let not_carried = match standing.appends() {
+        let mut not_carried = match standing.appends() {
             true => Vec::new(),
             false => not_carried(sides, &source, stock.compressed, &definition.sequences, &definition.names),
         };
+        not_carried.extend(definition.prerequisite_losses.iter().cloned());
         Ok(Planned {
             identity,
             index_bytes: stock.index_bytes,
@@ -158,6 +167,8 @@ impl Planned {
             indexes: definition.indexes,
             sequences: definition.sequences,
             key_first: definition.key_first,
+            lacking: definition.lacking,
+            prerequisite_losses: definition.prerequisite_losses,
             rows,
             done,
             chunks: target_chunks,
@@ -175,6 +186,7 @@ impl Planned {
             constraints: self.constraints.clone(),
             indexes: self.indexes.clone(),
             sequences: self.sequences.clone(),
+            prerequisite_losses: self.prerequisite_losses.clone(),
             time_type: self.bounds.time_type,
         }
     }
@@ -239,6 +251,7 @@ impl Planned {
             before_rows: self.pre_data.clone(),
             after_rows: self.constraints.iter().chain(&self.indexes).cloned().collect(),
             key_first: self.key_first,
+            missing: self.lacking.clone(),
             warnings: self.warnings(sides),
         }
     }
@@ -266,11 +279,19 @@ impl Planned {
 
 impl Definition {
     /// Of a table that has to be made.
-    async fn new(sides: &Sides, source: &Hypertable, layout: &Layout, new_chunks: u64) -> Result<Definition> {
+    async fn new(
+        sides: &Sides,
+        source: &Hypertable,
+        layout: &Layout,
+        new_chunks: u64,
+        with_dependencies: bool,
+    ) -> Result<Definition> {
         let types = target_types(&sides.target, &source.types).await?;
-        let missing = missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
+        compare_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let wire = sides.source.wire(source, &types)?;
-        refuse_missing_objects(sides, source).await?;
+        let inventory = read::inventory(&sides.target, &source.prerequisites).await?;
+        let (table, inventory) = (&sides.target_table, &inventory);
+        let provision = provide(&Demand { source, table, inventory, with_dependencies });
         let missing_sequences = missing_sequences(&sides.target, source).await?;
 
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
@@ -279,12 +300,13 @@ impl Definition {
         let sequences: Vec<&Sequence> =
             source.sequences.iter().filter(|s| missing_sequences.contains(&s.name)).collect();
         let integer_now = missing_integer_now(sides, source).await?;
-        let schemas = needed_schemas(&names, &missing.schemas, &sequences, integer_now.as_ref());
+        let schemas = needed_schemas(&names, &provision.schemas, &sequences, integer_now.as_ref());
         refuse_schemas(sides, &schemas).await?;
         let schemas = read::missing_schemas(&sides.target, &schemas).await?;
         let mut pre_data = pre_data(source, layout, &names, &schemas, &sequences, key_first);
-        // Types come behind their schemas and before the table.
-        pre_data.splice(schemas.len()..schemas.len(), missing.statements);
+        let before_table = schemas.len() + sequences.len();
+        pre_data.splice(before_table + 1..before_table + 1, provision.behind);
+        pre_data.splice(before_table..before_table, provision.before);
         // The function that answers "now" usually reads the table itself, so it is made behind it.
         let behind_table = pre_data.len().saturating_sub(1);
         pre_data.splice(behind_table..behind_table, integer_now.map(|(_, statement)| statement));
@@ -292,13 +314,23 @@ impl Definition {
         let gives_away = sides.place.may_own_for_source_owner && sides.source.table().owner != sides.target_server.role;
         pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table().owner)));
         let (constraints, indexes) = post_data(source, &names, key_first)?;
-        Ok(Definition { names, wire, pre_data, constraints, indexes, sequences: missing_sequences, key_first })
+        Ok(Definition {
+            names,
+            wire,
+            pre_data,
+            constraints,
+            indexes,
+            sequences: missing_sequences,
+            key_first,
+            lacking: provision.lacking,
+            prerequisite_losses: provision.losses,
+        })
     }
 
     /// Of a table that is there and keeps what it has.
     async fn of_table(sides: &Sides, source: &Hypertable) -> Result<Definition> {
         let types = target_types(&sides.target, &source.types).await?;
-        missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
+        compare_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
         Ok(Definition {
             names: TargetNames::new(source, sides.target_table.clone(), timescaledb_schema, &[]),
@@ -308,13 +340,21 @@ impl Definition {
             indexes: Vec::new(),
             sequences: Vec::new(),
             key_first: true,
+            lacking: Vec::new(),
+            prerequisite_losses: Vec::new(),
         })
     }
 
     /// Of a table that an earlier run has made.
     async fn of_job(sides: &Sides, source: &Hypertable, plan: JobPlan) -> Result<Definition> {
-        let JobPlan { constraints, indexes, sequences, .. } = plan;
-        Ok(Definition { constraints, indexes, sequences, ..Definition::of_table(sides, source).await? })
+        let JobPlan { constraints, indexes, sequences, prerequisite_losses, .. } = plan;
+        Ok(Definition {
+            constraints,
+            indexes,
+            sequences,
+            prerequisite_losses,
+            ..Definition::of_table(sides, source).await?
+        })
     }
 }
 

@@ -101,9 +101,9 @@ pub fn pre_data(
 ) -> Vec<Statement> {
     let mut statements: Vec<Statement> = missing_schemas.iter().map(|schema| create_schema(schema)).collect();
     statements.extend(missing_sequences.iter().map(|sequence| create_sequence(sequence)));
-    statements.push(create_table(source, names));
-    statements.extend(source.columns.iter().flat_map(|column| alter_column(column, names)));
-    statements.extend(missing_sequences.iter().filter_map(|sequence| own_sequence(sequence, names)));
+    statements.push(create_table(&names.table, &source.columns, &source.sequences, &[]));
+    statements.extend(source.columns.iter().flat_map(|column| alter_column(column, &names.table)));
+    statements.extend(missing_sequences.iter().filter_map(|sequence| own_sequence(sequence, &names.table)));
     statements.extend(source.constraints.iter().filter(|c| is_early(c, key_first)).map(|c| add_constraint(c, names)));
     statements.push(create_hypertable(&layout.primary, names));
     statements.extend(layout.open.iter().map(|dimension| add_open_dimension(dimension, names)));
@@ -163,7 +163,7 @@ fn create_schema(schema: &str) -> Statement {
     Statement::new(format!("create schema {schema}"), format!("create schema {}", quote_ident(schema)))
 }
 
-fn create_sequence(sequence: &Sequence) -> Statement {
+pub(super) fn create_sequence(sequence: &Sequence) -> Statement {
     Statement::new(
         format!("create sequence {}", sequence.name),
         format!("create sequence {} as {} {}", sequence.name.sql(), sequence.type_name, sequence_options(sequence)),
@@ -182,24 +182,30 @@ fn sequence_options(sequence: &Sequence) -> String {
     )
 }
 
-fn own_sequence(sequence: &Sequence, names: &TargetNames) -> Option<Statement> {
-    let column =
-        sequence.column.as_ref().filter(|_| !sequence.identity && sequence.name.schema == names.table.schema)?;
+pub(super) fn own_sequence(sequence: &Sequence, table: &QualifiedName) -> Option<Statement> {
+    let column = sequence.column.as_ref().filter(|_| !sequence.identity && sequence.name.schema == table.schema)?;
     Some(Statement::new(
         format!("own sequence {}", sequence.name),
-        format!("alter sequence {} owned by {}.{}", sequence.name.sql(), names.table.sql(), quote_ident(column)),
+        format!("alter sequence {} owned by {}.{}", sequence.name.sql(), table.sql(), quote_ident(column)),
     ))
 }
 
-fn create_table(source: &Hypertable, names: &TargetNames) -> Statement {
-    let columns: Vec<String> = source.columns.iter().map(|column| column_definition(column, source)).collect();
+pub(super) fn create_table(
+    name: &QualifiedName,
+    columns: &[Column],
+    sequences: &[Sequence],
+    constraints: &[Constraint],
+) -> Statement {
+    let columns = columns.iter().map(|column| column_definition(column, sequences));
+    let constraints = constraints.iter().map(|c| format!("constraint {} {}", quote_ident(&c.name), c.definition));
+    let elements: Vec<String> = columns.chain(constraints).collect();
     Statement::new(
-        format!("create table {}", names.table),
-        format!("create table {} (\n    {}\n)", names.table.sql(), columns.join(",\n    ")),
+        format!("create table {name}"),
+        format!("create table {} (\n    {}\n)", name.sql(), elements.join(",\n    ")),
     )
 }
 
-fn column_definition(column: &Column, source: &Hypertable) -> String {
+fn column_definition(column: &Column, sequences: &[Sequence]) -> String {
     let mut text = format!("{} {}", quote_ident(&column.name), column.type_name);
     if let Some(collation) = &column.collation {
         text.push_str(&format!(" collate {collation}"));
@@ -212,7 +218,7 @@ fn column_definition(column: &Column, source: &Hypertable) -> String {
     }
     if let Some(identity) = &column.identity {
         let always = if identity == "a" { "always" } else { "by default" };
-        let sequence = source.sequences.iter().find(|s| s.identity && s.column.as_deref() == Some(&column.name));
+        let sequence = sequences.iter().find(|s| s.identity && s.column.as_deref() == Some(&column.name));
         let options = sequence.map(|sequence| format!(" ({})", sequence_options(sequence))).unwrap_or_default();
         text.push_str(&format!(" generated {always} as identity{options}"));
     }
@@ -223,11 +229,11 @@ fn column_definition(column: &Column, source: &Hypertable) -> String {
 }
 
 /// Storage has no place in CREATE TABLE before PostgreSQL 16.
-fn alter_column(column: &Column, names: &TargetNames) -> Vec<Statement> {
+pub(super) fn alter_column(column: &Column, table: &QualifiedName) -> Vec<Statement> {
     let alter = |what: &str, value: &str| {
         Statement::new(
             format!("set {what} of column {}", column.name),
-            format!("alter table {} alter column {} set {what} {value}", names.table.sql(), quote_ident(&column.name)),
+            format!("alter table {} alter column {} set {what} {value}", table.sql(), quote_ident(&column.name)),
         )
     };
     let storage = column.storage.iter().map(|storage| alter("storage", storage));
@@ -316,7 +322,7 @@ pub(crate) fn column_list(source: &Hypertable) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{HypertableRow, Index, Table};
+    use crate::catalog::{HypertableRow, Index, Prerequisites, Table};
 
     fn index(name: &str) -> Index {
         Index {
@@ -358,7 +364,7 @@ mod tests {
             indexes: indexes.iter().map(|name| index(name)).collect(),
             types: Vec::new(),
             sequences: Vec::new(),
-            dependencies: Vec::new(),
+            prerequisites: Prerequisites::default(),
             not_carried: Vec::new(),
         }
     }

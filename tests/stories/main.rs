@@ -14,6 +14,7 @@ mod compressed_changes;
 mod concurrency;
 mod csv_dialect;
 mod definitions;
+mod dependencies;
 mod dependents;
 mod dimensions;
 mod documents;
