@@ -64,7 +64,7 @@ impl Bench {
         Bench {
             rounds: number("--rounds", 3),
             jobs: number("--jobs", 2).to_string(),
-            level: number("--level", 3).to_string(),
+            level: number("--level", 1).to_string(),
             truth,
             source,
             target: Server::start(&installation, "bench-target"),

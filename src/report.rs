@@ -376,6 +376,12 @@ impl RunReport {
 }
 
 impl Report {
+    /// Notes what turned out not to be carried, once.
+    pub fn add_not_carried(&mut self, found: Vec<NotCarried>) {
+        let new: Vec<NotCarried> = found.into_iter().filter(|found| !self.not_carried.contains(found)).collect();
+        self.not_carried.extend(new);
+    }
+
     /// Adds to an error of a run that has begun a job how it goes on. `command` is the one that was run.
     pub fn explain_resumption(&self, error: Error, command: &str) -> Error {
         let Some(job) = self.job.unfinished() else { return error };

@@ -10,6 +10,7 @@ mod chunks;
 
 use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
+use tokio_postgres::error::SqlState;
 
 pub use self::chunks::{make_chunks, make_chunks_beside_others, refuse_too_many_locks};
 use crate::catalog::{Chunk, Server};
@@ -134,12 +135,41 @@ pub async fn drop_table(target: &Target, table: &QualifiedName) -> Result<()> {
 
 /// Runs a statement of ours, which may be several commands, in the caller's transaction or by itself.
 pub(crate) async fn run(target: &Target, statement: &Statement) -> Result<()> {
-    target.batch(&statement.sql).await.map_err(|error| failed(statement, error))
+    target.batch(&statement.script()).await.map_err(|error| failed(statement, error))
 }
 
 /// Runs one statement that has expressions of the source in it: whatever those are, it stays one command.
 async fn run_one_command(target: &Target, statement: &Statement) -> Result<()> {
-    target.execute(&statement.sql, &[]).await.map(drop).map_err(|error| failed(statement, error))
+    let run = async {
+        if let Some(role) = &statement.role {
+            target.batch(&format!("set role {}", quote_ident(role))).await?;
+        }
+        target.execute(&statement.sql, &[]).await?;
+        if statement.role.is_some() { target.batch("reset role").await } else { Ok(()) }
+    };
+    run.await.map_err(|error| failed(statement, error))
+}
+
+/// Runs a statement in the caller's transaction that can be done without: one that the server refuses for good leaves
+/// nothing behind, and its error is the answer.
+pub async fn run_if_possible(target: &Target, statement: &Statement) -> Result<Option<Error>> {
+    target.batch("savepoint statement").await?;
+    match run_one_command(target, statement).await {
+        Ok(()) => target.batch("release savepoint statement").await.map(|()| None),
+        Err(error) if is_refused_for_good(&error) => {
+            target.batch("rollback to savepoint statement; release savepoint statement").await?;
+            Ok(Some(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the server would say the same tomorrow: by the classes of its codes that tell of the statement, and not of the
+/// server.
+fn is_refused_for_good(error: &Error) -> bool {
+    const OF_THE_STATEMENT: [&str; 8] = ["0A", "22", "23", "2B", "3F", "42", "55", "P0"];
+    let state = error.sqlstate().filter(|state| **state != SqlState::LOCK_NOT_AVAILABLE);
+    !error.is_retryable() && state.is_some_and(|state| OF_THE_STATEMENT.contains(&&state.code()[..2]))
 }
 
 fn failed(statement: &Statement, error: Error) -> Error {
@@ -223,24 +253,56 @@ impl Finisher<'_> {
         try_join_all(statements.iter().map(run)).await.map(drop)
     }
 
+    /// Runs statements one after the other that can be done without, as often as need be; answers those that the server
+    /// refuses for good, and why.
+    pub async fn run_what_is_possible(&self, statements: Vec<Statement>) -> Result<Vec<(Statement, Error)>> {
+        let mut refused = Vec::new();
+        for statement in statements {
+            let error =
+                self.sessions.with(async |session| self.run_step_if_possible(session, &statement).await).await?;
+            refused.extend(error.map(|error| (statement, error)));
+        }
+        Ok(refused)
+    }
+
+    async fn run_step_if_possible(&self, target: &Target, statement: &Statement) -> Result<Option<Error>> {
+        let work = async || match run_if_possible(target, statement).await? {
+            None => ledger::repeat_step(target, self.claim, &statement.title).await.map(|()| None),
+            refused => Ok(refused),
+        };
+        self.step(target, statement, work).await
+    }
+
     async fn run_step(&self, target: &Target, statement: &Statement, setting: &str) -> Result<()> {
+        let work = async || {
+            ledger::insert_step(target, self.claim, &statement.title).await?;
+            target.batch(setting).await?;
+            match self.words {
+                Words::Foreign => run_one_command(target, statement).await,
+                Words::Own => run(target, statement).await,
+            }
+        };
+        self.step(target, statement, work).await
+    }
+
+    async fn step<T>(
+        &self,
+        target: &Target,
+        statement: &Statement,
+        work: impl AsyncFnOnce() -> Result<T>,
+    ) -> Result<T> {
         let _open = self.interrupt.open()?;
         failpoint::hit("finalize-before-step");
         self.progress.phase(&statement.title);
         let step = async || {
-            ledger::insert_step(target, self.claim, &statement.title).await?;
-            target.batch(setting).await?;
-            match self.words {
-                Words::Foreign => run_one_command(target, statement).await?,
-                Words::Own => run(target, statement).await?,
-            }
+            let done = work().await?;
             failpoint::hit("finalize-before-commit");
-            Ok(())
+            Ok(done)
         };
-        durably(target, step).await?;
+        let done = durably(target, step).await?;
         self.progress.add_step();
         failpoint::hit("finalize-after-commit");
-        Ok(())
+        Ok(done)
     }
 }
 

@@ -30,6 +30,7 @@ fuzz_target!(|input: Input| {
         file: "segment".into(),
         range: Range::ALL,
         rows: 0,
+        extents: None,
         bytes: input.bytes.into(),
         file_bytes: input.file.len() as u64,
         checksum: Checksum::default(),

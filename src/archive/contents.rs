@@ -6,17 +6,27 @@ use std::fmt;
 
 use memchr::memchr;
 
-use super::SegmentFormat;
+use super::{Extent, Extents, SegmentFormat};
 use crate::pgcopy::{Format, MAX_RECORD_BYTES, Malformed, binary, text};
 
 /// Makes the contents of one segment of the rows of a COPY stream.
 pub struct Contents {
     counter: Counter,
+    extents: Extents,
     columns: Vec<String>,
     format: SegmentFormat,
     /// What the last call answered.
     written: Vec<u8>,
     value: Vec<u8>,
+}
+
+/// What the rows of a segment were.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// How many.
+    pub rows: u64,
+    /// Where they lie, as [`Segment::extents`](super::Segment::extents).
+    pub extents: Option<Vec<Extent>>,
 }
 
 /// Finds the rows of what goes into the file.
@@ -26,13 +36,13 @@ enum Counter {
 }
 
 impl Contents {
-    /// Of a segment whose rows have these columns.
-    pub fn new(format: SegmentFormat, columns: &[String]) -> Self {
+    /// Of a segment whose rows have these columns, and lie in extents to be found.
+    pub fn new(format: SegmentFormat, columns: &[String], extents: Extents) -> Self {
         let counter = match format.wire() {
             Format::Binary => Counter::Binary(binary::Scanner::new(columns.len() as u16, MAX_RECORD_BYTES)),
             Format::Text => Counter::Text(text::Scanner::new(MAX_RECORD_BYTES)),
         };
-        Contents { counter, columns: columns.to_vec(), format, written: Vec::new(), value: Vec::new() }
+        Contents { counter, extents, columns: columns.to_vec(), format, written: Vec::new(), value: Vec::new() }
     }
 
     /// What stands before the rows.
@@ -72,11 +82,11 @@ impl Contents {
         }
     }
 
-    /// What stands behind the rows, and how many they were.
+    /// What stands behind the rows, and what they were.
     ///
     /// # Errors
     /// Where the last row has no end.
-    pub fn end(mut self) -> Result<(&'static [u8], u64), Malformed> {
+    pub fn end(mut self) -> Result<(&'static [u8], Tally), Malformed> {
         let trailer: &[u8] = match self.format {
             SegmentFormat::Binary => &binary::TRAILER,
             SegmentFormat::Csv | SegmentFormat::Text => &[],
@@ -86,28 +96,35 @@ impl Contents {
             Counter::Binary(scanner) => scanner.finish()?,
             Counter::Text(scanner) => scanner.finish()?,
         };
-        Ok((trailer, rows))
+        Ok((trailer, Tally { rows, extents: self.extents.end() }))
     }
 
     fn count(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        let at = self.extents.coordinate();
         match &mut self.counter {
             Counter::Binary(scanner) => {
                 let mut rows = scanner.rows(bytes);
-                while rows.next_row()?.is_some() {}
+                while let Some(row) = rows.next_row()? {
+                    self.extents.add(at.of_binary(&row));
+                }
             }
             Counter::Text(scanner) => {
                 let mut rows = scanner.rows(bytes);
-                while rows.next_row()?.is_some() {}
+                while let Some(row) = rows.next_row()? {
+                    self.extents.add(at.of_text(&row));
+                }
             }
         }
         Ok(())
     }
 
     fn records(&mut self, bytes: &[u8]) -> Result<&[u8], Malformed> {
-        let Contents { counter: Counter::Text(scanner), written, value, .. } = self else { return Ok(&[]) };
+        let Contents { counter: Counter::Text(scanner), extents, written, value, .. } = self else { return Ok(&[]) };
         written.clear();
+        let at = extents.coordinate();
         let mut rows = scanner.rows(bytes);
         while let Some(row) = rows.next_row()? {
+            extents.add(at.of_text(&row));
             for (at, field) in row.line().split(|byte| *byte == b'\t').enumerate() {
                 push_comma(at, written);
                 value.clear();
@@ -157,15 +174,23 @@ fn push_csv(value: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use crate::csv::{Dialect, LineEnd, Parser};
+    use crate::pgcopy::{Coordinate, TimeType};
+    use crate::plan::OpenDimension;
+
+    fn extents() -> Extents {
+        let time_type = TimeType::Int4;
+        let dimension = OpenDimension { column: "n".into(), time_type, interval: 10 };
+        Extents::new(dimension, Coordinate { column: 0, time_type })
+    }
 
     fn contents(format: SegmentFormat, columns: &[&str], rows: &[u8]) -> (Vec<u8>, u64) {
         let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
-        let mut contents = Contents::new(format, &columns);
+        let mut contents = Contents::new(format, &columns, extents());
         let mut file = contents.begin().unwrap().to_vec();
         file.extend_from_slice(contents.rows(rows).unwrap());
-        let (trailer, count) = contents.end().unwrap();
+        let (trailer, Tally { rows, .. }) = contents.end().unwrap();
         file.extend_from_slice(trailer);
-        (file, count)
+        (file, rows)
     }
 
     #[test]
@@ -176,12 +201,21 @@ mod tests {
     }
 
     #[test]
+    fn where_rows_lie_is_told() {
+        let columns = ["n".to_string()];
+        let mut contents = Contents::new(SegmentFormat::Text, &columns, extents());
+        contents.rows(b"5\n17\n3\n").unwrap();
+        let extents = vec![Extent { first: 3, last: 5, rows: 2 }, Extent { first: 17, last: 17, rows: 1 }];
+        assert_eq!(contents.end().unwrap().1, Tally { rows: 3, extents: Some(extents) });
+    }
+
+    #[test]
     fn what_are_no_rows_is_refused() {
         let columns = ["a".to_string()];
-        let mut text = Contents::new(SegmentFormat::Text, &columns);
+        let mut text = Contents::new(SegmentFormat::Text, &columns, extents());
         text.rows(b"whole\nhalf").unwrap();
         assert!(text.end().is_err());
-        let mut binary = Contents::new(SegmentFormat::Binary, &columns);
+        let mut binary = Contents::new(SegmentFormat::Binary, &columns, extents());
         binary.begin().unwrap();
         assert!(binary.rows(&[0, 7]).is_err());
     }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::identity::is_hexadecimal;
-use super::{ArchiveId, Directory, json, unreadable};
+use super::{ArchiveId, Directory, Extent, belongings, json, unreadable};
 use crate::catalog::prerequisites::Making;
 use crate::catalog::{Column, Hypertable, Prerequisites, Server, Type};
 use crate::error::{Context, Error, Kind, Result};
@@ -172,7 +172,7 @@ impl SegmentFormat {
     }
 }
 
-/// How segments are compressed. Reads and displays as on the command line: `none`, `zstd:3`.
+/// How segments are compressed. Reads and displays as on the command line: `none`, `zstd:1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Compression {
@@ -187,7 +187,7 @@ pub enum Compression {
 
 impl Compression {
     /// What is used where nothing is asked for.
-    pub const DEFAULT: Compression = Compression::Zstd { level: 3 };
+    pub const DEFAULT: Compression = Compression::Zstd { level: 1 };
     const LEVELS: std::ops::RangeInclusive<i32> = 1..=22;
 }
 
@@ -239,6 +239,8 @@ pub struct Segment {
     pub range: Range,
     /// How many rows it has.
     pub rows: u64,
+    /// Where they lie, along the axis; none where there are too many such places to tell.
+    pub extents: Option<Vec<Extent>>,
     /// Its length once it is decompressed, with everything that the format adds to rows.
     pub bytes: u64,
     /// The length of the file.
@@ -250,6 +252,21 @@ pub struct Segment {
     pub blake3: String,
     /// Whether the file is the base's.
     pub reused: bool,
+}
+
+impl Segment {
+    /// Whether its extents follow each other inside its range, and hold its rows.
+    fn extents_fit(&self) -> bool {
+        let Some(extents) = &self.extents else { return true };
+        let is_inside = |extent: &Extent| {
+            let Extent { first, last, rows } = *extent;
+            first <= last && rows > 0 && self.range.contains(first) && self.range.contains(last)
+        };
+        let rows = extents.iter().try_fold(0u64, |sum, extent| sum.checked_add(extent.rows));
+        rows == Some(self.rows)
+            && extents.iter().all(is_inside)
+            && extents.windows(2).all(|pair| pair[0].last < pair[1].first)
+    }
 }
 
 /// What reads and displays as text is text in JSON.
@@ -339,6 +356,9 @@ impl Manifest {
         refuse(self.columns != SegmentColumn::of(&self.definition.hypertable), "its columns are not the table's")?;
         refuse(self.columns.is_empty(), "it has no columns")?;
         check_names(&self.definition.hypertable)?;
+        if let Some(suspect) = belongings::suspect(&self.definition.hypertable.belongings) {
+            return Err(Malformed::new(format!("{suspect} is more than it says")));
+        }
         check_types(&self.definition.hypertable.types)?;
         check_prerequisites(&self.definition.hypertable.prerequisites)?;
         let form = format!("{}/{}", self.format.wire().name(), checksum::VERSION);
@@ -367,6 +387,7 @@ impl Manifest {
         refuse(segment.range.is_empty(), "has a range without values")?;
         refuse(segment.checksum.rows != segment.rows, "has a checksum of another number of rows")?;
         refuse(segment.rows > segment.bytes, "has more rows than bytes")?;
+        refuse(!segment.extents_fit(), "has extents that are not those of its rows")?;
         let is_plain = self.compression == Compression::None;
         refuse(is_plain && segment.bytes != segment.file_bytes, "is not compressed, and its file has another length")?;
         refuse(
@@ -388,7 +409,8 @@ fn check_names(table: &Hypertable) -> Result<(), Malformed> {
         .chain(table.indexes.iter().map(|index| index.name.clone()))
         .chain(table.sequences.iter().flat_map(|sequence| of_relation(&sequence.name)))
         .chain(table.types.iter().flat_map(|part| of_relation(&part.name)))
-        .chain(table.types.iter().flat_map(|part| &part.attributes).map(|attribute| attribute.name.clone()));
+        .chain(table.types.iter().flat_map(|part| &part.attributes).map(|attribute| attribute.name.clone()))
+        .chain(belongings::names(&table.belongings));
     check_lengths(names)
 }
 

@@ -14,8 +14,10 @@
 //!
 //! **Invariant:** knows no server. What is bad about an archive is [`Kind::Input`], with the file's name.
 
+mod belongings;
 mod contents;
 mod directory;
+mod extent;
 mod identity;
 mod json;
 mod manifest;
@@ -24,8 +26,9 @@ mod segment;
 
 use std::path::Path;
 
-pub use contents::Contents;
+pub use contents::{Contents, Tally};
 pub use directory::Directory;
+pub use extent::{Census, Extent, Extents};
 pub use identity::ArchiveId;
 pub use manifest::{
     Asked, Base, Compression, Definition, FORMAT_VERSION, MANIFEST, Manifest, Segment, SegmentColumn, SegmentFormat,

@@ -403,6 +403,7 @@ mod tests {
                 file: "segment".into(),
                 range: Range::ALL,
                 rows: 0,
+                extents: None,
                 bytes,
                 file_bytes,
                 checksum,

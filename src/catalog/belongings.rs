@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Obstacle;
+use super::{ObjectName, Obstacle};
 use crate::ident::QualifiedName;
 
 /// Everything that belongs to a table.
@@ -45,8 +45,40 @@ pub struct Belongings {
     pub referencing_keys: Vec<ReferencingKey>,
     /// Publications that the table, or chunks of it, are members of by name.
     pub publications: Vec<Publication>,
-    /// What cannot be put onto another table, or not by the current role.
+    /// What cannot be put onto another table of this database, or not by the role that has read this.
+    #[serde(skip)]
     pub obstacles: Vec<Obstacle>,
+}
+
+impl Belongings {
+    /// What a table has that nothing was done to.
+    pub fn of_new_table(owner: &str, grants: Vec<Grant>) -> Self {
+        Belongings {
+            table: TableSettings {
+                owner: owner.to_string(),
+                row_security: false,
+                row_security_forced: false,
+                replica_identity: ReplicaIdentity::Default,
+                clustered_index: None,
+                tablespace: None,
+            },
+            grants,
+            comments: Vec::new(),
+            storage_parameters: Vec::new(),
+            column_settings: Vec::new(),
+            not_nulls: Vec::new(),
+            indexes: Vec::new(),
+            policies: Vec::new(),
+            statistics: Vec::new(),
+            owned_sequences: Vec::new(),
+            identity_sequences: Vec::new(),
+            triggers: Vec::new(),
+            foreign_keys: Vec::new(),
+            referencing_keys: Vec::new(),
+            publications: Vec::new(),
+            obstacles: Vec::new(),
+        }
+    }
 }
 
 /// Settings that a table has once.
@@ -176,6 +208,8 @@ pub struct Policy {
     pub using: Option<String>,
     /// WITH CHECK.
     pub check: Option<String>,
+    /// What it calls and reads beside its table.
+    pub needs: Vec<ObjectName>,
     /// Its comment.
     pub comment: Option<String>,
 }
@@ -195,6 +229,8 @@ pub struct Statistics {
     pub owner: String,
     /// Its statistics target, where one is set.
     pub target: Option<i32>,
+    /// What it calls and reads beside its table.
+    pub needs: Vec<ObjectName>,
     /// Its comment.
     pub comment: Option<String>,
 }
@@ -230,6 +266,8 @@ pub struct Trigger {
     pub around: Option<Around>,
     /// When it fires.
     pub enabled: TriggerState,
+    /// What it calls and reads beside its table.
+    pub needs: Vec<ObjectName>,
     /// Its comment.
     pub comment: Option<String>,
 }
@@ -262,6 +300,8 @@ pub struct ForeignKey {
     pub validated: bool,
     /// The table that it refers to.
     pub referenced: QualifiedName,
+    /// The columns that it refers to.
+    pub referenced_columns: Vec<String>,
     /// Its comment.
     pub comment: Option<String>,
 }
@@ -294,4 +334,32 @@ pub struct Publication {
     pub columns: Option<Vec<String>>,
     /// The rows that are published; none for all.
     pub filter: Option<String>,
+}
+
+/// What belongings name beside their table.
+pub(super) struct Named {
+    pub(super) roles: Vec<String>,
+    pub(super) tablespaces: Vec<String>,
+    pub(super) publications: Vec<String>,
+    pub(super) objects: Vec<ObjectName>,
+}
+
+impl Named {
+    pub(super) fn of(belongings: &Belongings) -> Named {
+        let grants = belongings.grants.iter();
+        let grants = grants.chain(belongings.identity_sequences.iter().flat_map(|sequence| &sequence.grants));
+        let roles = grants.flat_map(|grant| grant.grantee.iter().chain([&grant.grantor]));
+        let roles = roles.chain(belongings.policies.iter().flat_map(|policy| policy.roles.iter().flatten()));
+        let roles = roles.chain(belongings.statistics.iter().map(|statistics| &statistics.owner));
+        let tablespaces = belongings.indexes.iter().filter_map(|index| index.tablespace.as_ref());
+        let needs = belongings.triggers.iter().flat_map(|trigger| &trigger.needs);
+        let needs = needs.chain(belongings.policies.iter().flat_map(|policy| &policy.needs));
+        let needs = needs.chain(belongings.statistics.iter().flat_map(|statistics| &statistics.needs));
+        Named {
+            roles: roles.chain([&belongings.table.owner]).cloned().collect(),
+            tablespaces: tablespaces.chain(&belongings.table.tablespace).cloned().collect(),
+            publications: belongings.publications.iter().map(|publication| publication.name.clone()).collect(),
+            objects: needs.cloned().collect(),
+        }
+    }
 }

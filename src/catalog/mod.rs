@@ -12,14 +12,17 @@ pub mod prerequisites;
 pub mod read;
 
 mod aggregates;
+mod footing;
 mod policies;
 
 use serde::{Deserialize, Serialize};
 
 pub use aggregates::{Aggregate, Comment, Grant};
+pub use footing::{Footing, PublicationHere, RoleHere};
 pub use policies::{Columnstore, Job, OrderBy, Policies, SparseIndex};
-pub use prerequisites::Prerequisites;
+pub use prerequisites::{ObjectName, Prerequisites};
 
+use self::belongings::Belongings;
 use crate::ident::{QualifiedName, quote_ident};
 
 /// A server and the database we are connected to.
@@ -512,12 +515,28 @@ pub struct NotCarried {
     pub kind: String,
     /// Which one.
     pub object: String,
+    /// Why, where that is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The statements that would make it, once they can be run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sql: Vec<String>,
 }
 
 impl NotCarried {
     /// One finding.
     pub fn new(kind: impl Into<String>, object: impl Into<String>) -> Self {
-        NotCarried { kind: kind.into(), object: object.into() }
+        NotCarried { kind: kind.into(), object: object.into(), reason: None, sql: Vec::new() }
+    }
+
+    /// The same with its reason.
+    pub fn because(self, reason: impl Into<String>) -> Self {
+        NotCarried { reason: Some(reason.into()), ..self }
+    }
+
+    /// The same with the statements that would make it.
+    pub fn made_by(self, sql: Vec<String>) -> Self {
+        NotCarried { sql, ..self }
     }
 }
 
@@ -566,6 +585,8 @@ pub struct Hypertable {
     pub sequences: Vec<Sequence>,
     /// What it uses beside all this.
     pub prerequisites: Prerequisites,
+    /// What PostgreSQL keeps on it beside all this.
+    pub belongings: Belongings,
     /// What it has beside all this.
     pub not_carried: Vec<NotCarried>,
 }

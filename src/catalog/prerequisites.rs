@@ -53,6 +53,7 @@ pub struct Prerequisite {
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {
     /// `function`, `type`, `collation`, `operator class`, …
+    #[serde(rename = "type")]
     pub kind: String,
     /// Its qualified name with arguments.
     pub identity: String,

@@ -5,9 +5,10 @@ mod prerequisites;
 use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
+use serde_json::json;
 
-pub use self::prerequisites::{inventory, prerequisites};
-use super::belongings::{Belongings, Grant, IdentitySequence, OwnedSequence};
+pub use self::prerequisites::{inventory, missing_objects, prerequisites};
+use super::belongings::{Belongings, Grant, IdentitySequence, Named, OwnedSequence};
 use super::dependents::{Dependents, MaterializedView, Users};
 use super::*;
 use crate::connect::{Params, Session};
@@ -62,6 +63,7 @@ pub async fn hypertable(session: &Session, server: &Server, table: Table, row: H
         sequences: sequences(session, table.oid).await?,
         prerequisites: prerequisites(session, table.oid, &types).await?,
         types,
+        belongings: belongings(session, table.oid).await?,
         not_carried,
         columns,
         row,
@@ -272,6 +274,27 @@ async fn sequences_of_columns(
         }
     }
     Ok((owned, identities))
+}
+
+/// What of a table's belongings can stand on the target, where a table of this name and owner shall have them.
+pub async fn footing(session: &Session, wanted: &Belongings, table: &QualifiedName, owner: &str) -> Result<Footing> {
+    let names = Named::of(wanted);
+    let schema = &table.schema;
+    let objects = json!(names.objects).to_string();
+    let tablespaces = session.rows(include_str!("sql/footing/tablespaces.sql"), &[&names.tablespaces]).await?;
+    let keys = |keys: serde_json::Value| keys.to_string();
+    let (own, others) = (keys(json!(wanted.foreign_keys)), keys(json!(wanted.referencing_keys)));
+    Ok(Footing {
+        roles: session.records(include_str!("sql/footing/roles.sql"), &[&names.roles, schema]).await?,
+        tablespaces: tablespaces.iter().map(|row| row.get(0)).collect(),
+        publications: session.records(include_str!("sql/footing/publications.sql"), &[&names.publications]).await?,
+        statistics: session.records(include_str!("sql/footing/statistics.sql"), &[]).await?,
+        missing: missing_objects(session, &names.objects).await?,
+        forbidden: session.records(include_str!("sql/footing/forbidden.sql"), &[&objects, &owner]).await?,
+        foreign_keys: session.records(include_str!("sql/footing/foreign_keys.sql"), &[&own]).await?,
+        referencing_keys: session.records(include_str!("sql/footing/referencing_keys.sql"), &[&others]).await?,
+        default_grants: session.records(include_str!("sql/footing/default_grants.sql"), &[schema]).await?,
+    })
 }
 
 /// What stands on the target where `table` shall be; `owner` is the source table's.

@@ -12,6 +12,7 @@ use crate::catalog::{Chunk, Hypertable, NotCarried, read};
 use crate::error::{Error, Result};
 use crate::ident::display_ident;
 use crate::look::{Bounds, Found};
+use crate::pgcopy::Coordinate;
 use crate::plan::{
     Layout, Partitioning, Range, Task, Wire, archive_obstacle, integer_now_function, losses, primary_dimension,
 };
@@ -24,6 +25,8 @@ pub(super) struct Planned {
     pub(super) layout: Layout,
     pub(super) bounds: Bounds,
     pub(super) wire: Wire,
+    /// Where rows have the values of the primary dimension.
+    pub(super) coordinate: Coordinate,
     /// What the archive will be; without segments.
     pub(super) header: Manifest,
     /// What may be in it already, to be compared with the source.
@@ -91,6 +94,8 @@ impl Planned {
         let source = found.describe(&snapshot.leader).await?;
         let layout = Layout::resolve(&source, &Partitioning::default(), &found.server.encoding)?;
         let wire = decide(request, &source);
+        let coordinate = layout.primary.coordinate(&source);
+        let coordinate = coordinate.ok_or_else(|| Error::internal("the primary dimension's column is not copied"))?;
         let id = match standing {
             Standing::Unfinished(unfinished) => unfinished.manifest.id.clone(),
             _ => ArchiveId::random()?,
@@ -119,6 +124,7 @@ impl Planned {
             layout,
             bounds,
             wire,
+            coordinate,
             header,
             candidates,
             rows,

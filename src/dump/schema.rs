@@ -5,6 +5,7 @@ use std::fmt::Write;
 use crate::archive::{Definition, Manifest};
 use crate::catalog::prerequisites::Inventory;
 use crate::catalog::{Hypertable, Sequence};
+use crate::plan::belongings::Carried;
 use crate::plan::prerequisites::{Demand, Lacking, Provision, provide};
 use crate::plan::{Layout, Statement, TargetNames, integer_now_function, post_data, pre_data, sequence_values};
 
@@ -27,6 +28,9 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
     let behind_table = making.len().saturating_sub(1);
     let function = function.map(|(name, sql)| Statement::new(format!("create function {name}"), sql));
     making.splice(behind_table..behind_table, function);
+    let carried = Carried::all(table, &manifest.server);
+    making.extend(carried.before_rows(table.name()));
+
     let mut text = HEAD.to_string();
     push_lacking(&mut text, &lacking);
     push(&mut text, "before the rows", &making);
@@ -37,6 +41,7 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
             let _ = writeln!(text, "\n-- behind the rows: {}", one_line(error.message()));
         }
     }
+    push(&mut text, "what belongs to the table", &carried.after_rows(table.name()));
     push(&mut text, "values of sequences", &sequence_values(table, &names, &sequences));
     text
 }
@@ -60,7 +65,7 @@ fn push(text: &mut String, title: &str, statements: &[Statement]) {
         let _ = writeln!(text, "\n-- {title}");
     }
     for statement in statements {
-        let _ = writeln!(text, "{};", statement.sql.trim_end().trim_end_matches(';'));
+        let _ = writeln!(text, "{};", statement.script().trim_end().trim_end_matches(';'));
     }
 }
 

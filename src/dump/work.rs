@@ -149,6 +149,8 @@ impl Work<'_> {
                 format: header.format,
                 compression: header.compression,
                 columns: columns.clone(),
+                primary: self.planned.layout.primary.clone(),
+                coordinate: self.planned.coordinate,
             },
             wire: self.planned.wire.clone(),
             columns,

@@ -1,6 +1,7 @@
 //! A hypertable made of a file: its columns' names and types, and its time dimension.
 
 use super::request::{Create, Request};
+use crate::catalog::belongings::Belongings;
 use crate::catalog::{Column, Dimension, Hypertable, HypertableRow, Index, Prerequisites, Table, read};
 use crate::connect::Target;
 use crate::csv::infer::{Inference, column_name};
@@ -57,6 +58,7 @@ pub(super) async fn hypertable(
         constraints: Vec::new(),
         sequences: Vec::new(),
         prerequisites: Prerequisites::default(),
+        belongings: Belongings::of_new_table("", Vec::new()),
         not_carried: Vec::new(),
     })
 }

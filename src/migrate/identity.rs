@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::look::Sides;
 use super::request::Parts;
+use crate::catalog::belongings::Belongings;
 use crate::catalog::{Hypertable, NotCarried};
 use crate::error::{Context, Kind, Result};
 use crate::ident::QualifiedName;
@@ -99,9 +100,12 @@ pub(crate) struct JobPlan {
     pub(super) indexes: Vec<Statement>,
     /// Sequences that the job has made, and so has to move.
     pub(super) sequences: Vec<QualifiedName>,
-    /// In what the things that the table uses are not those of the source.
+    /// What shall belong to the table; nothing where it was there before the job.
     #[serde(default)]
-    pub(super) prerequisite_losses: Vec<NotCarried>,
+    pub(super) belongings: Option<Belongings>,
+    /// What of the source's belongings it cannot have, and in what the things that it uses are not those of the source.
+    #[serde(default)]
+    pub(super) lost: Vec<NotCarried>,
     /// The type of the ranges in the ledger.
     pub(crate) time_type: TimeType,
 }

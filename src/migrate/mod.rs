@@ -4,6 +4,7 @@
 //! **Invariant:** no SQL of its own beyond a question or two, and no arithmetic: it asks `catalog`, lets `plan` decide,
 //! and has the rooms below do what was decided.
 
+mod belongings;
 mod identity;
 mod look;
 mod objects;

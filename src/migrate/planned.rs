@@ -1,5 +1,6 @@
 //! What a run will do, computed from what the snapshot shows.
 
+use super::belongings::carry;
 use super::identity::{Identity, JobPlan};
 use super::look::Sides;
 use super::objects::*;
@@ -7,6 +8,7 @@ use super::refusals::refuse_virtual_columns;
 use super::request::{Asked, Parts, Request};
 use super::source::Hold;
 use super::standing::{Standing, existing_table, refuse_another_request};
+use crate::catalog::belongings::Belongings;
 use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, read};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
@@ -37,6 +39,12 @@ pub(super) struct Planned {
     pub(super) pre_data: Vec<Statement>,
     pub(super) constraints: Vec<Statement>,
     pub(super) indexes: Vec<Statement>,
+    /// What shall belong to the table; nothing where it was there.
+    pub(super) belongings: Option<Belongings>,
+    /// How it gets that around the rows, as far as it can be foreseen; nothing where it was made before.
+    foreseen: [Vec<Statement>; 2],
+    /// What of the source's belongings it cannot have.
+    lost: Vec<NotCarried>,
     /// The sequences that this job makes, or has made.
     pub(super) sequences: Vec<QualifiedName>,
     pub(super) identity: Identity,
@@ -52,8 +60,6 @@ pub(super) struct Planned {
     key_first: bool,
     /// What the table uses, is missing and is not made.
     pub(super) lacking: Vec<Lacking>,
-    /// In what the things that it uses are not those of the source.
-    pub(super) prerequisite_losses: Vec<NotCarried>,
     /// Whether the table was there before the job, and holds rows of others.
     pub(super) appends: bool,
     /// Ranges that are copied anew, and how many rows the target has there.
@@ -67,10 +73,12 @@ struct Definition {
     pre_data: Vec<Statement>,
     constraints: Vec<Statement>,
     indexes: Vec<Statement>,
+    belongings: Option<Belongings>,
+    foreseen: [Vec<Statement>; 2],
+    lost: Vec<NotCarried>,
     sequences: Vec<QualifiedName>,
     key_first: bool,
     lacking: Vec<Lacking>,
-    prerequisite_losses: Vec<NotCarried>,
 }
 
 impl Planned {
@@ -146,11 +154,13 @@ impl Planned {
             Standing::Finished { .. } => Definition::of_table(sides, &source).await?,
         };
         let stock = hold.stock(bounds.range);
-        let mut not_carried = match standing.appends() {
+        let not_carried = match standing.appends() {
             true => Vec::new(),
-            false => not_carried(sides, &source, stock.compressed, &definition.sequences, &definition.names),
+            false => {
+                let found = not_carried(sides, &source, stock.compressed, &definition.sequences, &definition.names);
+                [found, definition.lost.clone()].concat()
+            }
         };
-        not_carried.extend(definition.prerequisite_losses.iter().cloned());
         Ok(Planned {
             identity,
             index_bytes: stock.index_bytes,
@@ -165,10 +175,12 @@ impl Planned {
             pre_data: definition.pre_data,
             constraints: definition.constraints,
             indexes: definition.indexes,
+            belongings: definition.belongings,
+            foreseen: definition.foreseen,
+            lost: definition.lost,
             sequences: definition.sequences,
             key_first: definition.key_first,
             lacking: definition.lacking,
-            prerequisite_losses: definition.prerequisite_losses,
             rows,
             done,
             chunks: target_chunks,
@@ -185,8 +197,9 @@ impl Planned {
             layout: self.layout.clone(),
             constraints: self.constraints.clone(),
             indexes: self.indexes.clone(),
+            belongings: self.belongings.clone(),
+            lost: self.lost.clone(),
             sequences: self.sequences.clone(),
-            prerequisite_losses: self.prerequisite_losses.clone(),
             time_type: self.bounds.time_type,
         }
     }
@@ -248,8 +261,8 @@ impl Planned {
             format: self.wire.format,
             format_reason: self.wire.reason.clone(),
             source_locks: hold.locks(&sides.source.table().name, jobs),
-            before_rows: self.pre_data.clone(),
-            after_rows: self.constraints.iter().chain(&self.indexes).cloned().collect(),
+            before_rows: self.pre_data.iter().chain(&self.foreseen[0]).cloned().collect(),
+            after_rows: self.constraints.iter().chain(&self.indexes).chain(&self.foreseen[1]).cloned().collect(),
             key_first: self.key_first,
             missing: self.lacking.clone(),
             warnings: self.warnings(sides),
@@ -291,7 +304,7 @@ impl Definition {
         let wire = sides.source.wire(source, &types)?;
         let inventory = read::inventory(&sides.target, &source.prerequisites).await?;
         let (table, inventory) = (&sides.target_table, &inventory);
-        let provision = provide(&Demand { source, table, inventory, with_dependencies });
+        let mut provision = provide(&Demand { source, table, inventory, with_dependencies });
         let missing_sequences = missing_sequences(&sides.target, source).await?;
 
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
@@ -302,11 +315,12 @@ impl Definition {
         let integer_now = missing_integer_now(sides, source).await?;
         let schemas = needed_schemas(&names, &provision.schemas, &sequences, integer_now.as_ref());
         refuse_schemas(sides, &schemas).await?;
+        let schemas = [schemas, std::mem::take(&mut provision.extension_schemas)].concat();
         let schemas = read::missing_schemas(&sides.target, &schemas).await?;
         let mut pre_data = pre_data(source, layout, &names, &schemas, &sequences, key_first);
         let before_table = schemas.len() + sequences.len();
-        pre_data.splice(before_table + 1..before_table + 1, provision.behind);
-        pre_data.splice(before_table..before_table, provision.before);
+        pre_data.splice(before_table + 1..before_table + 1, std::mem::take(&mut provision.behind));
+        pre_data.splice(before_table..before_table, std::mem::take(&mut provision.before));
         // The function that answers "now" usually reads the table itself, so it is made behind it.
         let behind_table = pre_data.len().saturating_sub(1);
         pre_data.splice(behind_table..behind_table, integer_now.map(|(_, statement)| statement));
@@ -314,7 +328,11 @@ impl Definition {
         let gives_away = sides.place.may_own_for_source_owner && sides.source.table().owner != sides.target_server.role;
         pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table().owner)));
         let (constraints, indexes) = post_data(source, &names, key_first)?;
+        let carried = carry(sides, source, &names, &provision).await?;
         Ok(Definition {
+            foreseen: [carried.before_rows(&names.table), carried.after_rows(&names.table)],
+            belongings: Some(carried.wanted),
+            lost: [carried.lost, provision.losses].concat(),
             names,
             wire,
             pre_data,
@@ -323,7 +341,6 @@ impl Definition {
             sequences: missing_sequences,
             key_first,
             lacking: provision.lacking,
-            prerequisite_losses: provision.losses,
         })
     }
 
@@ -338,23 +355,20 @@ impl Definition {
             pre_data: Vec::new(),
             constraints: Vec::new(),
             indexes: Vec::new(),
+            belongings: None,
+            foreseen: Default::default(),
+            lost: Vec::new(),
             sequences: Vec::new(),
             key_first: true,
             lacking: Vec::new(),
-            prerequisite_losses: Vec::new(),
         })
     }
 
     /// Of a table that an earlier run has made.
     async fn of_job(sides: &Sides, source: &Hypertable, plan: JobPlan) -> Result<Definition> {
-        let JobPlan { constraints, indexes, sequences, prerequisite_losses, .. } = plan;
-        Ok(Definition {
-            constraints,
-            indexes,
-            sequences,
-            prerequisite_losses,
-            ..Definition::of_table(sides, source).await?
-        })
+        let JobPlan { constraints, indexes, belongings, lost, sequences, .. } = plan;
+        let table = Definition::of_table(sides, source).await?;
+        Ok(Definition { constraints, indexes, belongings, lost, sequences, ..table })
     }
 }
 

@@ -49,12 +49,17 @@ impl Source {
         }
     }
 
+    /// The server that it is on, or was on.
+    pub(super) fn server(&self) -> &Server {
+        match self {
+            Source::Table(found, _) => &found.server,
+            Source::Archive(segments) => &manifest(segments).server,
+        }
+    }
+
     /// The encoding of its database.
     pub(super) fn encoding(&self) -> &str {
-        match self {
-            Source::Table(found, _) => &found.server.encoding,
-            Source::Archive(segments) => &manifest(segments).server.encoding,
-        }
+        &self.server().encoding
     }
 
     /// What the ledger keeps of where it is: a cluster and a database; or an archive's id, and no database.

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use futures_util::future::{BoxFuture, try_join_all};
 
+use super::belongings;
 use super::identity::JobPlan;
 use super::look::Sides;
 use super::planned::{Planned, untrusted};
@@ -330,6 +331,7 @@ impl<'a> Work<'a> {
         let time_type = planned.layout.primary.time_type;
         report.verification = Some(Verification::of(self.request.verify, expected.len(), &differences, time_type));
         self.refuse_differences(expected.len(), &differences)?;
+        self.put_on_behind_rows(&finisher, report).await?;
 
         let start = Instant::now();
         self.supervision.progress.phase("analyzing");
@@ -347,6 +349,9 @@ impl<'a> Work<'a> {
             finisher.run_in_turn(&to_do(&values)).await?;
         }
         report.phase("analyze", start);
+        let start = Instant::now();
+        self.put_on_what_acts(&finisher, report).await?;
+        report.phase("what acts on rows", start);
         Ok(())
     }
 
@@ -388,8 +393,10 @@ impl<'a> Work<'a> {
         failpoint::hit("before-finish");
         self.supervision.progress.phase("finished");
         report.finish();
-        let (target, job, json) = (&self.sides.target, self.claim.job, self.kept_report(report)?);
+        let (target, job) = (&self.sides.target, self.claim.job);
         let finish = async || {
+            report.add_not_carried(belongings::close(target, self.planned, self.request.strict).await?);
+            let json = self.kept_report(report)?;
             ledger::forget_backends(target, job).await?;
             ledger::set_finished(target, self.claim, &json).await
         };
@@ -461,7 +468,11 @@ async fn begin(
     };
     // Where the answer to its commit is lost, another attempt finds out.
     report.job.has_begun = true;
-    let claim = schema::begin(target, &planned.pre_data, &job, backends).await?;
+    let put_on = async |_| {
+        report.add_not_carried(belongings::put_on_empty_table(target, planned, request.strict).await?);
+        Ok(())
+    };
+    let claim = schema::begin_and(target, &planned.pre_data, &job, backends, put_on).await?;
     report.job.id = Some(claim.job);
     report.phase(if planned.appends { "begin" } else { "create table" }, start);
     Ok(claim)

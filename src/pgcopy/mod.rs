@@ -13,11 +13,13 @@
 pub mod binary;
 pub mod checksum;
 mod civil;
+mod coordinate;
 pub mod dimension;
 pub mod encode;
 pub mod text;
 
 pub use checksum::{Canon, Checksum, RowHash, RowHasher};
+pub use coordinate::Coordinate;
 pub use dimension::{HashType, TimeType};
 
 use std::fmt;

@@ -18,12 +18,28 @@ pub struct Statement {
     pub title: String,
     /// The statement.
     pub sql: String,
+    /// Who has to say it, where that is not the current role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
 }
 
 impl Statement {
     /// A statement with its title.
     pub fn new(title: impl Into<String>, sql: impl Into<String>) -> Self {
-        Statement { title: title.into(), sql: sql.into() }
+        Statement { title: title.into(), sql: sql.into(), role: None }
+    }
+
+    /// The same, said by another role.
+    pub fn by(self, role: &str) -> Self {
+        Statement { role: Some(role.to_string()), ..self }
+    }
+
+    /// What a transaction runs for it: the statement, as whoever has to say it.
+    pub fn script(&self) -> String {
+        match &self.role {
+            None => self.sql.clone(),
+            Some(role) => format!("set role {}; {}; reset role", quote_ident(role), self.sql),
+        }
     }
 }
 
@@ -33,8 +49,10 @@ pub struct TargetNames {
     pub table: QualifiedName,
     /// The schema of TimescaleDB's functions for users.
     pub timescaledb_schema: String,
-    /// New names of indexes and of the constraints that are indexes, by their old ones.
+    /// New names of indexes, of the constraints that are indexes, and of identities' sequences, by their old ones.
     renamed: HashMap<String, String>,
+    /// The old table's name.
+    old: String,
 }
 
 impl TargetNames {
@@ -42,27 +60,40 @@ impl TargetNames {
     /// begins with the old table's name begins with the new one's, and what is in use gets a number, as
     /// `create table … (like … including indexes)` would give it.
     pub fn new(source: &Hypertable, table: QualifiedName, timescaledb_schema: String, taken: &[String]) -> Self {
-        let taken: HashSet<&str> = taken.iter().map(String::as_str).chain([table.name.as_str()]).collect();
+        let mut used: HashSet<String> = taken.iter().cloned().chain([table.name.clone()]).collect();
+        let old = source.name().name.clone();
+        let mut names = TargetNames { table, timescaledb_schema, renamed: HashMap::new(), old };
         let is_index = |c: &&Constraint| c.kind != ConstraintKind::Check;
         let constraints = source.constraints.iter().filter(is_index).map(|constraint| &constraint.name);
-        let mut renamed: HashMap<String, String> = HashMap::new();
-        let mut given: Vec<String> = Vec::new();
-        for name in constraints.chain(source.indexes.iter().map(|index| &index.name)) {
-            let wanted = match name.strip_prefix(source.name().name.as_str()) {
-                Some(rest) if source.name().name != table.name => with_suffix(&table.name, rest),
-                _ => name.clone(),
-            };
-            let free = std::iter::once(wanted.clone())
-                .chain((1..).map(|number| with_suffix(&wanted, &format!("_{number}"))))
-                .find(|candidate| !taken.contains(candidate.as_str()) && !given.contains(candidate))
-                .expect("there are more numbers than names");
-            given.push(free.clone());
-            renamed.insert(name.clone(), free);
+        let indexes = source.indexes.iter().map(|index| &index.name);
+        let identities = source.belongings.identity_sequences.iter().map(|sequence| &sequence.name);
+        for name in constraints.chain(indexes).chain(identities) {
+            let free = names.free(name, |name| used.contains(name));
+            used.insert(free.clone());
+            names.renamed.insert(name.clone(), free);
         }
-        TargetNames { table, timescaledb_schema, renamed }
+        names
     }
 
-    fn of_index(&self, name: &str) -> String {
+    /// `name` as it is beside the new table: what begins with the old one's name begins with the new one's.
+    pub(super) fn follow(&self, name: &str) -> String {
+        match name.strip_prefix(self.old.as_str()) {
+            Some(rest) if self.old != self.table.name => with_suffix(&self.table.name, rest),
+            _ => name.to_string(),
+        }
+    }
+
+    /// The same, with a number where that is in use.
+    pub(super) fn free(&self, name: &str, is_used: impl Fn(&str) -> bool) -> String {
+        let wanted = self.follow(name);
+        std::iter::once(wanted.clone())
+            .chain((1..).map(|number| with_suffix(&wanted, &format!("_{number}"))))
+            .find(|candidate| !is_used(candidate))
+            .expect("there are more numbers than names")
+    }
+
+    /// The new name of an index, of the constraint that it belongs to, or of an identity's sequence.
+    pub(super) fn of_relation(&self, name: &str) -> String {
         self.renamed.get(name).cloned().unwrap_or_else(|| name.to_string())
     }
 }
@@ -101,7 +132,7 @@ pub fn pre_data(
 ) -> Vec<Statement> {
     let mut statements: Vec<Statement> = missing_schemas.iter().map(|schema| create_schema(schema)).collect();
     statements.extend(missing_sequences.iter().map(|sequence| create_sequence(sequence)));
-    statements.push(create_table(&names.table, &source.columns, &source.sequences, &[]));
+    statements.push(create_table(source, names));
     statements.extend(source.columns.iter().flat_map(|column| alter_column(column, &names.table)));
     statements.extend(missing_sequences.iter().filter_map(|sequence| own_sequence(sequence, &names.table)));
     statements.extend(source.constraints.iter().filter(|c| is_early(c, key_first)).map(|c| add_constraint(c, names)));
@@ -129,7 +160,7 @@ pub fn post_data(
             Error::refused(format!("cannot read the definition of index {}", index.name)).hint(index.definition.clone())
         })?;
         let unique = if index.unique { "unique " } else { "" };
-        let name = names.of_index(&index.name);
+        let name = names.of_relation(&index.name);
         Ok(Statement::new(
             format!("create index {name}"),
             format!("create {unique}index {} on {} {body}", quote_ident(&name), names.table.sql()),
@@ -170,7 +201,7 @@ pub(super) fn create_sequence(sequence: &Sequence) -> Statement {
     )
 }
 
-fn sequence_options(sequence: &Sequence) -> String {
+pub(super) fn sequence_options(sequence: &Sequence) -> String {
     format!(
         "increment by {} minvalue {} maxvalue {} start with {} cache {} {}",
         sequence.increment,
@@ -190,22 +221,27 @@ pub(super) fn own_sequence(sequence: &Sequence, table: &QualifiedName) -> Option
     ))
 }
 
-pub(super) fn create_table(
-    name: &QualifiedName,
-    columns: &[Column],
-    sequences: &[Sequence],
-    constraints: &[Constraint],
-) -> Statement {
-    let columns = columns.iter().map(|column| column_definition(column, sequences));
-    let constraints = constraints.iter().map(|c| format!("constraint {} {}", quote_ident(&c.name), c.definition));
-    let elements: Vec<String> = columns.chain(constraints).collect();
+fn create_table(source: &Hypertable, names: &TargetNames) -> Statement {
+    let definition = |column| {
+        column_definition(column, identity_options(column, source, names), not_null_name(column, source, names))
+    };
+    create_table_of(&names.table, source.columns.iter().map(definition).collect())
+}
+
+/// A table of these columns and constraints.
+pub(super) fn create_table_of(name: &QualifiedName, elements: Vec<String>) -> Statement {
     Statement::new(
         format!("create table {name}"),
         format!("create table {} (\n    {}\n)", name.sql(), elements.join(",\n    ")),
     )
 }
 
-fn column_definition(column: &Column, sequences: &[Sequence]) -> String {
+/// A column as `create table` has it: with the options of its identity, and the name of its NOT NULL.
+pub(super) fn column_definition(
+    column: &Column,
+    identity_options: Option<String>,
+    not_null_name: Option<String>,
+) -> String {
     let mut text = format!("{} {}", quote_ident(&column.name), column.type_name);
     if let Some(collation) = &column.collation {
         text.push_str(&format!(" collate {collation}"));
@@ -218,14 +254,32 @@ fn column_definition(column: &Column, sequences: &[Sequence]) -> String {
     }
     if let Some(identity) = &column.identity {
         let always = if identity == "a" { "always" } else { "by default" };
-        let sequence = sequences.iter().find(|s| s.identity && s.column.as_deref() == Some(&column.name));
-        let options = sequence.map(|sequence| format!(" ({})", sequence_options(sequence))).unwrap_or_default();
+        let options = identity_options.map(|options| format!(" ({options})")).unwrap_or_default();
         text.push_str(&format!(" generated {always} as identity{options}"));
     }
     if column.not_null {
-        text.push_str(" not null");
+        let name = not_null_name.map(|name| format!(" constraint {}", quote_ident(&name)));
+        text.push_str(&format!("{} not null", name.unwrap_or_default()));
     }
     text
+}
+
+fn identity_options(column: &Column, source: &Hypertable, names: &TargetNames) -> Option<String> {
+    let options = identity_sequence(column, &source.sequences).map(sequence_options)?;
+    let named = source.belongings.identity_sequences.iter().find(|sequence| sequence.column == column.name);
+    let name = named.map(|sequence| QualifiedName::new(&names.table.schema, names.of_relation(&sequence.name)));
+    let name = name.map(|name| format!("sequence name {} ", name.sql())).unwrap_or_default();
+    Some(format!("{name}{options}"))
+}
+
+pub(super) fn identity_sequence<'a>(column: &Column, sequences: &'a [Sequence]) -> Option<&'a Sequence> {
+    sequences.iter().find(|sequence| sequence.identity && sequence.column.as_deref() == Some(&column.name))
+}
+
+/// Before PostgreSQL 18 the name is read and forgotten.
+fn not_null_name(column: &Column, source: &Hypertable, names: &TargetNames) -> Option<String> {
+    let named = source.belongings.not_nulls.iter().find(|not_null| not_null.column == column.name)?;
+    Some(names.follow(&named.name))
 }
 
 /// Storage has no place in CREATE TABLE before PostgreSQL 16.
@@ -254,7 +308,7 @@ fn add_constraint(constraint: &Constraint, names: &TargetNames) -> Statement {
     // Checks live in the table's own name space, the others are indexes too.
     let name = match constraint.kind {
         ConstraintKind::Check => constraint.name.clone(),
-        _ => names.of_index(&constraint.name),
+        _ => names.of_relation(&constraint.name),
     };
     Statement::new(
         format!("add constraint {name}"),
@@ -280,7 +334,12 @@ fn add_open_dimension(dimension: &OpenDimension, names: &TargetNames) -> Stateme
 }
 
 fn add_closed_dimension(dimension: &ClosedDimension, names: &TargetNames) -> Statement {
-    add_dimension(&dimension.column, &format!("number_partitions => {}", dimension.partitions), names)
+    let function = dimension
+        .function
+        .as_ref()
+        .map(|function| format!(", partitioning_func => {}::pg_catalog.regproc", quote_literal(&function.sql())));
+    let option = format!("number_partitions => {}{}", dimension.partitions, function.unwrap_or_default());
+    add_dimension(&dimension.column, &option, names)
 }
 
 fn add_dimension(column: &str, option: &str, names: &TargetNames) -> Statement {
@@ -322,6 +381,7 @@ pub(crate) fn column_list(source: &Hypertable) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::belongings::Belongings;
     use crate::catalog::{HypertableRow, Index, Prerequisites, Table};
 
     fn index(name: &str) -> Index {
@@ -365,6 +425,7 @@ mod tests {
             types: Vec::new(),
             sequences: Vec::new(),
             prerequisites: Prerequisites::default(),
+            belongings: Belongings::of_new_table("o", Vec::new()),
             not_carried: Vec::new(),
         }
     }

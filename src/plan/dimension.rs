@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::Slice;
-use crate::pgcopy::{HashType, TimeType};
+use crate::catalog::{Hypertable, Slice};
+use crate::ident::QualifiedName;
+use crate::pgcopy::{Coordinate, HashType, TimeType};
 
 /// A dimension with an interval.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,9 @@ pub struct ClosedDimension {
     pub partitions: i32,
     /// How to hash the column's binary values; none where the server has to.
     pub hash_type: Option<HashType>,
+    /// The function that hashes instead of TimescaleDB's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<QualifiedName>,
 }
 
 impl ClosedDimension {
@@ -42,6 +46,12 @@ impl ClosedDimension {
 }
 
 impl OpenDimension {
+    /// Where copied rows of a table have their values; none where the table has no such column to copy.
+    pub fn coordinate(&self, table: &Hypertable) -> Option<Coordinate> {
+        let column = table.copied_columns().position(|column| column.name == self.column)?;
+        Some(Coordinate { column, time_type: self.time_type })
+    }
+
     /// The slice of a new chunk for `value`, were there no neighbours to cut it.
     pub fn bucket(&self, value: i64) -> Slice {
         let (minimum, maximum) = bounds(self.time_type);

@@ -31,6 +31,7 @@ pub use layout::{HashRequest, IntervalRequest, Layout, Partitioning, Point, desc
 pub use losses::losses;
 pub use range::Range;
 pub(crate) use range::type_name;
+pub(crate) use retarget::tokens as sql_tokens;
 pub use task::{Cell, Entry, Read, SourceChunk, Task, cut_tasks};
 pub use types::compare_types;
 pub use wire::{Wire, archive_obstacle, binary_obstacle};

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Statement;
-use super::ddl::{alter_column, create_sequence, create_table, own_sequence};
+use super::ddl::{
+    alter_column, column_definition, create_sequence, create_table_of, identity_sequence, own_sequence,
+    sequence_options,
+};
 use super::types::{create_type, is_same_type};
 use crate::catalog::prerequisites::{Inventory, Making, ObjectName, Part, PlainTable, Prerequisite, Prerequisites};
 use crate::catalog::{Hypertable, NotCarried, Type, TypeKind};
-use crate::ident::QualifiedName;
+use crate::ident::{QualifiedName, quote_ident};
 
 /// What is asked, and of whom.
 #[derive(Clone, Copy)]
@@ -31,9 +34,13 @@ pub struct Provision {
     pub before: Vec<Statement>,
     /// What uses the table, and is made right behind it.
     pub behind: Vec<Statement>,
-    /// The schemas of what is made.
+    /// The schemas of what is made, but for extensions.
     pub schemas: Vec<String>,
-    /// Tables that are made without rows.
+    /// The schemas of extensions, in which a role may make one without any right to make something else.
+    pub extension_schemas: Vec<String>,
+    /// What is made.
+    pub made: Vec<ObjectName>,
+    /// Tables among it, which are made without rows.
     pub empty_tables: Vec<QualifiedName>,
     /// What is missing and is not made.
     pub lacking: Vec<Lacking>,
@@ -143,7 +150,12 @@ impl Decision<'_> {
             statements.extend(made.filter_map(|sequence| own_sequence(sequence, &table.name)));
             provision.empty_tables.push(table.name.clone());
         }
-        provision.schemas.extend(object.schema.clone());
+        let schemas = match &object.making {
+            Making::Extension { .. } => &mut provision.extension_schemas,
+            _ => &mut provision.schemas,
+        };
+        schemas.extend(object.schema.clone());
+        provision.made.push(object.object.clone());
         if !object.left_out.is_empty() {
             let left_out = object.left_out.join(", ");
             let loss = format!("{}: it is made without its {left_out}", object.object.identity);
@@ -250,7 +262,10 @@ impl Demand<'_> {
 
 fn plain_table(table: &PlainTable) -> Vec<Statement> {
     let PlainTable { name, columns, constraints, sequences } = table;
-    let mut statements = vec![create_table(name, columns, sequences, constraints)];
+    let identity = |column| identity_sequence(column, sequences).map(sequence_options);
+    let elements = columns.iter().map(|column| column_definition(column, identity(column), None));
+    let constraints = constraints.iter().map(|c| format!("constraint {} {}", quote_ident(&c.name), c.definition));
+    let mut statements = vec![create_table_of(name, elements.chain(constraints).collect())];
     statements.extend(columns.iter().flat_map(|column| alter_column(column, name)));
     statements
 }

@@ -46,7 +46,7 @@ fn identifier(token: &str) -> Option<String> {
 }
 
 /// Words, delimited names, literals, white space, and every other character by itself; together they are the text.
-fn tokens(text: &str) -> Vec<&str> {
+pub(crate) fn tokens(text: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {

@@ -58,6 +58,9 @@ pub fn binary_obstacle<'a>(
         if !part.has_binary {
             return Some(format!("type {} has no binary form", part.name));
         }
+        if (part.name.schema.as_str(), part.name.name.as_str()) == ("pg_catalog", "tsquery") {
+            return Some("an empty tsquery cannot be read in binary form".to_string());
+        }
         let found = on_target(&part.name).and_then(<[Type]>::last).filter(|_| is_users_own(part))?;
         if !found.has_binary {
             return Some(format!("type {} has no binary form on the target", part.name));

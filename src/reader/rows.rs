@@ -5,7 +5,7 @@ use std::fmt::Display;
 use crate::connect::Side;
 use crate::error::{Error, Result};
 use crate::ledger::Counted;
-use crate::pgcopy::{Checksum, Format, MAX_RECORD_BYTES, Malformed, RowHash, RowHasher, binary, text};
+use crate::pgcopy::{Checksum, Coordinate, Format, MAX_RECORD_BYTES, Malformed, RowHash, RowHasher, binary, text};
 use crate::plan::Wire;
 
 /// Scans a COPY stream: counts its rows, and adds up their checksum where asked to.
@@ -34,6 +34,15 @@ impl Row<'_> {
         match self {
             Row::Binary(row) => row.bytes(),
             Row::Text(row) => row.bytes(),
+        }
+    }
+
+    /// Where it lies along a dimension; none where that cannot be told.
+    #[inline]
+    pub fn coordinate(&self, of: Coordinate) -> Option<i64> {
+        match self {
+            Row::Binary(row) => of.of_binary(row),
+            Row::Text(row) => of.of_text(row),
         }
     }
 

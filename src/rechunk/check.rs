@@ -1,7 +1,5 @@
 //! The new table against the old one, before the swap.
 
-use std::time::Instant;
-
 use futures_util::future::try_join_all;
 
 use super::work::Work;
@@ -16,7 +14,6 @@ impl Work<'_> {
     /// Compares both tables, each range under one snapshot. What is marked there is left out: it will be copied again, and
     /// is counted then.
     pub(super) async fn verify(&self) -> Result<()> {
-        let start = Instant::now();
         let mode = self.run.request.verify;
         if mode == Mode::None {
             return Ok(());
@@ -34,7 +31,6 @@ impl Work<'_> {
         let found = try_join_all(tasks.iter().map(|task| compare(task.range))).await?;
         let differences: Vec<Difference> = found.into_iter().flatten().collect();
         self.report_verification(tasks.len(), &differences);
-        self.phase("verify", start);
         self.refuse_differences(tasks.len(), &differences)
     }
 

@@ -314,9 +314,11 @@ impl Work<'_> {
         finisher.run_in_turn(&self.to_do(self.plan.constraints.clone()).await?).await?;
         let chunks = self.new_chunks().await?;
         let builders = schema::index_builders(self.ground.server(), chunks.len() as u64, self.run.request.jobs);
-        finisher.build_indexes(&self.to_do(self.plan.indexes.clone()).await?, builders).await?;
+        let indexes = self.to_do(self.plan.indexes.clone()).await?;
+        // Neither changes what the other one sees, and sessions that have no index to build have nothing else to do.
+        tokio::try_join!(finisher.build_indexes(&indexes, builders), self.verify())?;
         finisher.run_in_turn(&self.behind_indexes().await?).await?;
-        self.phase("constraints and indexes", start);
+        self.phase("constraints, indexes and verification", start);
         self.follow_aggregates().await?;
         self.catch_up().await?;
         let start = Instant::now();
@@ -325,7 +327,7 @@ impl Work<'_> {
         self.supervision().watch(&plain);
         schema::analyze(&self.sessions, &plain, &self.plan.beside(), &chunks).await?;
         self.phase("analyze", start);
-        self.verify().await
+        Ok(())
     }
 
     /// What the new table lacks of the old one's belongings that need indexes.

@@ -137,6 +137,13 @@ fn a_manifest_that_lies_is_refused() {
             }),
             "larger than any disk",
         ),
+        ("extents out of order", edited(&|m| m["segments"][1]["extents"].as_array_mut().unwrap().reverse()), "extents"),
+        ("extents elsewhere", edited(&|m| m["segments"][1]["extents"][0]["first"] = 0.into()), "extents"),
+        (
+            "extents of fewer rows",
+            edited(&|m| drop(m["segments"][1]["extents"].as_array_mut().unwrap().pop())),
+            "extents",
+        ),
         ("no hash", segment("blake3", "zz".into()), "none of BLAKE3"),
         ("other columns", edited(&|m| m["columns"][0]["name"] = "other".into()), "not the table's"),
         ("another checksum form", edited(&|m| m["checksum_form"] = "binary/9".into()), "not binary/1"),
@@ -163,11 +170,12 @@ fn a_manifest_that_lies_is_refused() {
         (
             "another range",
             edited(&|m| {
+                m["segments"][1]["extents"] = Value::Null;
                 let until = m["segments"][1]["range"]["until"].as_i64().unwrap() - 86_400_000_000;
                 m["segments"][1]["range"]["until"] = until.into();
                 m["segments"][2]["range"]["from"] = until.into();
             }),
-            "not in its range",
+            "not where the manifest says",
         ),
     ] {
         story.folder.write("a/manifest.json", manifest);

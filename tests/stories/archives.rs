@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use hypercopy::archive::{
-    self, ArchiveId, Asked, Compression, Definition, FORMAT_VERSION, MANIFEST, Manifest, Segment, SegmentColumn,
-    SegmentFormat, SegmentWriter, Stored,
+    self, ArchiveId, Asked, Compression, Definition, Extents, FORMAT_VERSION, MANIFEST, Manifest, Segment,
+    SegmentColumn, SegmentFormat, SegmentWriter, Stored,
 };
 use hypercopy::catalog::read;
 use hypercopy::connect::{Conninfo, Reader, Side};
 use hypercopy::ident::{QualifiedName, quote_columns};
 use hypercopy::look::Found;
 use hypercopy::pgcopy::Format;
-use hypercopy::plan::{Range, Wire};
+use hypercopy::plan::{Range, Wire, primary_dimension};
 use hypercopy::reader::chunk::{condition, copy_out_of};
 use hypercopy::reader::rows::RowScanner;
 use serde_json::Value;
@@ -194,15 +194,17 @@ async fn write(conninfo: &str, table: &str, path: &Path, format: SegmentFormat) 
         checksum_form: wire.form(),
         segments: Vec::new(),
     };
-    let time_type = manifest.time_type().unwrap();
+    let primary = primary_dimension(hypertable.name(), &hypertable.dimensions).unwrap();
     for (number, (from, until)) in (1..).zip(starts.zip(ends.iter().copied())) {
         let range = Range { from, until };
         let columns = quote_columns(copied.iter().map(|column| column.name.as_str()));
         let table = hypertable.name().sql();
-        let query = format!("select {columns} from {table}{}", condition(range, &dimension.column, time_type));
+        let query = format!("select {columns} from {table}{}", condition(range, &primary.column, primary.time_type));
         let mut rows = RowScanner::new(&wire, true);
         let raw = copied_out(&found.session, &copy_out_of(&query, wire.format.name())).await;
-        rows.push(&raw, |_| ()).unwrap();
+        let mut extents = Extents::new(primary.clone(), primary.coordinate(&hypertable).unwrap());
+        let at = extents.coordinate();
+        rows.push(&raw, |row| extents.add(row.coordinate(at))).unwrap();
         let counted = rows.finish().unwrap();
         let contents = match manifest.format {
             SegmentFormat::Csv => {
@@ -215,7 +217,17 @@ async fn write(conninfo: &str, table: &str, path: &Path, format: SegmentFormat) 
         writer.write(&contents).unwrap();
         let Stored { bytes, file_bytes, blake3 } = writer.finish().unwrap().give(&file).unwrap();
         let (rows, checksum) = (counted.rows, counted.checksum.unwrap());
-        manifest.segments.push(Segment { file, range, rows, bytes, file_bytes, checksum, blake3, reused: false });
+        manifest.segments.push(Segment {
+            file,
+            range,
+            rows,
+            extents: extents.end(),
+            bytes,
+            file_bytes,
+            checksum,
+            blake3,
+            reused: false,
+        });
     }
     std::fs::write(path.join(MANIFEST), manifest.to_json().unwrap()).unwrap();
 }

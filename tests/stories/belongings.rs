@@ -146,8 +146,9 @@ impl<'a> Twins<'a> {
     fn run(&self, statements: &[Statement]) {
         let titles: BTreeSet<&str> = statements.iter().map(|statement| statement.title.as_str()).collect();
         assert_eq!(titles.len(), statements.len(), "titles tell statements apart: {statements:#?}");
-        for Statement { title, sql } in statements {
-            if let Err(error) = self.database.wait(self.session.batch(sql)) {
+        for statement in statements {
+            let (title, sql) = (&statement.title, statement.script());
+            if let Err(error) = self.database.wait(self.session.batch(&sql)) {
                 panic!("{title}: {}\nin: {sql}", error.report());
             }
         }

@@ -80,7 +80,7 @@ fn a_dump_goes_on_only_as_it_was_asked_for() {
     let before = story.files("a");
     for (arguments, difference) in [
         (["--format", "csv"], "format: binary then, csv now"),
-        (["--compression", "none"], "compression: zstd:3 then, none now"),
+        (["--compression", "none"], "compression: zstd:1 then, none now"),
         (["--from", "2025-03-02"], "range: "),
     ] {
         story.assert_refused("a", &arguments, difference);

@@ -68,3 +68,8 @@ mod traps;
 mod twins;
 mod verify;
 mod writers;
+mod zoo;
+mod zoo_belongings;
+mod zoo_names;
+mod zoo_random;
+mod zoo_types;

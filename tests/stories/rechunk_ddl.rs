@@ -210,7 +210,6 @@ fn chunks_that_are_gone_before_the_comparison_are_no_difference() {
     story.kill_at("finalize-before-step", LAYOUTS[0]);
     let change = "update {t} set value = -1 where time < '2025-03-02'";
     ["metrics", "oracle"].iter().for_each(|table| database.run(&change.replace("{t}", table)));
-    story.kill_at("catch-up-before-commit", LAYOUTS[0]);
     let hold = Hold::new(database, "begin; lock table only _hypercopy_1.metrics in share update exclusive mode");
     let running = story.start(LAYOUTS[0]);
     wait_until_held(database, 1);

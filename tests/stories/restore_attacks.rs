@@ -94,11 +94,12 @@ fn segments_that_were_swapped_or_come_from_another_archive_are_found() {
             let range = manifest["segments"][to]["range"].clone();
             manifest["segments"][to] = from;
             manifest["segments"][to]["range"] = range;
+            manifest["segments"][to]["extents"] = Value::Null;
         }
     });
     let run = archive.restore(&story.target, &["-j", "1"]);
     assert_eq!(run.code, 6, "{}", run.stderr);
-    assert!(run.stderr.contains("a row that is not in its range"), "{}", run.stderr);
+    assert!(run.stderr.contains("a row that is not where the manifest says"), "{}", run.stderr);
     let kept = "select count(*) from metrics where time >= '2025-03-03' and time < '2025-03-03 12:00'";
     assert!(story.target.try_query(kept).is_err() || story.target.value(kept) == "0", "nothing of the task is kept");
 }
@@ -132,6 +133,32 @@ fn rows_that_the_manifest_does_not_know_are_found() {
 }
 
 #[test]
+fn rows_that_lie_elsewhere_than_the_manifest_says_are_found() {
+    let (story, archive) = damaged("elsewhere");
+    let file = &archive.segments()[3];
+    let true_extents = archive.manifest()["segments"][3]["extents"].clone();
+    assert_eq!(true_extents.as_array().unwrap().len(), 1, "{true_extents}");
+    let lie = |what: &str, by: i64| {
+        let mut extents = true_extents.clone();
+        extents[0][what] = (extents[0][what].as_i64().unwrap() + by).into();
+        archive.edit(|manifest| manifest["segments"][3]["extents"] = extents);
+    };
+    lie("first", 1);
+    let run = archive.restore(&story.target, &[]);
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert!(run.stderr.contains("not where the manifest says") && run.stderr.contains(file), "{}", run.stderr);
+    for (what, by) in [("rows", 1), ("first", -86_400_000_000), ("last", 86_400_000_000), ("last", i64::MAX / 2)] {
+        lie(what, by);
+        let run = archive.restore(&story.target, &[]);
+        assert_eq!(run.code, 6, "{}", run.stderr);
+        assert!(run.stderr.contains("extents") && run.stderr.contains(file), "{what} {by}: {}", run.stderr);
+    }
+    archive.edit(|manifest| manifest["segments"][3]["extents"] = true_extents.clone());
+    archive.restored(&story.target, &["--verify", "checksum"]);
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+}
+
+#[test]
 fn what_the_target_refuses_of_a_damaged_segment_is_the_segments_fault() {
     let story = story(
         "blame",
@@ -154,11 +181,26 @@ fn a_bomb_goes_off_in_nobodys_memory() {
     let (story, archive) = damaged("bomb");
     let zeros = vec![0; 256 << 20];
     let bytes = archive.manifest()["segments"][0]["bytes"].clone();
-    archive.forge(0, &zeros);
-    archive.edit(|manifest| manifest["segments"][0]["bytes"] = bytes);
+    let bomb = |extents: &Value| {
+        archive.forge(0, &zeros);
+        archive.edit(|manifest| {
+            manifest["segments"][0]["bytes"] = bytes.clone();
+            manifest["segments"][0]["extents"] = extents.clone();
+        });
+    };
+    let extents = archive.manifest()["segments"][0]["extents"].clone();
+    // Read before anything is made, and no rows at all.
+    bomb(&Value::Null);
     archive.assert_refused(&story.target, &[], 6, "more than");
     archive.forge(0, &zeros);
     archive.assert_refused(&story.target, &[], 6, "not the signature");
+    // Read while the table is filled.
+    bomb(&extents);
+    let run = archive.restore(&story.target, &[]);
+    assert_eq!(run.code, 6, "{}", run.stderr);
+    assert!(run.stderr.contains("more than") || run.stderr.contains("not the signature"), "{}", run.stderr);
+    let kept = "select count(*) from metrics where time < '2025-03-02'";
+    assert!(story.target.try_query(kept).is_err() || story.target.value(kept) == "0", "nothing of the task is kept");
 }
 
 #[test]
@@ -271,7 +313,7 @@ fn an_archive_of_text_is_checked_as_one_of_rows_is() {
         (text[..text.len() - 1].to_string(), "a record without an end"),
         (format!("{}\"{}", &text[..second], &text[second..]), "segment"),
         (format!("{text}2025-03-02 12:00:00+00,x\n"), "another number of fields"),
-        (format!("{text}2020-01-01 00:00:00+00,x,1,y\n"), "a row that is not in its range"),
+        (format!("{text}2020-01-01 00:00:00+00,x,1,y\n"), "a row that is not where the manifest says"),
         (
             format!("{text}{}", &text[text[..text.len() - 1].rfind("\n2025").unwrap() + 1..]),
             "other rows than the manifest says",

@@ -28,6 +28,28 @@ fn chunks_become_coarser_and_finer_as_in_a_migration() {
 }
 
 #[test]
+fn segments_are_read_before_the_copy_only_where_the_manifest_does_not_say_enough() {
+    let story = story("extents", METRICS);
+    let archive = Archive::of(&story.source, "metrics", "extents", &[]);
+    let rows =
+        archive.manifest()["segments"].as_array().unwrap().iter().position(|segment| segment["rows"] != 0).unwrap();
+    let file = archive.segments()[rows].clone();
+    let whole = archive.read(&file);
+    let mut damage = whole.clone();
+    damage[whole.len() / 2] ^= 1;
+    archive.write(&file, damage);
+    let planned = |layout: &[&str]| archive.restore(&story.target, &[&["--dry-run"], layout].concat());
+    for (layout, code) in [(&[][..], 0), (&["--chunk-interval", "10 days"], 0), (&["--chunk-interval", "1 hour"], 6)] {
+        let run = planned(layout);
+        assert_eq!(run.code, code, "{layout:?}: {}", run.stderr);
+    }
+    archive.write(&file, whole);
+    let report = archive.restored(&story.target, &["--verify", "checksum"]);
+    assert_eq!(report["verification"]["differences"].as_array().map_or(0, Vec::len), 0, "{report}");
+    assert_eq!(story.source.multiset("metrics"), story.target.multiset("metrics"));
+}
+
+#[test]
 fn hash_partitions_come_and_go() {
     let story = story("restore_hash", METRICS);
     let plain = Archive::of_slices(&story.source, "metrics", "plain", SegmentFormat::Binary);

@@ -125,7 +125,11 @@ pub fn not_carried(found: &[NotCarried]) -> String {
     }
     let mut text = "not carried:\n".to_string();
     for found in found {
-        let _ = writeln!(text, "  {}: {}", found.kind, found.object);
+        let reason = found.reason.iter().map(|reason| format!(": {reason}")).collect::<String>();
+        let _ = writeln!(text, "  {}: {}{reason}", found.kind, found.object);
+        for sql in &found.sql {
+            let _ = writeln!(text, "      {};", sql.trim_end());
+        }
     }
     text
 }
@@ -167,7 +171,7 @@ pub fn ddl(text: &mut String, before_rows: &[Statement], after_rows: &[Statement
             let _ = writeln!(text, "\n-- {title}");
         }
         for statement in statements {
-            let _ = writeln!(text, "{};", statement.sql.trim_end());
+            let _ = writeln!(text, "{};", statement.script().trim_end());
         }
     }
 }

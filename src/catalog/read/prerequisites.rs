@@ -107,18 +107,24 @@ fn json_of(addresses: &[Address]) -> String {
     json!(addresses.iter().map(|(class, oid)| json!({"class": class, "oid": oid})).collect::<Vec<_>>()).to_string()
 }
 
+/// Which of the given objects the server lacks.
+pub async fn missing_objects(session: &Session, objects: &[ObjectName]) -> Result<Vec<ObjectName>> {
+    let found = locate(session, objects).await?;
+    let is_missing = |object: &&ObjectName| !found.iter().any(|found| found.object == **object);
+    Ok(objects.iter().filter(is_missing).cloned().collect())
+}
+
+async fn locate(session: &Session, objects: &[ObjectName]) -> Result<Vec<Located>> {
+    session.records(include_str!("../sql/prerequisites/found.sql"), &[&json!(objects).to_string()]).await
+}
+
 /// What the server has of these objects.
 pub async fn inventory(session: &Session, prerequisites: &Prerequisites) -> Result<Inventory> {
-    let wanted: Vec<_> = prerequisites
-        .objects
-        .iter()
-        .map(|wanted| json!({"kind": wanted.object.kind, "identity": wanted.object.identity, "schema": wanted.schema}))
-        .collect();
+    let wanted: Vec<ObjectName> = prerequisites.objects.iter().map(|wanted| wanted.object.clone()).collect();
     if wanted.is_empty() {
         return Ok(Inventory::default());
     }
-    let found: Vec<Located> =
-        session.records(include_str!("../sql/prerequisites/found.sql"), &[&json!(wanted).to_string()]).await?;
+    let found = locate(session, &wanted).await?;
     let (present, types) = describe(session, &found).await?;
     let names: Vec<String> = prerequisites.extensions().into_iter().map(|extension| extension.name).collect();
     let extensions: Vec<AvailableExtension> =
@@ -195,6 +201,8 @@ async fn making(session: &Session, located: &Located, described: Described, type
 
 async fn plain_table(session: &Session, oid: u32, name: QualifiedName) -> Result<PlainTable> {
     let (columns, constraints) = (columns(session, oid).await?, constraints(session, oid).await?);
-    let sequences: Vec<Sequence> = sequences(session, oid).await?;
+    let mut sequences: Vec<Sequence> = sequences(session, oid).await?;
+    // Without rows none of their values is taken.
+    sequences.iter_mut().for_each(|sequence| sequence.last_value = None);
     Ok(PlainTable { name, columns, constraints, sequences })
 }

@@ -83,14 +83,14 @@ fn drop_constraint(table: &QualifiedName, name: &str) -> Statement {
 pub(super) fn validate(wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
     let own = wanted.foreign_keys.iter().filter(|key| key.validated).map(|key| (table, &key.name));
     let others = wanted.referencing_keys.iter().filter(|key| key.validated).map(|key| (&key.referencing, &key.name));
-    own.chain(others)
-        .map(|(table, name)| {
-            Statement::new(
-                format!("validate foreign key {} of {table}", display_ident(name)),
-                format!("alter table {} validate constraint {}", table.sql(), quote_ident(name)),
-            )
-        })
-        .collect()
+    own.chain(others).map(|(table, name)| validate_key(table, name)).collect()
+}
+
+pub(super) fn validate_key(table: &QualifiedName, name: &str) -> Statement {
+    Statement::new(
+        format!("validate foreign key {} of {table}", display_ident(name)),
+        format!("alter table {} validate constraint {}", table.sql(), quote_ident(name)),
+    )
 }
 
 /// Makes the table a member of its publications, and its chunks where they were. Chunks that it has left there stay
@@ -108,7 +108,7 @@ pub(super) fn publish(have: &[Publication], wanted: &[Publication], table: &Qual
         .collect()
 }
 
-fn add(publication: &Publication, table: &QualifiedName, only: bool) -> Statement {
+pub(super) fn add(publication: &Publication, table: &QualifiedName, only: bool) -> Statement {
     let columns = publication.columns.iter();
     let columns = columns.map(|names| format!(" ({})", quote_columns(names.iter().map(String::as_str))));
     let filter = publication.filter.iter().map(|filter| format!(" where ({filter})"));

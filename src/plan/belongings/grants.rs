@@ -43,21 +43,34 @@ fn beyond(grants: &[Grant], others: &[Grant]) -> Vec<Grant> {
 
 /// The same for what the owner has given to others.
 pub(super) fn turn_early(have: &[Grant], wanted: &[Grant], bearer: &Bearer<'_>) -> Vec<Statement> {
-    let is_early = |grant: &&Grant| is_owners(grant, bearer) && grant.grantee.as_deref() != Some(bearer.owner);
-    let early = |grants: &[Grant]| -> Vec<Grant> { grants.iter().filter(is_early).cloned().collect() };
-    turn(&early(have), &early(wanted), bearer)
+    turn_some(have, wanted, bearer, |grant| is_owners(grant, bearer) && grant.grantee.as_deref() != Some(bearer.owner))
 }
 
-fn give(grant: &Grant, bearer: &Bearer<'_>) -> Statement {
+/// The same for all that the owner does not have himself.
+pub(super) fn turn_of_others(have: &[Grant], wanted: &[Grant], bearer: &Bearer<'_>) -> Vec<Statement> {
+    turn_some(have, wanted, bearer, |grant| grant.grantee.as_deref() != Some(bearer.owner))
+}
+
+fn turn_some(
+    have: &[Grant],
+    wanted: &[Grant],
+    bearer: &Bearer<'_>,
+    is_meant: impl Fn(&Grant) -> bool,
+) -> Vec<Statement> {
+    let meant = |grants: &[Grant]| -> Vec<Grant> { grants.iter().filter(|grant| is_meant(grant)).cloned().collect() };
+    turn(&meant(have), &meant(wanted), bearer)
+}
+
+pub(super) fn give(grant: &Grant, bearer: &Bearer<'_>) -> Statement {
     let option = if grant.grantable { " with grant option" } else { "" };
     let sql =
         format!("grant {} on {} {} to {}{option}", privileges(grant), bearer.kind, bearer.name.sql(), role(grant));
-    Statement::new(format!("grant {}{option}", title(grant, bearer, "to")), as_grantor(grant, bearer, sql))
+    as_grantor(grant, bearer, Statement::new(format!("grant {}{option}", title(grant, bearer, "to")), sql))
 }
 
 fn revoke(grant: &Grant, bearer: &Bearer<'_>) -> Statement {
     let sql = format!("revoke {} on {} {} from {}", privileges(grant), bearer.kind, bearer.name.sql(), role(grant));
-    Statement::new(format!("revoke {}", title(grant, bearer, "from")), as_grantor(grant, bearer, sql))
+    as_grantor(grant, bearer, Statement::new(format!("revoke {}", title(grant, bearer, "from")), sql))
 }
 
 /// `select, update` or `select (a), update (a)`.
@@ -84,9 +97,6 @@ fn is_owners(grant: &Grant, bearer: &Bearer<'_>) -> bool {
 }
 
 /// Whoever may act for the owner grants in his name; for everybody else PostgreSQL wants the grantor himself.
-fn as_grantor(grant: &Grant, bearer: &Bearer<'_>, sql: String) -> String {
-    match is_owners(grant, bearer) {
-        true => sql,
-        false => format!("set local role {}; {sql}; reset role", quote_ident(&grant.grantor)),
-    }
+fn as_grantor(grant: &Grant, bearer: &Bearer<'_>, statement: Statement) -> Statement {
+    if is_owners(grant, bearer) { statement } else { statement.by(&grant.grantor) }
 }

@@ -15,15 +15,19 @@
 //!
 //! **Invariant:** pure, and symmetric: nothing in here knows which of two tables is the older one.
 
+mod arrival;
 mod attachments;
 mod away;
+mod carry;
 mod grants;
 mod obstacles;
 mod sequences;
 mod settings;
 mod statistics;
 
+pub use arrival::{acting, behind_rows, closing, on_empty_table, validation};
 pub use away::{Away, Rename, Renamed};
+pub use carry::{Carried, Place, carry};
 pub use obstacles::{irreversible, obstacles};
 
 use self::grants::Bearer;
@@ -136,41 +140,15 @@ pub fn locked_tables(leaving: &Belongings) -> Vec<QualifiedName> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::belongings::{
-        Comment, CommentOn, Grant, ReplicaIdentity, TableSettings, Trigger, TriggerState,
-    };
+    use crate::catalog::belongings::{Comment, CommentOn, Grant, Trigger, TriggerState};
 
     /// What a table has that nothing was done to.
     pub(super) fn bare() -> Belongings {
-        Belongings {
-            table: TableSettings {
-                owner: "owner".into(),
-                row_security: false,
-                row_security_forced: false,
-                replica_identity: ReplicaIdentity::Default,
-                clustered_index: None,
-                tablespace: None,
-            },
-            grants: Vec::new(),
-            comments: Vec::new(),
-            storage_parameters: Vec::new(),
-            column_settings: Vec::new(),
-            not_nulls: Vec::new(),
-            indexes: Vec::new(),
-            policies: Vec::new(),
-            statistics: Vec::new(),
-            owned_sequences: Vec::new(),
-            identity_sequences: Vec::new(),
-            triggers: Vec::new(),
-            foreign_keys: Vec::new(),
-            referencing_keys: Vec::new(),
-            publications: Vec::new(),
-            obstacles: Vec::new(),
-        }
+        Belongings::of_new_table("owner", Vec::new())
     }
 
-    fn sql(statements: &[Statement]) -> Vec<&str> {
-        statements.iter().map(|statement| statement.sql.as_str()).collect()
+    fn sql(statements: &[Statement]) -> Vec<String> {
+        statements.iter().map(Statement::script).collect()
     }
 
     fn put_on_metrics(have: &Belongings, wanted: &Belongings) -> Vec<Statement> {
@@ -193,6 +171,7 @@ mod tests {
             name: name.into(),
             around: Some(("CREATE TRIGGER t BEFORE INSERT ON ".into(), after.into())),
             enabled: TriggerState::Origin,
+            needs: Vec::new(),
             comment: None,
         }
     }
@@ -225,13 +204,13 @@ mod tests {
             sql(&put_on_metrics(&bare(), &chain)),
             [
                 "grant select on table \"s\".\"metrics\" to \"a\" with grant option",
-                "set local role \"a\"; grant select on table \"s\".\"metrics\" to \"b\" with grant option; reset role"
+                "set role \"a\"; grant select on table \"s\".\"metrics\" to \"b\" with grant option; reset role"
             ]
         );
         assert_eq!(
             sql(&put_on_metrics(&chain, &bare())),
             [
-                "set local role \"a\"; revoke select on table \"s\".\"metrics\" from \"b\"; reset role",
+                "set role \"a\"; revoke select on table \"s\".\"metrics\" from \"b\"; reset role",
                 "revoke select on table \"s\".\"metrics\" from \"a\""
             ]
         );

@@ -38,7 +38,7 @@ fn unreadable(belongings: &Belongings) -> Vec<Obstacle> {
 
 /// Hypertables refuse `alter table … disable trigger` until 2.26; a trigger that is older than its hypertable can have
 /// another state all the same.
-fn trigger_states(belongings: &Belongings, server: &Server) -> Vec<Obstacle> {
+pub(super) fn trigger_states(belongings: &Belongings, server: &Server) -> Vec<Obstacle> {
     if is_at_least(server, (2, 27)) {
         return Vec::new();
     }
@@ -51,7 +51,7 @@ fn trigger_states(belongings: &Belongings, server: &Server) -> Vec<Obstacle> {
 /// Where a table has several foreign keys to one hypertable, TimescaleDB brings the first of them to the chunks each time
 /// one is added (its issue 10055), so that rows of chunks that are there already could be
 /// deleted in spite of the others.
-fn second_keys(belongings: &Belongings) -> Vec<Obstacle> {
+pub(super) fn second_keys(belongings: &Belongings) -> Vec<Obstacle> {
     let keys = &belongings.referencing_keys;
     let later = keys.iter().enumerate().filter(|(n, key)| keys[..*n].iter().any(|k| k.referencing == key.referencing));
     let reason = "TimescaleDB would not bring a second one of the same table to the chunks that are there";

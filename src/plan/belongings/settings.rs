@@ -54,7 +54,7 @@ fn alter(table: &QualifiedName, action: impl AsRef<str>, title: impl Into<String
 }
 
 /// TimescaleDB attaches the tablespace to the hypertable as well, for its chunks.
-fn tablespace(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName) -> Vec<Statement> {
+pub(super) fn tablespace(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName) -> Vec<Statement> {
     let missing = wanted.tablespace.iter().filter(|_| have.tablespace != wanted.tablespace);
     missing
         .map(|name| {
@@ -77,7 +77,7 @@ fn not_null_names(have: &Belongings, wanted: &Belongings, table: &QualifiedName)
         .collect()
 }
 
-fn row_security(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName) -> Vec<Statement> {
+pub(super) fn row_security(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName) -> Vec<Statement> {
     let enable = if wanted.row_security { "enable" } else { "disable" };
     let force = if wanted.row_security_forced { "force" } else { "no force" };
     let set = |verb: &str| {
@@ -110,7 +110,7 @@ fn clustered(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName
 }
 
 /// A tablespace moves what an index holds, and TimescaleDB does it for its chunks' indexes, too.
-fn index_settings(have: &IndexSettings, wanted: &IndexSettings, table: &QualifiedName) -> Vec<Statement> {
+pub(super) fn index_settings(have: &IndexSettings, wanted: &IndexSettings, table: &QualifiedName) -> Vec<Statement> {
     let name = QualifiedName::new(&table.schema, &wanted.name);
     let alter = |action: String, title: String| Statement::new(title, format!("alter index {} {action}", name.sql()));
     let tablespace = wanted.tablespace.iter().filter(|_| have.tablespace != wanted.tablespace).map(|tablespace| {
@@ -186,7 +186,7 @@ impl Belonging for Comment {
 
 impl CommentOn {
     /// As SQL, and for people.
-    fn object(&self, table: &QualifiedName) -> (String, String) {
+    pub(super) fn object(&self, table: &QualifiedName) -> (String, String) {
         let sql = table.sql();
         match self {
             CommentOn::Table => (format!("table {sql}"), format!("table {table}")),

@@ -24,7 +24,7 @@ pub(super) fn in_place(have: &Belongings, wanted: &Belongings, table: &Qualified
                 statements.extend(rename("statistics", &partner.name, &wanted.name));
                 statements.extend(change(partner, wanted));
             }
-            None => statements.extend(create(wanted, &wanted.name, table)),
+            None => statements.extend(create_named(wanted, table)),
         }
     }
     statements
@@ -49,6 +49,11 @@ fn partners<'a>(have: &'a Belongings, wanted: &Belongings) -> Vec<Option<&'a Sta
     wanted.statistics.iter().map(&mut take).collect()
 }
 
+/// Makes them under their own name.
+pub(super) fn create_named(statistics: &Statistics, table: &QualifiedName) -> Vec<Statement> {
+    create(statistics, &statistics.name, table)
+}
+
 fn create(statistics: &Statistics, name: &QualifiedName, table: &QualifiedName) -> Vec<Statement> {
     let Some(body) = &statistics.body else { return Vec::new() };
     let create = Statement::new(
@@ -71,7 +76,7 @@ fn change(have: &Statistics, wanted: &Statistics) -> Vec<Statement> {
     owner.into_iter().chain(target).chain(comment).collect()
 }
 
-fn set_owner(name: &QualifiedName, statistics: &Statistics) -> Statement {
+pub(super) fn set_owner(name: &QualifiedName, statistics: &Statistics) -> Statement {
     Statement::new(
         format!("give statistics {} to {}", statistics.name, statistics.owner),
         format!("alter statistics {} owner to {}", name.sql(), quote_ident(&statistics.owner)),

@@ -9,12 +9,12 @@ mod csv;
 mod survey;
 
 use self::csv::Converter;
-use crate::archive::{Archive, Segment, SegmentFormat, SegmentReader, damaged};
+use crate::archive::{Archive, Census, Segment, SegmentFormat, SegmentReader, damaged};
 use crate::catalog::Hypertable;
 use crate::error::{Error, Result};
 use crate::ident::display_ident;
 use crate::ledger::Counted;
-use crate::pgcopy::{Checksum, Malformed, RowHasher, TimeType};
+use crate::pgcopy::{Checksum, Coordinate, Malformed, RowHasher};
 use crate::plan::{OpenDimension, Range, Read, SourceChunk, Wire, primary_dimension};
 use crate::reader::rows::{Row, RowScanner};
 
@@ -27,29 +27,11 @@ pub struct Segments {
     primary: Coordinate,
 }
 
-/// A column whose values are numbers of a dimension.
-#[derive(Clone, Copy, Debug)]
-struct Coordinate {
-    /// Which of the copied columns.
-    column: usize,
-    time_type: TimeType,
-}
-
-impl Coordinate {
-    fn new(table: &Hypertable, dimension: &OpenDimension) -> Result<Self> {
-        let column = table.copied_columns().position(|column| column.name == dimension.column).ok_or_else(|| {
-            damaged(format!("the manifest has no column {} for its dimension", display_ident(&dimension.column)))
-        })?;
-        Ok(Coordinate { column, time_type: dimension.time_type })
-    }
-
-    #[inline]
-    fn of(self, row: &Row<'_>) -> Option<i64> {
-        match row {
-            Row::Binary(row) => self.time_type.internal(row.field(self.column)?),
-            Row::Text(row) => self.time_type.read(row.field(self.column)?),
-        }
-    }
+/// Where rows of a segment have a dimension's values.
+fn coordinate(table: &Hypertable, dimension: &OpenDimension) -> Result<Coordinate> {
+    dimension.coordinate(table).ok_or_else(|| {
+        damaged(format!("the manifest has no column {} for its dimension", display_ident(&dimension.column)))
+    })
 }
 
 impl Segments {
@@ -74,7 +56,7 @@ impl Segments {
         let obstacle = (manifest.format != SegmentFormat::Binary).then(reason);
         let copied: Vec<_> = table.copied_columns().collect();
         let wire = Wire::decide(&copied, &table.types, obstacle);
-        let primary = Coordinate::new(table, &primary_dimension(table.name(), &table.dimensions)?)?;
+        let primary = coordinate(table, &primary_dimension(table.name(), &table.dimensions)?)?;
         Ok(Segments { wire, primary, archive })
     }
 
@@ -112,6 +94,7 @@ impl Segments {
             sieve: Sieve {
                 primary: self.primary,
                 segment: segment.range,
+                census: segment.extents.as_deref().map(Census::new),
                 wanted: read.range,
                 part: (!is_whole)
                     .then(|| Part { hasher: RowHasher::new(self.wire.canon.clone()), sum: Checksum::default() }),
@@ -156,7 +139,7 @@ impl SegmentRows<'_> {
         };
         rows.push(piece, |row| sieve.see(row, &mut take)).map_err(|malformed| unreadable(path, malformed))?;
         match sieve.has_strayed {
-            true => Err(holds(path, "a row that is not in its range")),
+            true => Err(holds(path, "a row that is not where the manifest says")),
             false => Ok(true),
         }
     }
@@ -172,6 +155,9 @@ impl SegmentRows<'_> {
         if seen.checksum != Some(segment.checksum) {
             return Err(holds(&path, "other rows than the manifest says"));
         }
+        if sieve.census.is_some_and(|census| !census.is_complete()) {
+            return Err(holds(&path, "its rows in other places than the manifest says"));
+        }
         Ok(match sieve.part {
             None => seen,
             Some(Part { sum, .. }) => Counted { rows: sum.rows, checksum: Some(sum) },
@@ -184,6 +170,8 @@ struct Sieve {
     primary: Coordinate,
     /// Where rows have to lie.
     segment: Range,
+    /// How many of them where, if the manifest says so.
+    census: Option<Census>,
     /// Where those lie that are handed on.
     wanted: Range,
     /// What those are; none where they are all.
@@ -199,10 +187,11 @@ struct Part {
 impl Sieve {
     #[inline]
     fn see(&mut self, row: &Row<'_>, take: &mut impl FnMut(&Row<'_>, i64)) {
-        let Some(value) = self.primary.of(row).filter(|value| self.segment.contains(*value)) else {
+        let Some(value) = row.coordinate(self.primary).filter(|value| self.segment.contains(*value)) else {
             self.has_strayed = true;
             return;
         };
+        self.has_strayed |= self.census.as_mut().is_some_and(|census| !census.see(value));
         let Some(part) = &mut self.part else { return take(row, value) };
         if self.wanted.contains(value) {
             // It was hashed already, as one of all.

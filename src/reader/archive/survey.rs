@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::try_join_all;
 use tokio::task::spawn_blocking;
 
-use super::{Coordinate, Segments};
+use super::{Segments, coordinate};
+use crate::archive::Segment;
 use crate::catalog::Slice;
 use crate::error::{Context, Kind, Result};
+use crate::pgcopy::Coordinate;
 use crate::plan::{Layout, OpenDimension, Range, Read};
 use crate::reader::rows::Row;
 use crate::reader::survey::{Finding, refuse_too_many};
@@ -27,7 +29,7 @@ pub(crate) struct SegmentSurvey {
 }
 
 impl SegmentSurvey {
-    /// Searches these segments in so many threads. What lies in one bucket by its range is not read; all else is, and is
+    /// Searches these segments in so many threads. Where the manifest's extents say enough, nothing is read; what is read is
     /// known to be whole then.
     ///
     /// Dropping the future leaves its threads at their segment.
@@ -59,24 +61,38 @@ impl SegmentSurvey {
         if segment.rows == 0 {
             return Ok(Vec::new());
         }
-        match self.only_bucket(segment.range) {
-            Some(finding) => Ok(vec![Finding { chunk: number, ..finding }]),
+        match self.told(number, segment) {
+            Some(findings) => Ok(findings),
             None => self.read(number, self.bounds.within(segment.range.slice())),
         }
     }
 
-    /// What rows of a range that lies in one bucket show.
-    fn only_bucket(&self, range: Range) -> Option<Finding> {
-        let (from, until) = range.from.zip(range.until)?;
-        let is_one = self.layout.open.is_empty()
-            && self.bounds.intersect(range) == range
-            && until <= self.layout.primary.bucket(from).end;
-        is_one.then(|| Finding { chunk: 0, values: vec![from], last: Some(until - 1) })
+    /// What follows from the extents: something only where each of them lies in one bucket, and inside the bounds or outside.
+    fn told(&self, number: usize, segment: &Segment) -> Option<Vec<Finding>> {
+        let extents = segment.extents.as_ref().filter(|_| self.layout.open.is_empty())?;
+        let mut findings: Vec<Finding> = Vec::new();
+        let mut bucket: Option<Slice> = None;
+        for extent in extents {
+            match (self.bounds.contains(extent.first), self.bounds.contains(extent.last)) {
+                (true, true) => {}
+                (false, false) if !self.bounds.overlaps(Slice { start: extent.first, end: extent.last }) => continue,
+                _ => return None,
+            }
+            match (bucket, findings.last_mut()) {
+                (Some(slice), Some(finding)) if slice.contains(extent.first) => finding.last = Some(extent.last),
+                _ => {
+                    bucket = Some(self.layout.primary.bucket(extent.first));
+                    findings.push(Finding { chunk: number, values: vec![extent.first], last: Some(extent.last) });
+                }
+            }
+            bucket.filter(|slice| slice.contains(extent.last))?;
+        }
+        Some(findings)
     }
 
     fn read(&self, number: usize, range: Range) -> Result<Vec<Finding>> {
         let table = &self.segments.archive.manifest.definition.hypertable;
-        let others = self.layout.open.iter().map(|dimension| Coordinate::new(table, dimension));
+        let others = self.layout.open.iter().map(|dimension| coordinate(table, dimension));
         let mut buckets = Buckets::new(number, &self.layout, others.collect::<Result<_>>()?, self.limit);
         let mut rows = self.segments.open(&Read { chunk: number, range })?;
         while rows.next(|row, primary| buckets.add(row, primary))? {
@@ -121,7 +137,7 @@ impl<'a> Buckets<'a> {
         self.values.clear();
         self.values.push(primary);
         // A dimension's column is never null; the server says so of a row in which it is.
-        self.values.extend(self.others.iter().map(|other| other.of(row).unwrap_or_default()));
+        self.values.extend(self.others.iter().map(|other| row.coordinate(*other).unwrap_or_default()));
         let number = match &self.latest {
             Some((slices, number)) if slices.iter().zip(&self.values).all(|(slice, value)| slice.contains(*value)) => {
                 *number

@@ -4,6 +4,12 @@ select
     regexp_replace(pg_get_constraintdef("constraint".oid), ' NOT VALID$', '') as definition,
     "constraint".convalidated as validated,
     jsonb_build_object('schema', namespace.nspname, 'name', referenced.relname) as referenced,
+    (
+        select jsonb_agg(attribute.attname order by key.position)
+        from unnest("constraint".confkey) with ordinality key (number, position)
+        join pg_catalog.pg_attribute attribute
+            on attribute.attrelid = "constraint".confrelid and attribute.attnum = key.number
+    ) as referenced_columns,
     obj_description("constraint".oid, 'pg_constraint') as comment
 from pg_catalog.pg_constraint "constraint"
 join pg_catalog.pg_class referenced on referenced.oid = "constraint".confrelid

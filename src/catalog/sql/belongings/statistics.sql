@@ -9,6 +9,15 @@ select
     pg_get_userbyid(text.stxowner) as owner,
     -- Not set is -1 before PostgreSQL 17, and null from there on; before 13 there is none.
     nullif((text.record ->> 'stxstattarget')::int4, -1) as target,
+    (
+        select coalesce(jsonb_agg(distinct jsonb_build_object('type', object.type, 'identity', object.identity)), '[]')
+        from pg_catalog.pg_depend dependency
+        cross join lateral pg_identify_object(dependency.refclassid, dependency.refobjid, 0) object
+        where dependency.classid = 'pg_catalog.pg_statistic_ext'::regclass and dependency.objid = text.oid
+            and dependency.refobjid >= 16384 and dependency.refobjid <> $1
+            and dependency.refclassid not in ('pg_catalog.pg_authid'::regclass, 'pg_catalog.pg_constraint'::regclass,
+                'pg_catalog.pg_publication'::regclass)
+    ) as needs,
     obj_description(text.oid, 'pg_statistic_ext') as comment
 from (
     select

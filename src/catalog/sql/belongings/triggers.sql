@@ -6,9 +6,19 @@ select
     case when starts_with(text.definition, text.head || text.relation || ' ')
         then jsonb_build_array(text.head, substr(text.definition, length(text.head || text.relation) + 1)) end as around,
     text.enabled,
+    (
+        select coalesce(jsonb_agg(distinct jsonb_build_object('type', object.type, 'identity', object.identity)), '[]')
+        from pg_catalog.pg_depend dependency
+        cross join lateral pg_identify_object(dependency.refclassid, dependency.refobjid, 0) object
+        where dependency.classid = 'pg_catalog.pg_trigger'::regclass and dependency.objid = text.oid
+            and dependency.refobjid >= 16384 and dependency.refobjid <> $1
+            and dependency.refclassid not in ('pg_catalog.pg_authid'::regclass, 'pg_catalog.pg_constraint'::regclass,
+                'pg_catalog.pg_publication'::regclass)
+    ) as needs,
     text.comment
 from (
     select
+        trigger.oid,
         trigger.tgname as name,
         trigger.tgenabled as enabled,
         obj_description(trigger.oid, 'pg_trigger') as comment,

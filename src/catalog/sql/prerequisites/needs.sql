@@ -77,7 +77,7 @@ select distinct
     referred.name as part_name,
     needed.class::bigint as class,
     needed.oid::bigint as oid,
-    object.type as kind,
+    object.type,
     object.identity,
     coalesce((parse_ident(object.schema))[1], namespace.nspname) as schema
 from referred

@@ -1,0 +1,225 @@
+//! The zoo: what PostgreSQL keeps on a table.
+
+use crate::zoo::Fixture;
+
+#[test]
+fn columns_keep_everything_that_is_said_of_them() {
+    Fixture {
+        both: "",
+        ..Fixture::new(
+            "zoo_columns",
+            r#"create table t (gone int, time timestamptz(3) not null default now(), device int not null,
+                   "Odd ""name""
+" text collate "C" default 'it''s', packed text compression pglz,
+                   kept text, exact numeric(12, 3) default 1.5, twice numeric generated always as (exact * 2) stored,
+                   always int generated always as identity (start 100 increment 7 cache 3), id bigserial);
+               alter table t alter kept set storage external, alter packed set statistics 17,
+                   alter device set (n_distinct = -0.5, n_distinct_inherited = 100);
+               select create_hypertable('t', 'time', chunk_time_interval => interval '7 days');
+               insert into t (gone, time, device) select 1, '2025-01-01'::timestamptz + n * interval '1 day', n from generate_series(1, 20) n;
+               alter table t drop gone;
+               insert into t (time, device) select '2025-03-01'::timestamptz + n * interval '1 day', n from generate_series(1, 20) n;
+               comment on table t is 'it''s a table
+with two lines and a \ in it';
+               comment on column t.device is 'a "device"';
+               comment on column t.always is 'ü';
+               grant select (device), update (kept) on t to {alice};
+               grant select on t to {bob} with grant option;
+               grant usage on sequence t_always_seq to {alice};
+               comment on sequence t_always_seq is 'counts';"#,
+        )
+    }
+    .makes_its_round_trips();
+}
+
+#[test]
+fn constraints_and_indexes_keep_their_options_marks_and_comments() {
+    Fixture::new(
+        "zoo_indexes",
+        r#"create table t (time timestamptz not null, device int not null, value float8, note text, words tsvector, span int4range,
+               constraint the_key primary key (device, time) include (value) with (fillfactor = 70),
+               constraint late unique (time, note, device) deferrable initially deferred,
+               constraint nulls unique nulls not distinct (time, note),
+               constraint positive check (device > 0),
+               constraint apart exclude using btree (time with =, device with =) where (device > 5));
+           select create_hypertable('t', 'time', chunk_time_interval => interval '7 days', create_default_indexes => false);
+           insert into t select '2025-01-01'::timestamptz + n * interval '1 day', n, n, n::text from generate_series(1, 20) n;
+           alter table t add constraint unproven check (note <> '7') not valid;
+           create index signed on t using gist (words tsvector_ops (siglen = 100));
+           create index half on t (device, (value / 2)) include (note) where value > 0;
+           create index filled on t (note collate "C" text_pattern_ops desc nulls last) with (fillfactor = 60);
+           create index brief on t using brin (time timestamptz_minmax_multi_ops (values_per_range = 16));
+           alter index half alter column 2 set statistics 400;
+           alter table t cluster on filled;
+           alter table t replica identity using index the_key;
+           comment on constraint the_key on t is 'the key';
+           comment on index the_key is 'its index';
+           comment on constraint positive on t is 'a check';
+           comment on index half is 'half';
+           alter table t set (fillfactor = 60, autovacuum_vacuum_scale_factor = 0.02, toast.autovacuum_enabled = off);
+           create statistics pair (ndistinct, mcv) on device, note from t;
+           alter statistics pair set statistics 12;
+           create statistics computed on (value / 2), device from t;
+           comment on statistics pair is 'on a pair'"#,
+    )
+    .makes_its_round_trips();
+}
+
+/// A table with a row for each hour, and another one that it can refer to.
+const METRICS: &str = "create table t (time timestamptz not null, device int not null, value float8, note text, primary key (device, time));
+    select create_hypertable('t', 'time', chunk_time_interval => interval '7 days');
+    insert into t select '2025-01-01'::timestamptz + n * interval '1 hour', n % 5, n, 'note' from generate_series(1, 500) n;";
+
+#[test]
+fn foreign_keys_in_both_directions_are_made_and_proven() {
+    let source = format!(
+        r#"{METRICS}
+           alter table t add constraint to_devices foreign key (device) references "Far.away".devices on delete cascade on update cascade,
+               add constraint later foreign key (device) references "Far.away".devices deferrable initially deferred,
+               add constraint unproven foreign key (note) references "Far.away".notes not valid;
+           comment on constraint to_devices on t is 'refers';
+           alter table events add constraint "of t" foreign key (device, time) references t on delete cascade;
+           comment on constraint "of t" on events is 'referred to'"#
+    );
+    Fixture {
+        both: r#"create schema "Far.away"; create table "Far.away".devices (id int primary key);
+            create table "Far.away".notes (text text primary key);
+            insert into "Far.away".devices select generate_series(0, 4);
+            create table events (device int, time timestamptz);
+            insert into events select 1, '2025-01-01'::timestamptz + n * interval '5 hours' + interval '1 hour' from generate_series(0, 5) n"#,
+        ..Fixture::new("zoo_keys", source.leak())
+    }
+    .makes_its_round_trips();
+}
+
+#[test]
+fn triggers_of_every_kind_have_not_seen_the_copy() {
+    let source = format!(
+        r#"{METRICS}
+           create trigger "Before ON public.t " before insert or delete or update of note, "value" on t
+               for each row execute function noted('an ''argument', E'and \\ another');
+           create trigger "when" after update on t for each row
+               when (old.* is distinct from new.* and new.note <> ' ON public.t ') execute function noted();
+           create trigger rows after insert on t referencing new table as arrived for each statement execute function noted();
+           create trigger emptied before truncate on t execute function noted();
+           create constraint trigger late after insert on t deferrable initially deferred for each row execute function noted();
+           comment on trigger "when" on t is 'a trigger'"#
+    );
+    Fixture {
+        both: "create table seen (who text);
+            create function noted() returns trigger language plpgsql as
+                'begin insert into public.seen values (tg_name); raise exception ''seen''; end'",
+        ..Fixture::new("zoo_triggers", source.leak())
+    }
+    .makes_its_round_trips();
+}
+
+#[test]
+fn policies_and_forced_row_security_come_last() {
+    let source = format!(
+        r#"{METRICS}
+           alter table t enable row level security, force row level security;
+           create policy everything on t;
+           create policy "Read ""it""" on t for select to {{alice}}, {{bob}} using (visible(device) and note <> 'a''b\');
+           create policy latest on t as restrictive for update to public
+               using (time >= (select max(other.time) from t other where other.device = t.device)) with check (value > 0);
+           create policy added on t for insert to {{bob}} with check (device in (select device from t));
+           comment on policy latest on t is 'a policy'"#
+    );
+    Fixture {
+        both: "create function visible(int) returns boolean language sql as 'select $1 < 3'",
+        ..Fixture::new("zoo_policies", source.leak())
+    }
+    .makes_its_round_trips();
+}
+
+#[test]
+fn grants_are_given_by_whom_they_were_given_by() {
+    let source = format!(
+        "{METRICS}
+         grant select, insert on t to {{alice}} with grant option;
+         grant update on t to {{alice}};
+         grant select (value, note) on t to {{bob}};
+         grant update (note) on t to public;
+         grant update (value) on t to {{alice}} with grant option;
+         grant maintain on t to {{carol}};
+         set role {{alice}};
+         grant select on t to {{bob}} with grant option;
+         grant update (value) on t to {{bob}};
+         set role {{bob}};
+         grant select on t to public;
+         reset role;
+         revoke truncate on t from current_user"
+    );
+    Fixture {
+        both: "grant usage on schema public to {alice}, {bob};
+            alter default privileges grant all on tables to {bob};
+            alter default privileges in schema public grant trigger on tables to public",
+        ..Fixture::new("zoo_grants", source.leak())
+    }
+    .makes_its_round_trips();
+}
+
+#[test]
+fn publications_that_are_there_take_the_table() {
+    let source = format!(
+        "{METRICS}
+         alter publication some_rows add table t (device, time) where (device > 1);
+         alter publication whole add table only t;
+         create publication absent for table t"
+    );
+    Fixture {
+        both: "create publication some_rows with (publish = 'insert'); create publication whole",
+        listed: &["publication: absent: there is no such publication on the target"],
+        ..Fixture::new("zoo_publications", source.leak())
+    }
+    .makes_its_round_trips();
+}
+
+#[test]
+fn what_names_what_is_missing_is_listed() {
+    let source = format!(
+        r#"create table devices (id int primary key); insert into devices select generate_series(0, 4);
+           create table only_here (device int, time timestamptz);
+           create function noted() returns trigger language plpgsql as 'begin return new; end';
+           create function visible(int) returns boolean language sql as 'select true';
+           create schema elsewhere;
+           {METRICS}
+           alter table t add constraint to_missing foreign key (device) references devices,
+               add constraint to_notes foreign key (note) references notes;
+           alter table only_here add constraint of_t foreign key (device, time) references t;
+           create trigger unknown after insert on t for each row execute function noted();
+           create policy blind on t using (visible(device));
+           create policy theirs on t to {{nobody}} using (true);
+           create policy shared on t to {{nobody}}, {{alice}} using (true);
+           grant select on t to {{nobody}} with grant option;
+           grant select (note) on t to {{nobody}};
+           grant select on t to {{alice}};
+           set role {{nobody}}; grant select on t to {{bob}}; reset role;
+           create statistics elsewhere.pair on device, note from t;
+           alter statistics elsewhere.pair owner to current_user"#
+    );
+    Fixture {
+        both: "create table notes (text text); insert into notes values ('note'); alter table notes add primary key (text)",
+        listed: &[
+            "foreign key: to_missing: public.devices is missing on the target",
+            "foreign key to this table: of_t on public.only_here: the table is missing on the target",
+            "trigger: unknown: function public.noted() is missing on the target",
+            "policy: blind: function public.visible(integer) is missing on the target",
+            "policy: theirs: there is no role nobody",
+            "policy: shared: there is no role nobody",
+            "grant: select on public.t to nobody",
+            "grant: select (note) on public.t to nobody",
+            "grant: select on public.t to bob",
+            "extended statistics: elsewhere.pair: schema elsewhere is missing on the target",
+        ],
+        ..Fixture::new("zoo_missing", source.leak())
+    }
+    .makes_its_round_trips();
+}
+
+#[test]
+fn an_owner_that_is_missing_is_listed() {
+    let source = format!("{METRICS} grant create on schema public to {{nobody}}; alter table t owner to {{nobody}}");
+    Fixture { listed: &["owner: nobody"], ..Fixture::new("zoo_owner", source.leak()) }.makes_its_round_trips();
+}
