@@ -14,8 +14,7 @@ const COMMANDS: [&str; 5] = ["all", "delete", "insert", "select", "update"];
 
 /// All names that are in it.
 pub(super) fn names(of: &Belongings) -> Vec<String> {
-    let grants = of.grants.iter().chain(of.identity_sequences.iter().flat_map(|sequence| &sequence.grants));
-    let granted = grants.flat_map(|grant| grant.column.iter().chain(&grant.grantee).chain([&grant.grantor]));
+    let granted = of.all_grants().flat_map(|grant| grant.column.iter().chain(&grant.grantee).chain([&grant.grantor]));
     let commented = of.comments.iter().filter_map(|comment| match &comment.on {
         CommentOn::Table => None,
         CommentOn::Column(name) | CommentOn::Constraint(name) | CommentOn::Index(name) => Some(name),
@@ -24,6 +23,7 @@ pub(super) fn names(of: &Belongings) -> Vec<String> {
     let own = granted
         .chain(commented)
         .chain(sequences)
+        .chain(of.drawn_sequences.iter().flat_map(|it| [&it.name.schema, &it.name.name, &it.owner]))
         .chain([&of.table.owner])
         .chain(of.column_settings.iter().map(|setting| &setting.column))
         .chain(of.not_nulls.iter().flat_map(|not_null| [&not_null.name, &not_null.column]))
@@ -39,10 +39,9 @@ pub(super) fn names(of: &Belongings) -> Vec<String> {
 
 /// What of it would say more than it claims; none where all is well.
 pub(super) fn suspect(of: &Belongings) -> Option<String> {
-    let grants = of.grants.iter().chain(of.identity_sequences.iter().flat_map(|sequence| &sequence.grants));
     let all_known = |grant: &Grant| grant.privileges.iter().all(|one| PRIVILEGES.contains(&one.as_str()));
     let doubts = [
-        grants.cloned().find(|grant| !all_known(grant)).map(|grant| format!("a privilege of {}", grant.grantor)),
+        of.all_grants().find(|grant| !all_known(grant)).map(|grant| format!("a privilege of {}", grant.grantor)),
         doubtful(&of.column_settings, |it| it.option.is_some() || it.value.parse::<i32>().is_ok())
             .map(|it| format!("the statistics target of column {}", it.column)),
         doubtful(&of.policies, |it| {

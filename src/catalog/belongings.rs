@@ -35,6 +35,8 @@ pub struct Belongings {
     pub statistics: Vec<Statistics>,
     /// Sequences that a column owns and draws from by its default.
     pub owned_sequences: Vec<OwnedSequence>,
+    /// Sequences that columns draw from and that are no identities.
+    pub drawn_sequences: Vec<DrawnSequence>,
     /// Sequences that are a column's identity.
     pub identity_sequences: Vec<IdentitySequence>,
     /// Triggers of users.
@@ -71,6 +73,7 @@ impl Belongings {
             policies: Vec::new(),
             statistics: Vec::new(),
             owned_sequences: Vec::new(),
+            drawn_sequences: Vec::new(),
             identity_sequences: Vec::new(),
             triggers: Vec::new(),
             foreign_keys: Vec::new(),
@@ -78,6 +81,15 @@ impl Belongings {
             publications: Vec::new(),
             obstacles: Vec::new(),
         }
+    }
+}
+
+impl Belongings {
+    /// Privileges on the table and on its columns' sequences.
+    pub fn all_grants(&self) -> impl Iterator<Item = &Grant> {
+        let identities = self.identity_sequences.iter().flat_map(|sequence| &sequence.grants);
+        let drawn = self.drawn_sequences.iter().flat_map(|sequence| &sequence.grants);
+        self.grants.iter().chain(identities).chain(drawn)
     }
 }
 
@@ -125,6 +137,14 @@ pub struct Grant {
     pub grantable: bool,
     /// `SELECT`, `INSERT`, …, in the order of their names.
     pub privileges: Vec<String>,
+}
+
+impl Grant {
+    /// As it is when what it is on has been given by one role to another.
+    pub(crate) fn given_by(&self, from: &str, to: &str) -> Grant {
+        let given = |role: &String| if role == from { to.to_string() } else { role.clone() };
+        Grant { grantee: self.grantee.as_ref().map(given), grantor: given(&self.grantor), ..self.clone() }
+    }
 }
 
 /// A comment.
@@ -180,6 +200,8 @@ pub struct NotNull {
     pub column: String,
     /// The constraint's name.
     pub name: String,
+    /// All rows are known to hold it; else it is enforced for new ones only.
+    pub validated: bool,
 }
 
 /// What an index has beside its definition.
@@ -242,6 +264,20 @@ pub struct OwnedSequence {
     pub name: String,
     /// The column.
     pub column: String,
+}
+
+/// A sequence that a column draws from, whoever it belongs to.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct DrawnSequence {
+    /// Its name.
+    #[serde(flatten)]
+    pub name: QualifiedName,
+    /// Its owner.
+    pub owner: String,
+    /// Privileges on it.
+    pub grants: Vec<Grant>,
+    /// Its comment.
+    pub comment: Option<String>,
 }
 
 /// A sequence that is a column's identity.
@@ -321,6 +357,13 @@ pub struct ReferencingKey {
     pub comment: Option<String>,
 }
 
+impl ReferencingKey {
+    /// Whether the other one is the same table's key of the same name.
+    pub fn is_the_key(&self, other: &ReferencingKey) -> bool {
+        (&self.referencing, &self.name) == (&other.referencing, &other.name)
+    }
+}
+
 /// Membership in a publication.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Publication {
@@ -346,9 +389,8 @@ pub(super) struct Named {
 
 impl Named {
     pub(super) fn of(belongings: &Belongings) -> Named {
-        let grants = belongings.grants.iter();
-        let grants = grants.chain(belongings.identity_sequences.iter().flat_map(|sequence| &sequence.grants));
-        let roles = grants.flat_map(|grant| grant.grantee.iter().chain([&grant.grantor]));
+        let roles = belongings.all_grants().flat_map(|grant| grant.grantee.iter().chain([&grant.grantor]));
+        let roles = roles.chain(belongings.drawn_sequences.iter().map(|sequence| &sequence.owner));
         let roles = roles.chain(belongings.policies.iter().flat_map(|policy| policy.roles.iter().flatten()));
         let roles = roles.chain(belongings.statistics.iter().map(|statistics| &statistics.owner));
         let tablespaces = belongings.indexes.iter().filter_map(|index| index.tablespace.as_ref());

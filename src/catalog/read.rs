@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 pub use self::prerequisites::{inventory, missing_objects, prerequisites};
-use super::belongings::{Belongings, Grant, IdentitySequence, Named, OwnedSequence};
+use super::belongings::{Belongings, DrawnSequence, Grant, IdentitySequence, Named, OwnedSequence};
 use super::dependents::{Dependents, MaterializedView, Users};
 use super::*;
 use crate::connect::{Params, Session};
@@ -241,6 +241,7 @@ pub async fn belongings(session: &Session, oid: u32) -> Result<Belongings> {
         policies: session.records(include_str!("sql/belongings/policies.sql"), oid).await?,
         statistics: session.records(include_str!("sql/belongings/statistics.sql"), oid).await?,
         owned_sequences,
+        drawn_sequences: drawn_sequences(session, oid).await?,
         identity_sequences,
         triggers: session.records(include_str!("sql/belongings/triggers.sql"), oid).await?,
         foreign_keys: session.records(include_str!("sql/belongings/foreign_keys.sql"), oid).await?,
@@ -248,6 +249,26 @@ pub async fn belongings(session: &Session, oid: u32) -> Result<Belongings> {
         publications: session.records(include_str!("sql/belongings/publications.sql"), oid).await?,
         obstacles: session.records(include_str!("sql/belongings/obstacles.sql"), oid).await?,
     })
+}
+
+/// A sequence that a column draws from.
+#[derive(Deserialize)]
+struct SequenceOfDefault {
+    oid: u32,
+    #[serde(flatten)]
+    name: QualifiedName,
+    owner: String,
+    comment: Option<String>,
+}
+
+async fn drawn_sequences(session: &Session, table: Params<'_>) -> Result<Vec<DrawnSequence>> {
+    let mut found = Vec::new();
+    let sequences = session.records(include_str!("sql/belongings/drawn_sequences.sql"), table).await?;
+    for SequenceOfDefault { oid, name, owner, comment } in sequences {
+        let grants = session.records(include_str!("sql/belongings/grants.sql"), &[&oid]).await?;
+        found.push(DrawnSequence { name, owner, grants, comment });
+    }
+    Ok(found)
 }
 
 /// A sequence of a column.

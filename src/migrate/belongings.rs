@@ -1,6 +1,7 @@
 //! What belongs to the table beside its columns, constraints and indexes: what of it can be had is decided with the plan, and it is put on
 //! around the rows, each time as what is still missing.
 
+use super::identity::JobPlan;
 use super::look::Sides;
 use super::planned::Planned;
 use super::work::Work;
@@ -21,6 +22,7 @@ pub(super) async fn carry(
     source: &Hypertable,
     names: &TargetNames,
     provision: &Provision,
+    sequences: &[QualifiedName],
 ) -> Result<Carried> {
     let owner = match sides.place.may_own_for_source_owner {
         true => &source.table.owner,
@@ -29,7 +31,7 @@ pub(super) async fn carry(
     let mut footing = read::footing(&sides.target, &source.belongings, &names.table, owner).await?;
     footing.foresee(&source.belongings, &provision.made, &provision.empty_tables);
     let beside_the_old = sides.is_one_database();
-    let place = Place { names, server: &sides.target_server, footing: &footing, owner, beside_the_old };
+    let place = Place { names, server: &sides.target_server, footing: &footing, owner, sequences, beside_the_old };
     let mut carried = belongings::carry(source, sides.source.server(), &place);
     carried.leave_unvalidated(&provision.empty_tables, &names.table);
     Ok(carried)
@@ -43,6 +45,15 @@ pub(super) async fn put_on_empty_table(target: &Target, planned: &Planned, stric
 /// In the transaction that finishes the job; answers what the server refuses.
 pub(super) async fn close(target: &Target, planned: &Planned, strict: bool) -> Result<Vec<NotCarried>> {
     run_missing(target, planned, strict, belongings::closing).await
+}
+
+/// What would keep the table of a job from being dropped, in the caller's transaction.
+pub(super) async fn release(target: &Target, plan: &JobPlan, table: &QualifiedName) -> Result<()> {
+    let Some(wanted) = &plan.belongings else { return Ok(()) };
+    for statement in belongings::release(&belongings_of(target, table).await?, wanted, table) {
+        schema::run(target, &statement).await?;
+    }
+    Ok(())
 }
 
 /// Statements that make of what a table has what it shall have.

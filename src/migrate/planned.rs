@@ -16,8 +16,8 @@ use crate::ledger::DoneTask;
 use crate::look::Bounds;
 use crate::plan::prerequisites::{Demand, Lacking, provide};
 use crate::plan::{
-    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, compare_types, makes_key_first,
-    post_data, pre_data, set_owner,
+    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, compare_types, fit_version,
+    makes_key_first, post_data, pre_data, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::Shares;
@@ -299,6 +299,8 @@ impl Definition {
         new_chunks: u64,
         with_dependencies: bool,
     ) -> Result<Definition> {
+        let (source, lost) = fit_version(source, &sides.target_server);
+        let source = &source;
         let types = target_types(&sides.target, &source.types).await?;
         compare_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let wire = sides.source.wire(source, &types)?;
@@ -328,11 +330,11 @@ impl Definition {
         let gives_away = sides.place.may_own_for_source_owner && sides.source.table().owner != sides.target_server.role;
         pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table().owner)));
         let (constraints, indexes) = post_data(source, &names, key_first)?;
-        let carried = carry(sides, source, &names, &provision).await?;
+        let carried = carry(sides, source, &names, &provision, &missing_sequences).await?;
         Ok(Definition {
             foreseen: [carried.before_rows(&names.table), carried.after_rows(&names.table)],
             belongings: Some(carried.wanted),
-            lost: [carried.lost, provision.losses].concat(),
+            lost: [lost, carried.lost, provision.losses].concat(),
             names,
             wire,
             pre_data,

@@ -487,7 +487,7 @@ async fn forget_job(sides: &Sides, planned: &Planned, job: &Job) -> Result<()> {
         claim: Claim { job: job.id, run: job.run },
         table: sides.target_table.clone(),
         columns: String::new(),
-        primary: plan.layout.primary.column,
+        primary: plan.layout.primary.column.clone(),
         time_type: plan.time_type,
         format: planned.wire.format,
         form: String::new(),
@@ -495,6 +495,7 @@ async fn forget_job(sides: &Sides, planned: &Planned, job: &Job) -> Result<()> {
     let forget = async || {
         if job.made_table {
             refuse_rows_of_others(target, &sides.target_table, job).await?;
+            belongings::release(target, &plan, &sides.target_table).await?;
             schema::drop_table(target, &sides.target_table).await?;
         } else {
             for task in &done {

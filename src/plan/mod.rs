@@ -28,7 +28,7 @@ pub(crate) use ddl::{column_list, integer_now_function, set_owner};
 pub use dimension::{ClosedDimension, OpenDimension};
 pub(crate) use layout::describe_interval;
 pub use layout::{HashRequest, IntervalRequest, Layout, Partitioning, Point, describe_dimension, primary_dimension};
-pub use losses::losses;
+pub use losses::{fit_version, losses};
 pub use range::Range;
 pub(crate) use range::type_name;
 pub(crate) use retarget::tokens as sql_tokens;

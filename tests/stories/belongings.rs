@@ -633,10 +633,10 @@ fn tablespaces_of_tables_and_indexes_are_kept() {
 }
 
 /// A tablespace of the servers of the stories, dropped with it: declare it before the database.
-struct Tablespace(String);
+pub struct Tablespace(pub String);
 
 impl Tablespace {
-    fn create(name: &str) -> Tablespace {
+    pub fn create(name: &str) -> Tablespace {
         let database = Database::without_timescaledb(Server::Trixie, "tablespaces").expect("trixie can be had");
         database.run("set allow_in_place_tablespaces = on");
         database.run(&format!("create tablespace {name} location ''"));

@@ -1,13 +1,14 @@
 //! The same command again, and archives that are built on others.
 
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use hypercopy::failpoint;
 use serde_json::Value;
 
 use crate::dumps::Dump;
-use crate::harness::{Hold, Run, Running, wait_until, wait_until_held};
+use crate::harness::{Folder, Hold, Run, Running, wait_until, wait_until_held};
 use crate::imports::kill_at;
 use crate::resume::METRICS;
 
@@ -210,6 +211,43 @@ fn only_what_has_changed_since_the_base_is_written() {
         story.segments(archive).iter().map(|part| part["range"].clone()).filter(closed).collect()
     };
     assert!(ranges("monday").iter().all(|range| ranges("wednesday").contains(range)), "the base's ranges are used");
+}
+
+#[test]
+fn a_base_on_another_file_system_is_copied() {
+    let memory = Path::new("/dev/shm");
+    let story = Dump::new("elsewhere", METRICS);
+    let device = |path: &Path| std::fs::metadata(path).map(|found| found.dev()).ok();
+    if device(memory).is_none() || device(memory) == device(Path::new(&story.folder.path(""))) {
+        return eprintln!("skipped a_base_on_another_file_system_is_copied: there is no second file system");
+    }
+    let elsewhere = Folder::below(memory, "base");
+    let base = elsewhere.path("monday");
+    let run = Run::of(story.command(&["dump", "metrics", "--output", &base]).output().expect("the program starts"));
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let (segments, same) = reused(&story.dumped("tuesday", &["--base", &base]));
+    assert_eq!(segments, same, "nothing has changed");
+    drop(elsewhere);
+    story.assert_complete("tuesday", "without its base");
+}
+
+/// What the disk has made of a segment is found before the archive is called complete, and written anew.
+#[test]
+fn a_byte_that_was_written_badly_is_found_by_reading_again() {
+    let story = Dump::new("bad_disk", METRICS);
+    kill_at(story.dump_command("a", &[]), "before-settle");
+    let segments = story.files("a").into_iter().filter(|name| name.ends_with(".zst"));
+    let file = segments.max_by_key(|name| story.folder.read(&format!("a/{name}")).len()).expect("there are segments");
+    let mut bytes = story.folder.read(&format!("a/{file}"));
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    story.folder.write(&format!("a/{file}"), bytes);
+    let run = story.dump("a", &["--verify", "checksum"]);
+    assert_eq!(run.code, 5, "{}", run.stderr);
+    assert!(run.stderr.contains(&file) && run.stderr.contains("look at the disk"), "{}", run.stderr);
+    assert!(!story.files("a").contains(&"manifest.json".to_string()), "it is not called complete");
+    story.dumped("a", &["--verify", "checksum"]);
+    story.assert_complete("a", "written anew");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::panic;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -632,7 +632,12 @@ pub struct Folder(PathBuf);
 impl Folder {
     /// A new one.
     pub fn new(name: &str) -> Folder {
-        let folder = std::env::temp_dir().join(format!("hypercopy-stories-{}-{name}", std::process::id()));
+        Folder::below(&std::env::temp_dir(), name)
+    }
+
+    /// A new one in this directory.
+    pub fn below(parent: &Path, name: &str) -> Folder {
+        let folder = parent.join(format!("hypercopy-stories-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("the directory can be made");
         Folder(folder)
     }

@@ -340,12 +340,12 @@ fn a_command_line_that_is_wrong_by_itself_ends_with_2() {
 #[test]
 fn strict_refuses_what_would_not_be_carried_and_names_it() {
     let story = metrics("strict");
-    story.source.run("comment on column metrics.note is 'free text'");
+    story.source.run("create publication of_source for table metrics");
     let run = story.hypercopy(&["migrate", "metrics", "--strict"]);
     assert_eq!(run.code, 3, "{}", run.stderr);
     story.assert_refused(&["metrics", "--strict"], "1 things of public.metrics would not be carried");
-    story.assert_refused(&["metrics", "--strict"], "comment: column note");
-    story.source.run("comment on column metrics.note is null");
+    story.assert_refused(&["metrics", "--strict"], "publication: of_source: there is no such publication");
+    story.source.run("drop publication of_source");
     story.migrate("metrics", &["--strict"]);
 }
 

@@ -37,7 +37,7 @@ fn named(name: &'static str, pattern: &str) -> Fixture {
            comment on column {schema}.{table}.{value} is {label};
            insert into {schema}.{other} select n from generate_series(1, 20) n;
            insert into {schema}.{table} ({time}, {value}, {pair}, {words}, {span}, {collation})
-           select '2025-01-01'::timestamptz + n * interval '6 hours', n, row(n, array[{label}]::{schema}.{kind}[]), 'w' || n,
+           select '2025-01-01'::timestamptz + n * interval '6 hours', n, row(n, array[{label}]::{schema}.{kind}[])::{schema}.{pair}, 'w' || n,
                {schema}.{span}(n, n + 1), 'ä' from generate_series(1, 20) n"#,
         literal = format!("{schema}.{count}").replace('\'', "''"),
         table_literal = format!("{schema}.{table}").replace('\'', "''"),
@@ -47,7 +47,7 @@ fn named(name: &'static str, pattern: &str) -> Fixture {
     Fixture {
         table: format!("{schema}.{table}").leak(),
         arguments: &["--with-dependencies"],
-        listed: &["table: "],
+        listed: &["table: ", "validation of foreign key: "],
         ..Fixture::new(name, source.leak())
     }
 }

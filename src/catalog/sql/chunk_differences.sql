@@ -1,4 +1,5 @@
--- Indexes that a chunk has and the hypertable has not. $1: the relation's oid, $2: oids of its chunks.
+-- What a chunk has and the hypertable has not: indexes, storage parameters, settings of columns, triggers, checks, another
+-- tablespace. $1: the relation's oid, $2: oids of its chunks.
 -- Text is not all that counts: in a chunk's index TimescaleDB folds constants of expressions and leaves out options of
 -- operator classes, so one whose shape and name are as the hypertable's index would make them is taken for its copy.
 with described as (
@@ -33,4 +34,41 @@ where index.indrelid <> $1
             and (root.body = index.body or root.shape = index.shape
                 and starts_with(index.name, format('%s_%s', index.relation, left(root.name, 20))))
     )
-order by object
+union all
+select 'storage parameter of one chunk', format('%s on %s', coalesce(array_to_string(chunk.reloptions, ', '), 'none'), chunk.oid::regclass)
+from pg_catalog.pg_class chunk
+join pg_catalog.pg_class root on root.oid = $1
+where chunk.oid = any ($2::oid[])
+    and not (coalesce(chunk.reloptions, '{}') @> coalesce(root.reloptions, '{}')
+        and coalesce(root.reloptions, '{}') @> coalesce(chunk.reloptions, '{}'))
+union all
+select 'setting of a column of one chunk', format('%I on %s', chunk.attname, chunk.attrelid::regclass)
+from pg_catalog.pg_attribute chunk
+join pg_catalog.pg_attribute root on root.attrelid = $1 and root.attname = chunk.attname and not root.attisdropped
+cross join lateral (
+    select array_agg(option order by option) filter (where option not like 'pg\_%') as options from unnest(chunk.attoptions) option
+) of_chunk
+cross join lateral (
+    select array_agg(option order by option) filter (where option not like 'pg\_%') as options from unnest(root.attoptions) option
+) of_root
+where chunk.attrelid = any ($2::oid[]) and chunk.attnum > 0 and not chunk.attisdropped
+    and (coalesce(chunk.attstattarget, -1) <> coalesce(root.attstattarget, -1) or of_chunk.options is distinct from of_root.options)
+union all
+select 'trigger of one chunk', format('%I on %s', chunk.tgname, chunk.tgrelid::regclass)
+from pg_catalog.pg_trigger chunk
+where chunk.tgrelid = any ($2::oid[]) and not chunk.tgisinternal
+    and chunk.tgname not in ('ts_insert_blocker', 'ts_cagg_invalidation_trigger')
+    and not exists (select from pg_catalog.pg_trigger root where root.tgrelid = $1 and root.tgname = chunk.tgname)
+union all
+-- Those of dimensions are numbered.
+select 'check of one chunk', format('%I on %s', conname, conrelid::regclass)
+from pg_catalog.pg_constraint
+where conrelid = any ($2::oid[]) and contype = 'c' and coninhcount = 0 and conname !~ '^constraint_[0-9]+$'
+union all
+select 'tablespace of one chunk', format('%I of %s', tablespace.spcname, chunk.oid::regclass)
+from pg_catalog.pg_class chunk
+join pg_catalog.pg_tablespace tablespace on tablespace.oid = chunk.reltablespace
+join pg_catalog.pg_class root on root.oid = $1
+where chunk.oid = any ($2::oid[]) and chunk.reltablespace <> root.reltablespace
+    and not exists (select from _timescaledb_catalog.tablespace attached where attached.tablespace_name = tablespace.spcname)
+order by kind, object

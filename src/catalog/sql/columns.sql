@@ -4,7 +4,12 @@ select
     attribute.atttypid::bigint as type_oid,
     format_type(attribute.atttypid, attribute.atttypmod) as type,
     attribute.attlen::int as type_length,
-    attribute.attnotnull as not_null,
+    -- From PostgreSQL 18 on it may be enforced for new rows only.
+    attribute.attnotnull and not exists (
+        select from pg_catalog.pg_constraint "constraint"
+        where "constraint".conrelid = attribute.attrelid and "constraint".contype = 'n'
+            and "constraint".conkey[1] = attribute.attnum and not "constraint".convalidated
+    ) as not_null,
     nullif(attribute.attidentity::text, '') as identity,
     nullif(attribute.attgenerated::text, '') as generated,
     pg_get_expr(expression.adbin, expression.adrelid) as expression,

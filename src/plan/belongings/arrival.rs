@@ -6,7 +6,7 @@
 //! finishes the job.
 
 use super::grants::{self, Bearer};
-use super::{Belongings, Statement, attachments, members, settings, statistics, turn};
+use super::{Belonging as _, Belongings, Statement, attachments, members, sequences, settings, statistics, turn};
 use crate::catalog::belongings::{ForeignKey, Publication, ReferencingKey, TableSettings};
 use crate::ident::QualifiedName;
 
@@ -28,6 +28,7 @@ pub fn acting(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> 
     let (have, wanted) = (&unvalidated(have), &unvalidated(wanted));
     let mut statements = turn(have.foreign_keys.iter(), wanted.foreign_keys.iter(), table);
     statements.extend(turn(have.referencing_keys.iter(), wanted.referencing_keys.iter(), table));
+    statements.extend(settings::unproven_not_nulls(have, wanted, table));
     statements.extend(turn(have.policies.iter(), wanted.policies.iter(), table));
     statements.extend(turn(have.triggers.iter(), wanted.triggers.iter(), table));
     let bearer = Bearer::table(table, &wanted.table.owner);
@@ -40,10 +41,8 @@ pub fn acting(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> 
 /// Validates the foreign keys of the table and to it that shall be, as far as they are there.
 pub fn validation(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
     let own = |key: &&ForeignKey| have.foreign_keys.iter().any(|have| have.name == key.name && !have.validated);
-    let others = |key: &&ReferencingKey| {
-        let is_it = |have: &ReferencingKey| (&have.referencing, &have.name) == (&key.referencing, &key.name);
-        have.referencing_keys.iter().any(|have| is_it(have) && !have.validated)
-    };
+    let others =
+        |key: &&ReferencingKey| have.referencing_keys.iter().any(|have| have.is_the_key(key) && !have.validated);
     let foreign_keys = wanted.foreign_keys.iter().filter(own).cloned().collect();
     let referencing_keys = wanted.referencing_keys.iter().filter(others).cloned().collect();
     attachments::validate(&Belongings { foreign_keys, referencing_keys, ..wanted.clone() }, table)
@@ -52,9 +51,16 @@ pub fn validation(have: &Belongings, wanted: &Belongings, table: &QualifiedName)
 /// What the owner has taken from himself, and row-level security that holds for him, too.
 pub fn closing(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
     let bearer = Bearer::table(table, &wanted.table.owner);
-    let mut statements = grants::turn(&have.grants, &wanted.grants, &bearer);
+    let mut statements = grants::turn_own(&have.grants, &wanted.grants, &bearer);
+    statements.extend(sequences::own_grants(have, wanted, table));
     statements.extend(settings::row_security(&have.table, &wanted.table, table));
     statements
+}
+
+/// What keeps a table from being dropped that has got them: foreign keys of other tables.
+pub fn release(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
+    let is_ours = |have: &&ReferencingKey| wanted.referencing_keys.iter().any(|key| key.is_the_key(have));
+    have.referencing_keys.iter().filter(is_ours).map(|key| key.take_off(table)).collect()
 }
 
 /// The same with the owner not kept out.

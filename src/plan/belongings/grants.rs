@@ -51,6 +51,11 @@ pub(super) fn turn_of_others(have: &[Grant], wanted: &[Grant], bearer: &Bearer<'
     turn_some(have, wanted, bearer, |grant| grant.grantee.as_deref() != Some(bearer.owner))
 }
 
+/// The same for what he has himself.
+pub(super) fn turn_own(have: &[Grant], wanted: &[Grant], bearer: &Bearer<'_>) -> Vec<Statement> {
+    turn_some(have, wanted, bearer, |grant| grant.grantee.as_deref() == Some(bearer.owner))
+}
+
 fn turn_some(
     have: &[Grant],
     wanted: &[Grant],

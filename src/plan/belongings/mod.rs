@@ -25,7 +25,7 @@ mod sequences;
 mod settings;
 mod statistics;
 
-pub use arrival::{acting, behind_rows, closing, on_empty_table, validation};
+pub use arrival::{acting, behind_rows, closing, on_empty_table, release, validation};
 pub use away::{Away, Rename, Renamed};
 pub use carry::{Carried, Place, carry};
 pub use obstacles::{irreversible, obstacles};
@@ -65,7 +65,7 @@ pub fn settings(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -
     let mut statements = settings::owner(&have.table, &wanted.table, table);
     statements.extend(grants::turn_early(&have.grants, &wanted.grants, &Bearer::table(table, &wanted.table.owner)));
     statements.extend(settings::of_empty_table(have, wanted, table));
-    statements.extend(sequences::names(have, wanted, table));
+    statements.extend(sequences::settings(have, wanted, table));
     statements
 }
 
@@ -99,11 +99,13 @@ pub fn put_on(have: &Belongings, wanted: &Belongings, table: &QualifiedName, awa
     statements.extend(grants::turn(&have.grants, &wanted.grants, &Bearer::table(table, &wanted.table.owner)));
     statements.extend(settings::of_empty_table(have, wanted, table));
     statements.extend(settings::behind_indexes(have, wanted, table));
+    statements.extend(settings::unproven_not_nulls(have, wanted, table));
     statements.extend(turn(have.policies.iter(), wanted.policies.iter(), table));
     statements.extend(statistics::in_place(have, wanted, table));
     statements.extend(turn(have.owned_sequences.iter(), wanted.owned_sequences.iter(), table));
-    statements.extend(sequences::names(have, wanted, table));
+    statements.extend(sequences::settings(have, wanted, table));
     statements.extend(sequences::values(wanted, table, away));
+    statements.extend(sequences::own_grants(have, wanted, table));
     statements.extend(turn(have.triggers.iter(), wanted.triggers.iter(), table));
     statements.extend(turn(have.foreign_keys.iter(), wanted.foreign_keys.iter(), table));
     statements.extend(turn(have.referencing_keys.iter(), wanted.referencing_keys.iter(), table));

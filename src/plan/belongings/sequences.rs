@@ -5,8 +5,8 @@ use super::grants::{self, Bearer};
 use super::settings::comment;
 use super::statistics::rename;
 use super::{Away, Belonging, Statement};
-use crate::catalog::belongings::{Belongings, IdentitySequence, OwnedSequence};
-use crate::ident::{QualifiedName, quote_ident, quote_literal};
+use crate::catalog::belongings::{Belongings, DrawnSequence, Grant, IdentitySequence, OwnedSequence};
+use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
 
 impl Belonging for OwnedSequence {
     fn put_on(&self, table: &QualifiedName) -> Vec<Statement> {
@@ -26,22 +26,75 @@ impl OwnedSequence {
     }
 }
 
-/// Identity sequences get their names, grants and comments.
-pub(super) fn names(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
-    let of_column = |column: &str| have.identity_sequences.iter().find(|have| have.column == column);
-    let pairs = wanted.identity_sequences.iter().filter_map(|wanted| Some((of_column(&wanted.column)?, wanted)));
-    pairs.flat_map(|(have, sequence)| name(have, sequence, table, &wanted.table.owner)).collect()
+/// Sequences get their names, owners, comments, and what others may do with them. What the owner has taken from himself waits for
+/// their values: see [`own_grants`].
+pub(super) fn settings(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
+    let identities = identities(have, wanted).flat_map(|(have, sequence)| {
+        let name = QualifiedName::new(&table.schema, &sequence.name);
+        let mut statements = rename("sequence", &QualifiedName::new(&table.schema, &have.name), &name);
+        let bearer = Bearer::sequence(&name, &wanted.table.owner);
+        statements.extend(grants::turn_of_others(&have.grants, &sequence.grants, &bearer));
+        statements.extend((have.comment != sequence.comment).then(|| set_comment(&name, sequence.comment.as_deref())));
+        statements
+    });
+    let drawn = drawn(have, wanted).flat_map(|(have, wanted)| {
+        let owner = (have.owner != wanted.owner).then(|| set_owner(&wanted.name, &wanted.owner));
+        let grants = grants::turn_of_others(&given(have, wanted), &wanted.grants, &bearer(wanted));
+        let comment = (have.comment != wanted.comment).then(|| set_comment(&wanted.name, wanted.comment.as_deref()));
+        owner.into_iter().chain(grants).chain(comment)
+    });
+    identities.chain(drawn).collect()
 }
 
-fn name(have: &IdentitySequence, wanted: &IdentitySequence, table: &QualifiedName, owner: &str) -> Vec<Statement> {
-    let name = QualifiedName::new(&table.schema, &wanted.name);
-    let mut statements = rename("sequence", &QualifiedName::new(&table.schema, &have.name), &name);
-    statements.extend(grants::turn(&have.grants, &wanted.grants, &Bearer::sequence(&name, owner)));
-    if have.comment != wanted.comment {
-        let text = wanted.comment.as_deref().unwrap_or_default();
-        statements.push(comment(&format!("sequence {}", name.sql()), &format!("sequence {name}"), text));
-    }
-    statements
+/// What the owner has himself, when their values are set.
+pub(super) fn own_grants(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
+    let identities = identities(have, wanted).flat_map(|(have, sequence)| {
+        let name = QualifiedName::new(&table.schema, &sequence.name);
+        grants::turn_own(&have.grants, &sequence.grants, &Bearer::sequence(&name, &wanted.table.owner))
+    });
+    let drawn = drawn(have, wanted)
+        .flat_map(|(have, wanted)| grants::turn_own(&given(have, wanted), &wanted.grants, &bearer(wanted)));
+    identities.chain(drawn).collect()
+}
+
+/// Identity sequences of the same column.
+fn identities<'a>(
+    have: &'a Belongings,
+    wanted: &'a Belongings,
+) -> impl Iterator<Item = (&'a IdentitySequence, &'a IdentitySequence)> {
+    let of_column = move |column: &str| have.identity_sequences.iter().find(|have| have.column == column);
+    wanted.identity_sequences.iter().filter_map(move |wanted| Some((of_column(&wanted.column)?, wanted)))
+}
+
+/// Other sequences of the same name.
+fn drawn<'a>(
+    have: &'a Belongings,
+    wanted: &'a Belongings,
+) -> impl Iterator<Item = (&'a DrawnSequence, &'a DrawnSequence)> {
+    let of_name = move |name: &QualifiedName| have.drawn_sequences.iter().find(|have| have.name == *name);
+    wanted.drawn_sequences.iter().filter_map(move |wanted| Some((of_name(&wanted.name)?, wanted)))
+}
+
+/// What the one owner had the other one gets with the sequence.
+fn given(have: &DrawnSequence, wanted: &DrawnSequence) -> Vec<Grant> {
+    have.grants.iter().map(|grant| grant.given_by(&have.owner, &wanted.owner)).collect()
+}
+
+fn bearer(sequence: &DrawnSequence) -> Bearer<'_> {
+    Bearer::sequence(&sequence.name, &sequence.owner)
+}
+
+/// Gives the sequence to a role.
+pub(super) fn set_owner(sequence: &QualifiedName, owner: &str) -> Statement {
+    Statement::new(
+        format!("give sequence {sequence} to {}", display_ident(owner)),
+        format!("alter sequence {} owner to {}", sequence.sql(), quote_ident(owner)),
+    )
+}
+
+/// An empty comment is none.
+fn set_comment(sequence: &QualifiedName, text: Option<&str>) -> Statement {
+    comment(&format!("sequence {}", sequence.sql()), &format!("sequence {sequence}"), text.unwrap_or_default())
 }
 
 /// Identity sequences go on where those of the table that leaves stand at this moment: no value is read by us, so none

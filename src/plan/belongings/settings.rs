@@ -2,7 +2,7 @@
 
 use super::{Belonging, Statement, turn};
 use crate::catalog::belongings::{
-    Belongings, ColumnSetting, Comment, CommentOn, IndexSettings, Policy, ReplicaIdentity, StorageParameter,
+    Belongings, ColumnSetting, Comment, CommentOn, IndexSettings, NotNull, Policy, ReplicaIdentity, StorageParameter,
     TableSettings,
 };
 use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
@@ -75,6 +75,19 @@ fn not_null_names(have: &Belongings, wanted: &Belongings, table: &QualifiedName)
             alter(table, action, format!("rename constraint {} to {}", display_ident(have), display_ident(wanted)))
         })
         .collect()
+}
+
+/// NOT NULL that rows may break which were there before it.
+pub(super) fn unproven_not_nulls(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
+    let is_missing = |wanted: &&NotNull| !have.not_nulls.iter().any(|have| have.column == wanted.column);
+    let missing = wanted.not_nulls.iter().filter(|wanted| !wanted.validated).filter(is_missing);
+    missing.map(|not_null| add_unproven(not_null, table)).collect()
+}
+
+pub(super) fn add_unproven(not_null: &NotNull, table: &QualifiedName) -> Statement {
+    let (name, column) = (quote_ident(&not_null.name), quote_ident(&not_null.column));
+    let title = format!("add constraint {}", display_ident(&not_null.name));
+    alter(table, format!("add constraint {name} not null {column} not valid"), title)
 }
 
 pub(super) fn row_security(have: &TableSettings, wanted: &TableSettings, table: &QualifiedName) -> Vec<Statement> {

@@ -4,9 +4,10 @@ use super::super::attachments::add;
 use super::super::obstacles::{is_at_least, second_keys, trigger_states};
 use super::super::{Belonging, statistics};
 use super::Carrier;
+use crate::catalog::ObjectName;
 use crate::catalog::belongings::{ForeignKey, Policy, Publication, ReferencingKey, Statistics, Trigger};
-use crate::catalog::{ObjectName, Obstacle};
 use crate::ident::{QualifiedName, display_ident};
+use crate::plan::losses::{is_known, unknown};
 use crate::plan::retarget::retarget;
 
 const UNREADABLE: &str = "its definition cannot be read";
@@ -87,11 +88,13 @@ impl Carrier<'_> {
     pub(super) fn foreign_keys(&mut self) -> Vec<ForeignKey> {
         let mut wanted = Vec::new();
         for key in &self.source.belongings.foreign_keys {
-            match self.place.footing.foreign_keys.iter().find(|obstacle| obstacle.object == key.name) {
+            let of_version = (!is_known(&key.definition, self.place.server)).then(|| unknown(self.place.server));
+            let obstacle = self.place.footing.foreign_keys.iter().find(|obstacle| obstacle.object == key.name);
+            match of_version.or_else(|| obstacle.map(|obstacle| obstacle.reason.clone())) {
                 None => wanted.push(key.clone()),
-                Some(Obstacle { reason, .. }) => {
+                Some(reason) => {
                     let sql = key.put_on(&self.place.names.table);
-                    self.lose("foreign key", display_ident(&key.name), reason.clone(), sql);
+                    self.lose("foreign key", display_ident(&key.name), reason, sql);
                 }
             }
         }

@@ -32,20 +32,30 @@ fn of_table(postgresql_number: u32) -> Vec<String> {
     OF_TABLE.iter().filter(|privilege| is_known(privilege)).map(ToString::to_string).collect()
 }
 
+/// Whose privileges are meant, and whose they become.
+#[derive(Clone, Copy)]
+pub(super) struct Owners<'a> {
+    pub(super) old: &'a str,
+    pub(super) new: &'a str,
+}
+
 impl Carrier<'_> {
     pub(super) fn grants(&mut self) -> Vec<Grant> {
         let (here, there) = (of_table(self.from.postgresql_number), of_table(self.place.server.postgresql_number));
         // All that the owner had there is all that he has here.
         let grants: Vec<Grant> =
             self.source.belongings.grants.iter().map(|old| self.whole(old, &here, &there)).collect();
-        let (table, owner) = (self.place.names.table.clone(), self.place.owner);
-        self.carried(&grants, &there, &Bearer::table(&table, owner))
+        let owners = Owners { old: &self.source.belongings.table.owner, new: self.place.owner };
+        self.carried(&grants, &there, owners, &Bearer::table(&self.place.names.table, owners.new))
     }
 
-    pub(super) fn grants_of_sequence(&mut self, name: &QualifiedName, grants: &[Grant]) -> Vec<Grant> {
-        let all = OF_SEQUENCE.map(String::from);
-        let owner = self.place.owner;
-        self.carried(grants, &all, &Bearer::sequence(name, owner))
+    pub(super) fn grants_of_sequence(
+        &mut self,
+        name: &QualifiedName,
+        grants: &[Grant],
+        owners: Owners<'_>,
+    ) -> Vec<Grant> {
+        self.carried(grants, &OF_SEQUENCE.map(String::from), owners, &Bearer::sequence(name, owners.new))
     }
 
     fn whole(&self, old: &Grant, here: &[String], there: &[String]) -> Grant {
@@ -55,19 +65,12 @@ impl Carrier<'_> {
     }
 
     /// In the order in which they were given: who gives on needs to have been given first.
-    fn carried(&mut self, grants: &[Grant], known: &[String], bearer: &Bearer<'_>) -> Vec<Grant> {
+    fn carried(&mut self, grants: &[Grant], known: &[String], owners: Owners<'_>, bearer: &Bearer<'_>) -> Vec<Grant> {
         let mut wanted: Vec<Grant> = Vec::new();
         for old in grants {
-            let new = Grant {
-                grantee: old.grantee.as_ref().map(|grantee| self.in_place_of(grantee)),
-                grantor: self.in_place_of(&old.grantor),
-                ..old.clone()
-            };
+            let new = old.given_by(owners.old, owners.new);
             // Whoever owns the table there has what he had beside it.
-            if new.grantee.as_deref() == Some(self.place.owner)
-                && new.grantee == old.grantee
-                && new.grantor != old.grantor
-            {
+            if new.grantee.as_deref() == Some(owners.new) && new.grantee == old.grantee && new.grantor != old.grantor {
                 continue;
             }
             let (privileges, unknown) = new.privileges.iter().cloned().partition(|one| known.contains(one));
@@ -75,7 +78,7 @@ impl Carrier<'_> {
             if !unknown.privileges.is_empty() {
                 self.lose_grant(&unknown, bearer, "the target's PostgreSQL does not know it".to_string());
             }
-            match self.why_not(&new, &wanted) {
+            match self.why_not(&new, &wanted, owners.new) {
                 _ if new.privileges.is_empty() => {}
                 None => wanted.push(new),
                 Some(reason) => self.lose_grant(&new, bearer, reason),
@@ -84,11 +87,11 @@ impl Carrier<'_> {
         wanted
     }
 
-    fn why_not(&self, grant: &Grant, given: &[Grant]) -> Option<String> {
+    fn why_not(&self, grant: &Grant, given: &[Grant], owner: &str) -> Option<String> {
         if let Some(grantee) = grant.grantee.as_ref().filter(|grantee| !self.is_there(grantee)) {
             return Some(format!("there is no role {} on the target", display_ident(grantee)));
         }
-        if grant.grantor == self.place.owner {
+        if grant.grantor == owner {
             return None;
         }
         let grantor = display_ident(&grant.grantor);

@@ -10,10 +10,12 @@ mod grants;
 
 use std::collections::HashSet;
 
+use self::grants::Owners;
 use super::attachments::validate_key;
-use super::{Statement, arrival, settings};
+use super::{Statement, arrival, sequences, settings};
 use crate::catalog::belongings::{
-    Belongings, Comment, CommentOn, Grant, IdentitySequence, IndexSettings, NotNull, ReplicaIdentity, TableSettings,
+    Belongings, Comment, CommentOn, DrawnSequence, Grant, IdentitySequence, IndexSettings, NotNull, ReplicaIdentity,
+    TableSettings,
 };
 use crate::catalog::{Constraint, ConstraintKind, Footing, Hypertable, NotCarried, RoleHere, Server};
 use crate::ident::{QualifiedName, display_ident};
@@ -29,6 +31,8 @@ pub struct Place<'a> {
     pub footing: &'a Footing,
     /// Who the table will belong to.
     pub owner: &'a str,
+    /// The sequences that are made with the table.
+    pub sequences: &'a [QualifiedName],
     /// Whether the old table is in the same database, and stays there.
     pub beside_the_old: bool,
 }
@@ -99,24 +103,25 @@ fn made(wanted: &Belongings, owner: &str, grants: Vec<Grant>) -> Belongings {
         comment: None,
         ..sequence.clone()
     };
+    let drawn = |drawn: &DrawnSequence| DrawnSequence {
+        owner: owner.to_string(),
+        grants: vec![grants::owners_of_sequence(owner)],
+        comment: None,
+        ..drawn.clone()
+    };
     Belongings {
+        drawn_sequences: wanted.drawn_sequences.iter().map(drawn).collect(),
         indexes: wanted.indexes.iter().map(index).collect(),
         identity_sequences: wanted.identity_sequences.iter().map(sequence).collect(),
-        not_nulls: wanted.not_nulls.clone(),
+        not_nulls: wanted.not_nulls.iter().filter(|not_null| not_null.validated).cloned().collect(),
         ..Belongings::of_new_table(owner, grants)
     }
 }
 
 /// What the role's new tables are granted, when they have been given to the owner.
 fn default_grants(place: &Place<'_>) -> Vec<Grant> {
-    let given = |name: &String| if *name == place.server.role { place.owner.to_string() } else { name.clone() };
     let grants = place.footing.default_grants.iter();
-    let grants = grants.map(|grant| Grant {
-        grantee: grant.grantee.as_ref().map(given),
-        grantor: given(&grant.grantor),
-        ..grant.clone()
-    });
-    grants.collect()
+    grants.map(|grant| grant.given_by(&place.server.role, place.owner)).collect()
 }
 
 struct Carrier<'a> {
@@ -140,6 +145,7 @@ impl Carrier<'_> {
             policies: self.policies(),
             statistics: self.statistics(),
             owned_sequences: Vec::new(),
+            drawn_sequences: self.drawn_sequences(),
             identity_sequences: self.identity_sequences(),
             triggers: self.triggers(),
             foreign_keys: self.foreign_keys(),
@@ -242,10 +248,16 @@ impl Carrier<'_> {
             return old.iter().map(|old| NotNull { name: names.follow(&old.name), ..old.clone() }).collect();
         }
         let table = &self.source.name().name;
-        for old in old.iter().filter(|old| old.name != format!("{table}_{}_not_null", old.column)) {
-            let version = &self.place.server.postgresql;
+        let version = format!("PostgreSQL {}", self.place.server.postgresql);
+        for old in old.iter().filter(|old| !old.validated || old.name != format!("{table}_{}_not_null", old.column)) {
             let object = format!("{} of column {}", display_ident(&old.name), display_ident(&old.column));
-            self.lose("name of NOT NULL", object, format!("PostgreSQL {version} gives them no names"), Vec::new());
+            match old.validated {
+                true => self.lose("name of NOT NULL", object, format!("{version} gives them no names"), Vec::new()),
+                false => {
+                    let sql = vec![settings::add_unproven(old, &self.place.names.table)];
+                    self.lose("NOT NULL", object, format!("{version} would have to check all rows"), sql);
+                }
+            }
         }
         Vec::new()
     }
@@ -291,9 +303,40 @@ impl Carrier<'_> {
         let mut wanted = Vec::new();
         for old in &self.source.belongings.identity_sequences {
             let name = self.place.names.of_relation(&old.name);
-            let grants = self.grants_of_sequence(&QualifiedName::new(&self.table().schema, &name), &old.grants);
+            let owners = Owners { old: &self.source.belongings.table.owner, new: self.place.owner };
+            let sequence = QualifiedName::new(&self.table().schema, &name);
+            let grants = self.grants_of_sequence(&sequence, &old.grants, owners);
             wanted.push(IdentitySequence { name, grants, ..old.clone() });
         }
         wanted
+    }
+
+    /// Those that were there before keep what they have.
+    fn drawn_sequences(&mut self) -> Vec<DrawnSequence> {
+        let mut wanted = Vec::new();
+        for old in self.source.belongings.drawn_sequences.iter().filter(|old| self.place.sequences.contains(&old.name))
+        {
+            let owner = self.owner_of(old);
+            let grants = self.grants_of_sequence(&old.name, &old.grants, Owners { old: &old.owner, new: &owner });
+            wanted.push(DrawnSequence { grants, owner, ..old.clone() });
+        }
+        wanted
+    }
+
+    /// A column's own belongs to whoever the table belongs to, and another one to whom it did, where the role may.
+    fn owner_of(&mut self, old: &DrawnSequence) -> String {
+        let wanted = self.in_place_of(&old.owner);
+        if wanted == self.place.owner || self.role(&wanted).is_some_and(|role| role.may_act) {
+            return wanted;
+        }
+        let owner = self.place.owner.to_string();
+        let sql = vec![sequences::set_owner(&old.name, &wanted)];
+        self.lose(
+            "owner of a sequence",
+            old.name.to_string(),
+            format!("it will belong to {}", display_ident(&owner)),
+            sql,
+        );
+        owner
     }
 }
