@@ -122,6 +122,8 @@ pub struct Report {
     pub latency: Option<LatencyReport>,
     /// Chunks of the target at the end.
     pub target_chunks: Option<usize>,
+    /// How many of them are compressed.
+    pub compressed_chunks: Option<usize>,
     /// What verification found.
     pub verification: Option<Verification>,
     /// What the source has and the target will not have.

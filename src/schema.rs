@@ -7,12 +7,14 @@
 //! from `plan` as text.
 
 mod chunks;
+mod compression;
 
 use futures_util::future::try_join_all;
 use tokio::sync::Semaphore;
 use tokio_postgres::error::SqlState;
 
-pub use self::chunks::{make_chunks, make_chunks_beside_others, refuse_too_many_locks};
+pub use self::chunks::{create_chunks, make_chunks, make_chunks_beside_others, refuse_too_many_locks};
+pub use self::compression::{Compressor, compress_all, decompress_all};
 use crate::catalog::{Chunk, Server};
 use crate::connect::{Backend, Sessions, Target};
 use crate::error::{Error, Kind, Result};
@@ -38,6 +40,11 @@ pub(crate) async fn transaction<T>(target: &Target, begin: &str, work: impl Asyn
         Ok(()) => work().await,
         Err(error) => Err(error),
     };
+    end(target, done).await
+}
+
+/// Commits what was done, or rolls it back.
+async fn end<T>(target: &Target, done: Result<T>) -> Result<T> {
     match done {
         Ok(_) => target.batch("commit").await?,
         // Where the session is lost the transaction is too, and the work's own error says more.

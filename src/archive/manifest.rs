@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::identity::is_hexadecimal;
 use super::{ArchiveId, Directory, Extent, belongings, json, unreadable};
 use crate::catalog::prerequisites::Making;
-use crate::catalog::{Column, Hypertable, Prerequisites, Server, Type};
+use crate::catalog::{ChunkShape, Column, Hypertable, Prerequisites, Server, Type};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::{MAX_IDENT_BYTES, QualifiedName};
 use crate::pgcopy::{Checksum, Format, TimeType, checksum};
@@ -98,6 +98,9 @@ pub struct Definition {
     pub chunks: u64,
     /// How many of them held compressed rows.
     pub compressed_chunks: u64,
+    /// Their slices, and which of them those were.
+    #[serde(default)]
+    pub shapes: Vec<ChunkShape>,
 }
 
 /// A column of the segments.
@@ -361,6 +364,10 @@ impl Manifest {
         }
         check_types(&self.definition.hypertable.types)?;
         check_prerequisites(&self.definition.hypertable.prerequisites)?;
+        refuse(
+            self.definition.shapes.iter().any(|shape| !self.is_chunk(shape)),
+            "one of its chunks has no slices of the table",
+        )?;
         let form = format!("{}/{}", self.format.wire().name(), checksum::VERSION);
         refuse(self.checksum_form != form, &format!("its checksums are over {}, not {form}", self.checksum_form))?;
         refuse(self.segments.is_empty(), "it has no segments")?;
@@ -379,6 +386,12 @@ impl Manifest {
             total(|s| s.bytes).is_none() || total(|s| s.file_bytes).is_none(),
             "its segments are larger than any disk",
         )
+    }
+
+    /// Whether a chunk has a slice for each dimension, with values in each.
+    fn is_chunk(&self, shape: &ChunkShape) -> bool {
+        let dimensions = self.definition.hypertable.dimensions.len();
+        shape.slices.len() == dimensions && shape.slices.iter().all(|slice| slice.start < slice.end)
     }
 
     fn check_segment(&self, segment: &Segment) -> Result<(), &'static str> {

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dependents::{Rights, Users};
-use super::{Columnstore, Index, Job};
+use super::{Columnstore, Index, Job, ObjectName};
 use crate::ident::QualifiedName;
 
 /// A continuous aggregate.
@@ -71,6 +71,12 @@ pub struct Aggregate {
     /// Materialized views that read it.
     #[serde(default)]
     pub materialized_views: Vec<QualifiedName>,
+    /// Relations that its query reads.
+    #[serde(default)]
+    pub reads: Vec<QualifiedName>,
+    /// Functions, types and so on that its query calls.
+    #[serde(default)]
+    pub needs: Vec<ObjectName>,
 }
 
 /// A privilege on an aggregate or one of its columns.

@@ -14,12 +14,13 @@ pub mod read;
 mod aggregates;
 mod footing;
 mod policies;
+pub mod views;
 
 use serde::{Deserialize, Serialize};
 
 pub use aggregates::{Aggregate, Comment, Grant};
 pub use footing::{Footing, PublicationHere, RoleHere};
-pub use policies::{Columnstore, Job, OrderBy, Policies, SparseIndex};
+pub use policies::{Columnstore, Job, Means, OrderBy, Policies, SparseIndex};
 pub use prerequisites::{ObjectName, Prerequisites};
 
 use self::belongings::Belongings;
@@ -240,6 +241,27 @@ impl Chunk {
             .and_then(|slices| slices.first().copied())
             .unwrap_or(Slice { start: i64::MIN, end: i64::MAX })
     }
+
+    /// What can be said of it where it is not.
+    pub fn shape(&self) -> ChunkShape {
+        ChunkShape { slices: self.slices.clone().unwrap_or_default(), compressed: self.compressed }
+    }
+}
+
+/// A chunk as far as another table can have one like it.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct ChunkShape {
+    /// One slice per dimension, in the order of the dimensions.
+    pub slices: Vec<Slice>,
+    /// Holds compressed rows.
+    pub compressed: bool,
+}
+
+impl ChunkShape {
+    /// Its slice of the primary dimension.
+    pub fn primary(&self) -> Slice {
+        self.slices.first().copied().unwrap_or(Slice { start: i64::MIN, end: i64::MAX })
+    }
 }
 
 /// A chunk's table and the file under it: another one means that rows were changed which no trigger has seen.
@@ -324,6 +346,13 @@ pub struct Constraint {
     pub definition: String,
     /// The columns it is over.
     pub columns: Vec<String>,
+}
+
+impl Constraint {
+    /// A check that rows from before it need not pass.
+    pub fn is_unvalidated(&self) -> bool {
+        self.kind == ConstraintKind::Check && self.definition.ends_with("NOT VALID")
+    }
 }
 
 /// Kinds of constraints that are carried.
@@ -587,6 +616,15 @@ pub struct Hypertable {
     pub prerequisites: Prerequisites,
     /// What PostgreSQL keeps on it beside all this.
     pub belongings: Belongings,
+    /// What TimescaleDB does to it by itself.
+    #[serde(default)]
+    pub policies: Policies,
+    /// Continuous aggregates over it, and over each other, in the order in which they can be made.
+    #[serde(default)]
+    pub aggregates: Vec<Aggregate>,
+    /// Views that read it, its aggregates, or each other, in the order in which they can be made.
+    #[serde(default)]
+    pub views: Vec<views::View>,
     /// What it has beside all this.
     pub not_carried: Vec<NotCarried>,
 }

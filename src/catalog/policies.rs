@@ -9,7 +9,7 @@ use super::NotCarried;
 use crate::ident::QualifiedName;
 
 /// All of it that belongs to one hypertable.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct Policies {
     /// The hypertable's id in the catalog.
     pub hypertable_id: i32,
@@ -58,6 +58,21 @@ pub struct Job {
     pub config: Option<Value>,
     /// When it runs next; none if that was never set.
     pub next_start: Option<String>,
+}
+
+/// What a server has of what policies need, whatever its version and edition.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Means {
+    /// Of the tablespaces that were asked for, those in which the role may create tables.
+    pub tablespaces: Vec<String>,
+    /// Columns can have their ranges kept for each chunk: from 2.16 on.
+    pub chunk_skipping: bool,
+    /// Sparse indexes can be asked for: from 2.22 on.
+    pub sparse_indexes: bool,
+    /// Of the roles that were asked for, those that the role may act for, and that may have jobs: they can log in.
+    pub roles: Vec<String>,
+    /// Of the procedures that were asked for, those that are there.
+    pub procedures: Vec<QualifiedName>,
 }
 
 impl Job {

@@ -10,6 +10,7 @@ use serde_json::json;
 pub use self::prerequisites::{inventory, missing_objects, prerequisites};
 use super::belongings::{Belongings, DrawnSequence, Grant, IdentitySequence, Named, OwnedSequence};
 use super::dependents::{Dependents, MaterializedView, Users};
+use super::views::{View, ViewPlaces};
 use super::*;
 use crate::connect::{Params, Session};
 use crate::error::Result;
@@ -52,11 +53,13 @@ pub async fn hypertable(session: &Session, server: &Server, table: Table, row: H
     let columns = columns(session, table.oid).await?;
     let type_oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
     let types = types(session, &type_oids).await?;
-    let (schema, name) = (&table.name.schema, &table.name.name);
-    let mut not_carried: Vec<NotCarried> =
-        session.records(include_str!("sql/not_carried.sql"), &[oid, schema, name, &row.id]).await?;
+    let mut not_carried: Vec<NotCarried> = session.records(include_str!("sql/not_carried.sql"), &[oid]).await?;
     not_carried.extend(chunk_differences(session, server, oid, row.id).await?);
+    let aggregates = aggregates(session, server, row.id).await?;
     Ok(Hypertable {
+        views: views(session, *oid, &aggregates).await?,
+        aggregates,
+        policies: policies(session, row.id, &table.name).await?,
         dimensions: dimensions(session, row.id).await?,
         constraints: constraints(session, table.oid).await?,
         indexes: indexes(session, table.oid).await?,
@@ -98,11 +101,7 @@ pub async fn dimensions(session: &Session, hypertable_id: i32) -> Result<Vec<Dim
 
 async fn chunk_differences(session: &Session, server: &Server, oid: &u32, id: i32) -> Result<Vec<NotCarried>> {
     let chunk_oids: Vec<u32> = chunks(session, server, id).await?.iter().filter_map(|chunk| chunk.oid).collect();
-    let mut found = session.records(include_str!("sql/chunk_differences.sql"), &[oid, &chunk_oids]).await?;
-    if has_relation(session, "_timescaledb_catalog.chunk_column_stats").await? {
-        found.extend(session.records(include_str!("sql/chunk_skipping.sql"), &[&id]).await?);
-    }
-    Ok(found)
+    session.records(include_str!("sql/chunk_differences.sql"), &[oid, &chunk_oids]).await
 }
 
 /// The chunks of a hypertable, ordered by their slices. Under an imported snapshot these are the snapshot's chunks.
@@ -130,6 +129,15 @@ pub async fn policies(session: &Session, hypertable_id: i32, name: &QualifiedNam
     })
 }
 
+/// What the server has of what `policies` need; also of what jobs of `aggregates` do.
+pub async fn means(session: &Session, tablespaces: &[String], jobs: &[&Job]) -> Result<Means> {
+    let procedures: Vec<&QualifiedName> =
+        jobs.iter().flat_map(|job| job.check.iter().chain([&job.procedure])).collect();
+    let owners: Vec<&String> = jobs.iter().map(|job| &job.owner).collect();
+    let procedures = json!(procedures).to_string();
+    session.record(include_str!("sql/means.sql"), &[&tablespaces, &owners, &procedures]).await
+}
+
 /// The jobs of a hypertable, or of a continuous aggregate's materialization.
 pub async fn jobs(session: &Session, hypertable_id: i32) -> Result<Vec<Job>> {
     session.records(include_str!("sql/jobs.sql"), &[&hypertable_id]).await
@@ -154,7 +162,7 @@ pub async fn columnstore(session: &Session, hypertable_id: i32) -> Result<Option
 /// The continuous aggregates over a hypertable and over each other, in the order in which they can be made. What they hold is
 /// asked only of those that the role may read like their owner.
 pub async fn aggregates(session: &Session, server: &Server, hypertable_id: i32) -> Result<Vec<Aggregate>> {
-    let sql = include_str!("sql/aggregates.sql").replace("{slices}", chunk_slices(server));
+    let sql = about_view(include_str!("sql/aggregates.sql")).replace("{slices}", chunk_slices(server));
     let mut found: Vec<Aggregate> = session.records(&sql, &[&hypertable_id]).await?;
     for aggregate in &mut found {
         if aggregate.rights.may_act_as_owner {
@@ -170,6 +178,49 @@ pub async fn aggregates(session: &Session, server: &Server, hypertable_id: i32) 
         }
     }
     Ok(found)
+}
+
+/// Puts the text of view_*.sql into a query.
+fn about_view(sql: &str) -> String {
+    sql.replace("{grants}", include_str!("sql/view_grants.sql"))
+        .replace("{comments}", include_str!("sql/view_comments.sql"))
+        .replace("{reads}", include_str!("sql/view_reads.sql"))
+        .replace("{needs}", include_str!("sql/view_needs.sql"))
+}
+
+/// The views that read a table, aggregates over it, or each other, in the order in which they can be made.
+async fn views(session: &Session, table: u32, aggregates: &[Aggregate]) -> Result<Vec<View>> {
+    let oids: Vec<u32> = std::iter::once(table).chain(aggregates.iter().map(|aggregate| aggregate.oid)).collect();
+    session.records(&about_view(include_str!("sql/views.sql")), &[&oids]).await
+}
+
+/// What stands where views of these names shall be, which read these relations, belong to these roles and use these objects.
+pub async fn view_places(
+    session: &Session,
+    relations: &[&QualifiedName],
+    roles: &[String],
+    needs: &[ObjectName],
+) -> Result<ViewPlaces> {
+    #[derive(Deserialize)]
+    struct Found {
+        relations: Vec<QualifiedName>,
+        roles: Vec<String>,
+        actable: Vec<String>,
+        superuser: bool,
+    }
+    let sql = include_str!("sql/view_places.sql");
+    let Found { relations: there, roles, actable, superuser } =
+        session.record(sql, &[&json!(relations).to_string(), &roles]).await?;
+    let schemas: Vec<String> = relations.iter().map(|name| name.schema.clone()).collect();
+    let closed = closed_schemas(session, &schemas).await?;
+    Ok(ViewPlaces {
+        relations: there,
+        missing: missing_objects(session, needs).await?,
+        roles,
+        actable,
+        closed,
+        superuser,
+    })
 }
 
 async fn first_bucket(session: &Session, server: &Server, aggregate: &Aggregate) -> Result<Option<i64>> {

@@ -120,7 +120,7 @@ impl Planned {
         let ground = ground(&source, &layout, bounds.range, request.jobs);
         let rows = Rows::find(&ground, snapshot, &workers, divided(gaps, &snapshot.chunks)).await?;
         Ok(Planned {
-            not_carried: losses(&source, header.definition.compressed_chunks),
+            not_carried: losses(&source),
             layout,
             bounds,
             wire,
@@ -243,7 +243,13 @@ fn header(request: &Request, found: &Found, source: &Hypertable, range: Range, b
         server: found.server.clone(),
         encoding: encoding.to_string(),
         asked: Asked { from: request.from.clone(), until: request.until.clone(), range },
-        definition: Definition { hypertable: source.clone(), integer_now: None, chunks: 0, compressed_chunks: 0 },
+        definition: Definition {
+            hypertable: source.clone(),
+            integer_now: None,
+            chunks: 0,
+            compressed_chunks: 0,
+            shapes: Vec::new(),
+        },
         columns: SegmentColumn::of(source),
         format,
         format_reason: (format == SegmentFormat::Text).then_some(wire.reason.clone()).flatten(),
@@ -260,7 +266,8 @@ async fn definition(snapshot: &Snapshot, hypertable: Hypertable) -> Result<Defin
     };
     let compressed = snapshot.chunks.iter().filter(|chunk| chunk.compressed);
     let (chunks, compressed_chunks) = (snapshot.chunks.len() as u64, compressed.count() as u64);
-    Ok(Definition { hypertable, integer_now, chunks, compressed_chunks })
+    let shapes = snapshot.chunks.iter().map(Chunk::shape).collect();
+    Ok(Definition { hypertable, integer_now, chunks, compressed_chunks, shapes })
 }
 
 /// The archive is complete: it is the answer only to the request that it was made for.

@@ -7,7 +7,7 @@ use crate::catalog::prerequisites::Inventory;
 use crate::catalog::{Hypertable, Sequence};
 use crate::plan::belongings::Carried;
 use crate::plan::prerequisites::{Demand, Lacking, Provision, provide};
-use crate::plan::{Layout, Statement, TargetNames, integer_now_function, post_data, pre_data, sequence_values};
+use crate::plan::{Keys, Layout, Statement, TargetNames, integer_now_function, post_data, pre_data, sequence_values};
 
 const HEAD: &str = "\
 -- The table of this archive, for people: hypercopy restores from manifest.json and never runs this file.
@@ -21,7 +21,7 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
     let names = TargetNames::new(table, table.name().clone(), functions, &[]);
     let sequences: Vec<&Sequence> = table.sequences.iter().filter(|sequence| !sequence.identity).collect();
     let Provision { before, behind, lacking, .. } = prerequisites(table);
-    let mut making = pre_data(table, layout, &names, &[], &sequences, true);
+    let mut making = pre_data(table, layout, &names, &[], &sequences, Keys::PrimaryFirst);
     making.splice(sequences.len() + 1..sequences.len() + 1, behind);
     making.splice(sequences.len()..sequences.len(), before);
     let function = integer_now_function(table).zip(integer_now.clone());
@@ -35,7 +35,7 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
     push_lacking(&mut text, &lacking);
     push(&mut text, "before the rows", &making);
     let _ = writeln!(text, "\n-- the rows: {} segments, described in ARCHIVE.md", manifest.segments.len());
-    match post_data(table, &names, true) {
+    match post_data(table, &names, Keys::PrimaryFirst) {
         Ok((constraints, indexes)) => push(&mut text, "behind the rows", &[constraints, indexes].concat()),
         Err(error) => {
             let _ = writeln!(text, "\n-- behind the rows: {}", one_line(error.message()));

@@ -164,6 +164,7 @@ impl Work<'_> {
             turn: tokio::sync::Semaphore::new(1),
             vigil: vigil.clone(),
             reopen: reopen(doors.clone(), supervision.clone()),
+            follow: None,
         })
     }
 

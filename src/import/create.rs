@@ -2,7 +2,7 @@
 
 use super::request::{Create, Request};
 use crate::catalog::belongings::Belongings;
-use crate::catalog::{Column, Dimension, Hypertable, HypertableRow, Index, Prerequisites, Table, read};
+use crate::catalog::{Column, Dimension, Hypertable, HypertableRow, Index, Policies, Prerequisites, Table, read};
 use crate::connect::Target;
 use crate::csv::infer::{Inference, column_name};
 use crate::csv::{LineEnd, Parser};
@@ -59,6 +59,9 @@ pub(super) async fn hypertable(
         sequences: Vec::new(),
         prerequisites: Prerequisites::default(),
         belongings: Belongings::of_new_table("", Vec::new()),
+        policies: Policies::default(),
+        aggregates: Vec::new(),
+        views: Vec::new(),
         not_carried: Vec::new(),
     })
 }

@@ -37,9 +37,11 @@ pub(super) async fn carry(
     Ok(carried)
 }
 
-/// In the transaction that makes the table; answers what the server refuses.
+/// In the transaction that makes the table, what TimescaleDB keeps on it among it; answers what the server refuses.
 pub(super) async fn put_on_empty_table(target: &Target, planned: &Planned, strict: bool) -> Result<Vec<NotCarried>> {
-    run_missing(target, planned, strict, belongings::on_empty_table).await
+    let mut refused = run_missing(target, planned, strict, belongings::on_empty_table).await?;
+    refused.extend(run_possible(target, planned.early.clone(), strict).await?);
+    Ok(refused)
 }
 
 /// In the transaction that finishes the job; answers what the server refuses.
@@ -67,8 +69,12 @@ async fn run_missing(
 ) -> Result<Vec<NotCarried>> {
     let Some(wanted) = &planned.belongings else { return Ok(Vec::new()) };
     let table = &planned.names.table;
+    run_possible(target, difference(&belongings_of(target, table).await?, wanted, table), strict).await
+}
+
+async fn run_possible(target: &Target, statements: Vec<Statement>, strict: bool) -> Result<Vec<NotCarried>> {
     let mut refused = Vec::new();
-    for statement in difference(&belongings_of(target, table).await?, wanted, table) {
+    for statement in statements {
         let error = schema::run_if_possible(target, &statement).await?;
         refused.extend(error.map(|error| (statement, error)));
     }
@@ -104,7 +110,7 @@ async fn belongings_of(target: &Target, table: &QualifiedName) -> Result<Belongi
 }
 
 /// What was refused, for the list of what is not carried; with `strict` the first of it is an error.
-fn listed(refused: Vec<(Statement, Error)>, strict: bool) -> Result<Vec<NotCarried>> {
+pub(super) fn listed(refused: Vec<(Statement, Error)>, strict: bool) -> Result<Vec<NotCarried>> {
     let mut found = Vec::new();
     for (statement, error) in refused {
         if strict {

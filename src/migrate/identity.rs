@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::look::Sides;
-use super::request::Parts;
+use super::request::{Parts, Request};
 use crate::catalog::belongings::Belongings;
 use crate::catalog::{Hypertable, NotCarried};
 use crate::error::{Context, Kind, Result};
@@ -11,7 +11,8 @@ use crate::ident::QualifiedName;
 use crate::ledger::Job;
 use crate::look::Bounds;
 use crate::pgcopy::TimeType;
-use crate::plan::{Layout, Partitioning, Range, Statement};
+use crate::plan::readers::Readers;
+use crate::plan::{CompressRequest, Layout, Moment, Partitioning, Range, Statement, Upkeep};
 
 /// The part of a request that may not change between the runs of a job; the ledger keeps it beside source and target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +21,10 @@ pub(super) struct Identity {
     parts: Parts,
     range: Range,
     partitioning: Partitioning,
+    #[serde(default)]
+    preserve_chunks: bool,
+    #[serde(default)]
+    compress: CompressRequest,
     columns: Vec<CopiedColumn>,
 }
 
@@ -31,10 +36,22 @@ struct CopiedColumn {
 }
 
 impl Identity {
-    pub(super) fn new(parts: Parts, source: &Hypertable, partitioning: &Partitioning, bounds: &Bounds) -> Identity {
+    pub(super) fn new(
+        request: &Request,
+        source: &Hypertable,
+        partitioning: &Partitioning,
+        bounds: &Bounds,
+    ) -> Identity {
         let columns = source.copied_columns();
         let columns = columns.map(|c| CopiedColumn { name: c.name.clone(), type_name: c.type_name.clone() });
-        Identity { parts, range: bounds.range, partitioning: partitioning.clone(), columns: columns.collect() }
+        Identity {
+            parts: request.parts,
+            range: bounds.range,
+            partitioning: partitioning.clone(),
+            preserve_chunks: request.preserve_chunks,
+            compress: request.compress.clone().unwrap_or_default(),
+            columns: columns.collect(),
+        }
     }
 
     /// In what `job` differs from this request, in words; nothing where it is the same job. `layout` is what the request
@@ -52,6 +69,9 @@ impl Identity {
         compare("source", job_source(job), sides_source(sides));
         compare("parts", made.parts.name().to_string(), self.parts.name().to_string());
         compare("range", made.range.display(time_type), self.range.display(time_type));
+        let chunks = |preserved: bool| if preserved { "the source's" } else { "by interval" }.to_string();
+        compare("chunks", chunks(made.preserve_chunks), chunks(self.preserve_chunks));
+        compare("compression", made.compress.to_string(), self.compress.to_string());
         compare("columns", column_names(&made.columns), column_names(&self.columns));
         // What was asked for is the same although the source's own interval has changed; or the other way round.
         if made.partitioning != self.partitioning {
@@ -108,6 +128,15 @@ pub(crate) struct JobPlan {
     pub(super) lost: Vec<NotCarried>,
     /// The type of the ranges in the ledger.
     pub(crate) time_type: TimeType,
+    /// What TimescaleDB shall do by itself in the end.
+    #[serde(default)]
+    pub(super) upkeep: Upkeep,
+    /// Aggregates and views that are made in the end.
+    #[serde(default)]
+    pub(super) readers: Readers,
+    /// When chunks are compressed; none where none of them is.
+    #[serde(default)]
+    pub(super) compression: Option<Moment>,
 }
 
 impl JobPlan {

@@ -11,8 +11,10 @@ mod objects;
 mod planned;
 mod refusals;
 mod request;
+mod slices;
 mod source;
 mod standing;
+mod upkeep;
 mod work;
 
 use std::time::Instant;

@@ -107,11 +107,10 @@ pub(super) async fn refuse_schemas(sides: &Sides, schemas: &[String]) -> Result<
 pub(super) fn not_carried(
     sides: &Sides,
     source: &Hypertable,
-    compressed: u64,
     made_sequences: &[QualifiedName],
     names: &TargetNames,
 ) -> Vec<NotCarried> {
-    let mut found = losses(source, compressed);
+    let mut found = losses(source);
     let owner = &sides.source.table().owner;
     if !sides.place.may_own_for_source_owner && *owner != sides.target_server.role {
         found.push(NotCarried::new("owner", format!("{owner}: the table will belong to {}", sides.target_server.role)));

@@ -6,18 +6,21 @@ use super::look::Sides;
 use super::objects::*;
 use super::refusals::refuse_virtual_columns;
 use super::request::{Asked, Parts, Request};
-use super::source::Hold;
+use super::slices::Preserved;
+use super::source::{Hold, Stock};
 use super::standing::{Standing, existing_table, refuse_another_request};
+use super::upkeep::{Case, compressed, early, foreseen, uncompressed};
 use crate::catalog::belongings::Belongings;
-use crate::catalog::{Chunk, Hypertable, NotCarried, Sequence, read};
+use crate::catalog::{Chunk, Hypertable, NotCarried, Policies, Sequence, read};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
 use crate::look::Bounds;
 use crate::plan::prerequisites::{Demand, Lacking, provide};
+use crate::plan::readers::Readers;
 use crate::plan::{
-    Entry, Layout, Partitioning, Point, Range, Statement, TargetNames, Task, Wire, compare_types, fit_version,
-    makes_key_first, post_data, pre_data, set_owner,
+    Compressed, Entry, Keys, Layout, Moment, Partitioning, Point, Range, Statement, TargetNames, Task, Upkeep, Wire,
+    compare_types, create_jobs, fit_version, policies, post_data, pre_data, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::Shares;
@@ -43,6 +46,8 @@ pub(super) struct Planned {
     pub(super) belongings: Option<Belongings>,
     /// How it gets that around the rows, as far as it can be foreseen; nothing where it was made before.
     foreseen: [Vec<Statement>; 2],
+    /// What is made behind that on the empty table.
+    pub(super) early: Vec<Statement>,
     /// What of the source's belongings it cannot have.
     lost: Vec<NotCarried>,
     /// The sequences that this job makes, or has made.
@@ -54,12 +59,22 @@ pub(super) struct Planned {
     /// The target's chunks that are there already.
     pub(super) chunks: Vec<Chunk>,
     pub(super) missing_points: Vec<Point>,
+    /// Slices that the target gets because the source has them.
+    pub(super) preserved: Preserved,
     index_bytes: u64,
     source_chunks: usize,
     pub(super) not_carried: Vec<NotCarried>,
-    key_first: bool,
     /// What the table uses, is missing and is not made.
     pub(super) lacking: Vec<Lacking>,
+    keys: Keys,
+    /// What TimescaleDB shall do by itself in the end.
+    pub(super) upkeep: Upkeep,
+    /// Aggregates and views that are made in the end.
+    pub(super) readers: Readers,
+    /// Which chunks are compressed.
+    pub(super) compressed: Compressed,
+    /// When; none where none is.
+    pub(super) compression: Option<Moment>,
     /// Whether the table was there before the job, and holds rows of others.
     pub(super) appends: bool,
     /// Ranges that are copied anew, and how many rows the target has there.
@@ -75,10 +90,15 @@ struct Definition {
     indexes: Vec<Statement>,
     belongings: Option<Belongings>,
     foreseen: [Vec<Statement>; 2],
+    early: Vec<Statement>,
     lost: Vec<NotCarried>,
     sequences: Vec<QualifiedName>,
-    key_first: bool,
     lacking: Vec<Lacking>,
+    keys: Keys,
+    upkeep: Upkeep,
+    readers: Readers,
+    compressed: Compressed,
+    compression: Option<Moment>,
 }
 
 impl Planned {
@@ -95,7 +115,7 @@ impl Planned {
         refuse_virtual_columns(sides, &source)?;
         let encoding = sides.source.encoding();
         let asked = Layout::resolve(&source, &partitioning, encoding)?;
-        let identity = Identity::new(request.parts, &source, &partitioning, &bounds);
+        let identity = Identity::new(request, &source, &partitioning, &bounds);
         // Asked before, of what was there before the locks: a column whose type has changed since then would be copied as
         // bytes that mean something else.
         if let Standing::Unfinished { job, .. } = standing {
@@ -118,7 +138,9 @@ impl Planned {
             (None, Parts::Schema) => Vec::new(),
             (None, Parts::All | Parts::Data) => bounds.range.without(done.iter().map(|task| task.range)),
         };
-        let max_new_chunks = request.max_new_chunks;
+        let stock = hold.stock(bounds.range);
+        let preserved = Preserved::of(request, sides, &stock, bounds.range)?;
+        let max_new_chunks = preserved.most_buckets(request);
         let ground = Ground {
             source: &source,
             layout: &layout,
@@ -129,15 +151,15 @@ impl Planned {
         };
         let rows = hold.rows(&ground, &[], ranges).await?;
         let target_chunks = existing_chunks(sides, standing).await?;
-        let missing_points = layout.missing_points(&rows.points, &target_chunks);
-        let new_chunks = missing_points.len() as u64 * layout.partitions_per_bucket();
-        refuse_too_many(new_chunks, max_new_chunks)?;
+        let missing_points = preserved.missing_points(&layout, &rows.points, &target_chunks);
+        let new_chunks = missing_points.len() as u64 * layout.partitions_per_bucket() + preserved.count();
+        refuse_too_many(new_chunks, request.max_new_chunks)?;
         refuse_too_many_locks(&sides.target_server, new_chunks)?;
 
+        let case = Case { request, sides, standing };
         let definition = match standing {
             Standing::New { forget } => {
-                let mut definition =
-                    Definition::new(sides, &source, &layout, new_chunks, request.with_dependencies).await?;
+                let mut definition = Definition::new(&case, &source, &layout, new_chunks, &stock).await?;
                 let forgotten = forget.as_ref().map(JobPlan::of).transpose()?;
                 definition.sequences.extend(forgotten.into_iter().flat_map(|plan| plan.sequences));
                 definition
@@ -145,7 +167,10 @@ impl Planned {
             Standing::Unfinished { job, .. } => {
                 // Others may have altered the table since it was made.
                 refuse_other_columns(sides, &source, &existing_table(sides).await?, &layout)?;
-                Definition::of_job(sides, &source, JobPlan::of(job)?).await?
+                let mut definition = Definition::of_job(sides, &source, JobPlan::of(job)?).await?;
+                let upkeep = &definition.upkeep;
+                definition.compressed = compressed(&case, &layout, upkeep, &stock).await?;
+                definition
             }
             Standing::Append { table, .. } | Standing::Repair { table } => {
                 refuse_other_columns(sides, &source, table, &layout)?;
@@ -153,14 +178,17 @@ impl Planned {
             }
             Standing::Finished { .. } => Definition::of_table(sides, &source).await?,
         };
-        let stock = hold.stock(bounds.range);
-        let not_carried = match standing.appends() {
+        let mut not_carried = match standing.appends() {
             true => Vec::new(),
             false => {
-                let found = not_carried(sides, &source, stock.compressed, &definition.sequences, &definition.names);
+                let found = not_carried(sides, &source, &definition.sequences, &definition.names);
                 [found, definition.lost.clone()].concat()
             }
         };
+        if !standing.appends() {
+            not_carried.extend(definition.upkeep.losses.iter().chain(&definition.readers.losses).cloned());
+            not_carried.extend(uncompressed(request, &definition.compressed, &stock));
+        }
         Ok(Planned {
             identity,
             index_bytes: stock.index_bytes,
@@ -177,14 +205,20 @@ impl Planned {
             indexes: definition.indexes,
             belongings: definition.belongings,
             foreseen: definition.foreseen,
+            early: definition.early,
             lost: definition.lost,
             sequences: definition.sequences,
-            key_first: definition.key_first,
             lacking: definition.lacking,
+            keys: definition.keys,
+            upkeep: definition.upkeep,
+            readers: definition.readers,
+            compressed: definition.compressed,
+            compression: definition.compression,
             rows,
             done,
             chunks: target_chunks,
             missing_points,
+            preserved,
             not_carried,
             appends: standing.appends(),
             repaired,
@@ -201,6 +235,9 @@ impl Planned {
             lost: self.lost.clone(),
             sequences: self.sequences.clone(),
             time_type: self.bounds.time_type,
+            upkeep: self.upkeep.clone(),
+            readers: self.readers.clone(),
+            compression: self.compression,
         }
     }
 
@@ -209,9 +246,14 @@ impl Planned {
         self.source.sequences.iter().filter(|sequence| self.sequences.contains(&sequence.name)).collect()
     }
 
+    /// The points whose chunks are not all among `chunks`.
+    pub(super) fn missing_points(&self, points: &[Point], chunks: &[Chunk]) -> Vec<Point> {
+        self.preserved.missing_points(&self.layout, points, chunks)
+    }
+
     /// How many chunks the target will have to get.
     pub(super) fn new_chunks(&self) -> u64 {
-        self.missing_points.len() as u64 * self.layout.partitions_per_bucket()
+        self.missing_points.len() as u64 * self.layout.partitions_per_bucket() + self.preserved.count()
     }
 
     /// The number of the first task that is not in the ledger.
@@ -261,12 +303,35 @@ impl Planned {
             format: self.wire.format,
             format_reason: self.wire.reason.clone(),
             source_locks: hold.locks(&sides.source.table().name, jobs),
-            before_rows: self.pre_data.iter().chain(&self.foreseen[0]).cloned().collect(),
-            after_rows: self.constraints.iter().chain(&self.indexes).chain(&self.foreseen[1]).cloned().collect(),
-            key_first: self.key_first,
+            before_rows: self.pre_data.iter().chain(&self.foreseen[0]).chain(&self.early).cloned().collect(),
+            after_rows: self
+                .constraints
+                .iter()
+                .chain(&self.indexes)
+                .chain(&self.foreseen[1])
+                .cloned()
+                .chain(self.scheduled(sides))
+                .collect(),
+            key_first: self.keys != Keys::Behind,
             missing: self.lacking.clone(),
             warnings: self.warnings(sides),
         }
+    }
+
+    /// What the table does by itself from the end on.
+    pub(super) fn scheduled(&self, sides: &Sides) -> Vec<Statement> {
+        let Policies { columnstore, jobs, .. } = &self.upkeep.policies;
+        let is_late = self.compression != Some(Moment::WithTheCopy);
+        let columnstore = columnstore.iter().filter(|_| is_late);
+        let enable = columnstore.map(|settings| policies::enable_columnstore(settings, &self.names.table));
+        let (server, names, readers) = (&sides.target_server, self.names.moved(&self.source), &self.readers);
+        enable
+            .chain(readers.create_aggregates(names))
+            .chain(readers.fill(server, |_| true))
+            .chain(readers.create_views(names))
+            .chain(create_jobs(jobs, &self.source, &self.names, server))
+            .chain(readers.create_jobs(server))
+            .collect()
     }
 
     fn warnings(&self, sides: &Sides) -> Vec<String> {
@@ -293,25 +358,31 @@ impl Planned {
 impl Definition {
     /// Of a table that has to be made.
     async fn new(
-        sides: &Sides,
+        case: &Case<'_>,
         source: &Hypertable,
         layout: &Layout,
         new_chunks: u64,
-        with_dependencies: bool,
+        stock: &Stock,
     ) -> Result<Definition> {
+        let sides = case.sides;
         let (source, lost) = fit_version(source, &sides.target_server);
         let source = &source;
         let types = target_types(&sides.target, &source.types).await?;
         compare_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let wire = sides.source.wire(source, &types)?;
         let inventory = read::inventory(&sides.target, &source.prerequisites).await?;
-        let (table, inventory) = (&sides.target_table, &inventory);
+        let (table, inventory, with_dependencies) = (&sides.target_table, &inventory, case.request.with_dependencies);
         let mut provision = provide(&Demand { source, table, inventory, with_dependencies });
         let missing_sequences = missing_sequences(&sides.target, source).await?;
 
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
         let names = TargetNames::new(source, sides.target_table.clone(), timescaledb_schema, &sides.place.taken);
-        let key_first = makes_key_first(new_chunks);
+        let (upkeep, readers) = foreseen(case, source, &names).await?;
+        let compressed = compressed(case, layout, &upkeep, stock).await?;
+        let columnstore = upkeep.policies.columnstore.as_ref().filter(|_| compressed.is_any());
+        let carried = carry(sides, source, &names, &provision, &missing_sequences).await?;
+        let compression = columnstore.map(|settings| Moment::of(source, &carried.wanted, settings));
+        let keys = Keys::of(new_chunks, compression == Some(Moment::WithTheCopy));
         let sequences: Vec<&Sequence> =
             source.sequences.iter().filter(|s| missing_sequences.contains(&s.name)).collect();
         let integer_now = missing_integer_now(sides, source).await?;
@@ -319,7 +390,7 @@ impl Definition {
         refuse_schemas(sides, &schemas).await?;
         let schemas = [schemas, std::mem::take(&mut provision.extension_schemas)].concat();
         let schemas = read::missing_schemas(&sides.target, &schemas).await?;
-        let mut pre_data = pre_data(source, layout, &names, &schemas, &sequences, key_first);
+        let mut pre_data = pre_data(source, layout, &names, &schemas, &sequences, keys);
         let before_table = schemas.len() + sequences.len();
         pre_data.splice(before_table + 1..before_table + 1, std::mem::take(&mut provision.behind));
         pre_data.splice(before_table..before_table, std::mem::take(&mut provision.before));
@@ -329,10 +400,10 @@ impl Definition {
         // On the empty table: later PostgreSQL would ask whether the owner may create things among TimescaleDB's chunks.
         let gives_away = sides.place.may_own_for_source_owner && sides.source.table().owner != sides.target_server.role;
         pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table().owner)));
-        let (constraints, indexes) = post_data(source, &names, key_first)?;
-        let carried = carry(sides, source, &names, &provision, &missing_sequences).await?;
+        let (constraints, indexes) = post_data(source, &names, keys)?;
         Ok(Definition {
             foreseen: [carried.before_rows(&names.table), carried.after_rows(&names.table)],
+            early: early(&upkeep, &names, &sides.target_server, compression),
             belongings: Some(carried.wanted),
             lost: [lost, carried.lost, provision.losses].concat(),
             names,
@@ -341,8 +412,12 @@ impl Definition {
             constraints,
             indexes,
             sequences: missing_sequences,
-            key_first,
             lacking: provision.lacking,
+            keys,
+            upkeep,
+            readers,
+            compressed,
+            compression,
         })
     }
 
@@ -359,18 +434,23 @@ impl Definition {
             indexes: Vec::new(),
             belongings: None,
             foreseen: Default::default(),
+            early: Vec::new(),
             lost: Vec::new(),
             sequences: Vec::new(),
-            key_first: true,
             lacking: Vec::new(),
+            keys: Keys::PrimaryFirst,
+            upkeep: Upkeep::default(),
+            readers: Readers::default(),
+            compressed: Compressed::Nothing,
+            compression: None,
         })
     }
 
     /// Of a table that an earlier run has made.
     async fn of_job(sides: &Sides, source: &Hypertable, plan: JobPlan) -> Result<Definition> {
-        let JobPlan { constraints, indexes, belongings, lost, sequences, .. } = plan;
+        let JobPlan { constraints, indexes, belongings, lost, sequences, upkeep, readers, compression, .. } = plan;
         let table = Definition::of_table(sides, source).await?;
-        Ok(Definition { constraints, indexes, belongings, lost, sequences, ..table })
+        Ok(Definition { constraints, indexes, belongings, lost, sequences, upkeep, readers, compression, ..table })
     }
 }
 

@@ -9,7 +9,7 @@ use crate::connect::{Conninfo, Side};
 use crate::error::Result;
 use crate::ledger::{MIGRATE, RESTORE};
 use crate::look::{Axis, Bounds, partitioning};
-use crate::plan::{HashRequest, Partitioning, Range};
+use crate::plan::{CompressRequest, HashRequest, Partitioning, Range};
 use crate::verify::Mode;
 
 /// What was asked for.
@@ -26,6 +26,10 @@ pub struct Request {
     pub chunk_interval: Option<String>,
     /// Hash dimensions.
     pub hash_partitions: Option<HashRequest>,
+    /// Whether the target gets the source's own slices, however they came about.
+    pub preserve_chunks: bool,
+    /// Which chunks of a table that is made are compressed; those that are so on the source where nothing is said.
+    pub compress: Option<CompressRequest>,
     /// First value of the primary dimension, as written.
     pub from: Option<String>,
     /// First value that is left out, as written.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::planned::Planned;
 use super::request::Origin;
 use crate::archive::{Archive, Manifest, Segment};
-use crate::catalog::{Chunk, Estimate, Hypertable, Server, Table, Type, read};
+use crate::catalog::{Chunk, ChunkShape, Estimate, Hypertable, Server, Table, Type, read};
 use crate::connect::{Conninfo, Reader, Session, Side, Target};
 use crate::error::{Error, Result};
 use crate::ident::QualifiedName;
@@ -174,7 +174,11 @@ pub(super) enum Hold {
 pub(super) struct Stock {
     /// What it is read by: chunks, or segments.
     pub(super) parts: usize,
-    /// Chunks with compressed rows.
+    /// How many chunks the table has, or had when it was put into an archive.
+    pub(super) chunks: u64,
+    /// What those are, as far as it is known.
+    pub(super) shapes: Vec<ChunkShape>,
+    /// How many of them have compressed rows.
     pub(super) compressed: u64,
     /// Bytes of indexes, as far as they are known.
     pub(super) index_bytes: u64,
@@ -218,12 +222,16 @@ impl Hold {
                 let chunks: &[Chunk] = &snapshot.chunks;
                 Stock {
                     parts: chunks.len(),
+                    chunks: chunks.len() as u64,
+                    shapes: chunks.iter().map(Chunk::shape).collect(),
                     compressed: chunks.iter().filter(|chunk| chunk.compressed).count() as u64,
                     index_bytes: chunks.iter().filter_map(|chunk| chunk.index_bytes).sum::<i64>() as u64,
                 }
             }
             Hold::Archive(segments) => Stock {
                 parts: segments.stretches().filter(|(stretch, _)| bounds.overlaps(stretch.slice)).count(),
+                chunks: manifest(segments).definition.chunks,
+                shapes: manifest(segments).definition.shapes.clone(),
                 compressed: manifest(segments).definition.compressed_chunks,
                 index_bytes: 0,
             },

@@ -56,7 +56,7 @@ impl Standing {
             return repairable(sides, repair, &jobs).await;
         }
         jobs.retain(|job| job.kind == request.kind());
-        let identity = Identity::new(request.parts, source, &asked.partitioning, &asked.bounds);
+        let identity = Identity::new(request, source, &asked.partitioning, &asked.bounds);
         let is_same = |job: &Job| Ok::<_, Error>(identity.differences(job, sides, layout)?.is_empty());
         let mut finished = None;
         for job in jobs.iter().filter(|job| job.state == JobState::Finished) {

@@ -13,6 +13,7 @@ use super::request::{Parts, Request, Resume};
 use super::role;
 use super::source::Hold;
 use super::standing::Standing;
+use super::upkeep::{following, made_readers};
 use crate::catalog::{Chunk, read};
 use crate::connect::{Backend, Sessions, Target};
 use crate::error::{Error, Kind, Result};
@@ -20,7 +21,7 @@ use crate::failpoint;
 use crate::ident::QualifiedName;
 use crate::ledger::{self, Claim, Counted, DoneTask, IMPORT, Job, JobState, NewJob, Origin, RECHUNK, REPAIR};
 use crate::pipeline::{self, Copy, Ended, Pair, Queues, Work as Errand};
-use crate::plan::{Entry, Point, Statement, Task, column_list, sequence_values};
+use crate::plan::{Entry, Moment, Point, Statement, Task, column_list, sequence_values};
 use crate::progress::{self, Meters};
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::door::Doors;
@@ -54,7 +55,7 @@ pub(super) struct Work<'a> {
     pub(super) planned: &'a Planned,
     pub(super) supervision: &'a Supervision,
     vigil: &'a Vigil,
-    claim: Claim,
+    pub(super) claim: Claim,
 }
 
 impl<'a> Work<'a> {
@@ -83,6 +84,7 @@ impl<'a> Work<'a> {
         drop(hold);
         let sessions = Sessions::new(pairs.into_iter().map(|pair| pair.target).collect());
         work.finalize_and_verify(&sessions, report).await?;
+        work.schedule(&sessions, report).await?;
         work.finish(report).await
     }
 
@@ -92,23 +94,27 @@ impl<'a> Work<'a> {
         let ranges = again.iter().map(|task| task.range).collect();
         let rows_again = hold.rows(&self.ground(), &pairs, ranges).await?;
 
+        self.make_preserved_chunks().await?;
         let mut points = self.planned.missing_points.clone();
-        points.extend(self.planned.layout.missing_points(&rows_again.points, &self.planned.chunks));
+        points.extend(self.planned.missing_points(&rows_again.points, &self.planned.chunks));
         let chunks = self.make_chunks(&points, report).await?;
         let mut tasks = self.tasks(hold.shares(), &chunks, &rows_again, &again);
-        let unmade = self.planned.layout.missing_points(&points, &chunks);
+        let unmade = self.planned.missing_points(&points, &chunks);
         for task in &mut tasks {
             task.alone = unmade.iter().any(|point| task.range.contains(point[0]));
         }
+        self.open_chunks(&chunks, &tasks).await?;
         let start = Instant::now();
         self.progress_over(&tasks);
         report.tasks = Some(self.planned.done.len() + tasks.len() - again.len());
-        let copy = Arc::new(self.copy_plan(doors, chunks));
         let mut meters = Meters::default();
         let mut missing = tasks.clone();
         for _ in 0..SETTLE_ATTEMPTS {
-            let ended =
-                pipeline::run(Arc::clone(&copy), pairs, Queues::of(hold.shares(), &missing), Errand::Copy).await;
+            let follow = self.compressor(&chunks, &missing).map(following);
+            // Chunks are full, and small again, one after the other.
+            let queues = if follow.is_some() { Queues::in_turn } else { Queues::of }(hold.shares(), &missing);
+            let copy = Arc::new(Copy { follow, ..self.copy_plan(doors, chunks.clone()) });
+            let ended = pipeline::run(copy, pairs, queues, Errand::Copy).await;
             report.bytes = self.supervision.progress.snapshot().bytes;
             let ended = ended?;
             pairs = ended.pairs;
@@ -176,7 +182,7 @@ impl<'a> Work<'a> {
             source: &self.planned.source,
             layout: &self.planned.layout,
             bounds: self.planned.bounds.range,
-            max_new_chunks: self.request.max_new_chunks,
+            max_new_chunks: self.planned.preserved.most_buckets(self.request),
             jobs: self.request.jobs,
             most_task_bytes: u64::MAX,
         }
@@ -194,12 +200,16 @@ impl<'a> Work<'a> {
                 false => schema::make_chunks(target, server, table, &self.planned.layout, points).await?,
             }
         }
-        let chunks = read::chunks(target, server, self.target_hypertable_id().await?).await?;
+        let chunks = self.target_chunks().await?;
         report.phase("make chunks", start);
         Ok(chunks)
     }
 
-    async fn target_hypertable_id(&self) -> Result<i32> {
+    pub(super) async fn target_chunks(&self) -> Result<Vec<Chunk>> {
+        read::chunks(&self.sides.target, &self.sides.target_server, self.target_hypertable_id().await?).await
+    }
+
+    pub(super) async fn target_hypertable_id(&self) -> Result<i32> {
         let row = read::hypertable_row(&self.sides.target, self.table()).await?;
         row.map(|row| row.id).ok_or_else(|| {
             Error::new(Kind::Target, format!("{} is no longer a hypertable on the target", self.table()))
@@ -244,6 +254,7 @@ impl<'a> Work<'a> {
             turn: tokio::sync::Semaphore::new(1),
             vigil: self.vigil.clone(),
             reopen: self.reopen(doors),
+            follow: None,
         }
     }
 
@@ -321,22 +332,27 @@ impl<'a> Work<'a> {
         let finisher =
             schema::Finisher { sessions, claim: self.claim, words: schema::Words::Foreign, interrupt, progress };
         finisher.run_in_turn(&to_do(&planned.constraints)).await?;
-        let chunks = read::chunks(&self.sides.target, &self.sides.target_server, self.target_hypertable_id().await?);
-        let mut chunks = chunks.await?;
-        let builders = schema::index_builders(&self.sides.target_server, chunks.len() as u64, self.request.jobs);
+        let chunks = self.target_chunks().await?.len() as u64;
+        let builders = schema::index_builders(&self.sides.target_server, chunks, self.request.jobs);
         let indexes = to_do(&planned.indexes);
-        let ((), differences) =
-            tokio::try_join!(finisher.build_indexes(&indexes, builders), self.verify(sessions, &expected))?;
+        let build = finisher.build_indexes(&indexes, builders);
+        let compresses_behind = planned.compression == Some(Moment::Behind);
+        if compresses_behind {
+            build.await?;
+        } else {
+            // What the copy has not come to, because it was ended.
+            self.compress_rest(sessions).await?;
+            let ((), differences) = tokio::try_join!(build, self.verify(sessions, &expected))?;
+            self.note_verification(&expected, &differences, report)?;
+        }
         report.phase("constraints, indexes and verification", start);
-        let time_type = planned.layout.primary.time_type;
-        report.verification = Some(Verification::of(self.request.verify, expected.len(), &differences, time_type));
-        self.refuse_differences(expected.len(), &differences)?;
         self.put_on_behind_rows(&finisher, report).await?;
 
         let start = Instant::now();
         self.supervision.progress.phase("analyzing");
-        report.target_chunks = Some(chunks.len());
-        chunks.retain(|chunk| planned.bounds.range.overlaps(chunk.primary()));
+        let mut chunks = self.target_chunks().await?;
+        // Those that are compressed were analyzed while they had rows to read.
+        chunks.retain(|chunk| planned.bounds.range.overlaps(chunk.primary()) && !chunk.compressed);
         let plain =
             Target::open_plain(&self.request.target, &format!("{} analyze", role(self.request, self.table()))).await?;
         self.supervision.watch(&plain);
@@ -352,7 +368,21 @@ impl<'a> Work<'a> {
         let start = Instant::now();
         self.put_on_what_acts(&finisher, report).await?;
         report.phase("what acts on rows", start);
+        if compresses_behind {
+            let start = Instant::now();
+            self.enable_columnstore(&finisher).await?;
+            self.compress_rest(sessions).await?;
+            let differences = self.verify(sessions, &expected).await?;
+            self.note_verification(&expected, &differences, report)?;
+            report.phase("compression and verification", start);
+        }
         Ok(())
+    }
+
+    fn note_verification(&self, expected: &[Expected], differences: &[Difference], report: &mut Report) -> Result<()> {
+        let time_type = self.planned.layout.primary.time_type;
+        report.verification = Some(Verification::of(self.request.verify, expected.len(), differences, time_type));
+        self.refuse_differences(expected.len(), differences)
     }
 
     async fn verify(&self, sessions: &Sessions, expected: &[Expected]) -> Result<Vec<Difference>> {
@@ -413,7 +443,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    fn table(&self) -> &QualifiedName {
+    pub(super) fn table(&self) -> &QualifiedName {
         &self.planned.names.table
     }
 }
@@ -496,6 +526,9 @@ async fn forget_job(sides: &Sides, planned: &Planned, job: &Job) -> Result<()> {
         if job.made_table {
             refuse_rows_of_others(target, &sides.target_table, job).await?;
             belongings::release(target, &plan, &sides.target_table).await?;
+            for drop in made_readers(target, job).await?.drop() {
+                schema::run(target, &drop).await?;
+            }
             schema::drop_table(target, &sides.target_table).await?;
         } else {
             for task in &done {

@@ -72,6 +72,8 @@ pub struct Copy<E: Exit = Destination> {
     pub vigil: Vigil,
     /// How a worker gets other sessions when it has lost its own.
     pub reopen: Reopen<E::Hand>,
+    /// What a worker does behind each task's commit.
+    pub follow: Option<Follow<E::Hand>>,
 }
 
 /// What one worker reads and writes by.
@@ -95,6 +97,10 @@ impl<H: Hand> Pair<H> {
 pub type Reopen<H = Target> =
     Box<dyn Fn(usize, Vec<Backend>) -> BoxFuture<'static, Result<Option<Pair<H>>>> + Send + Sync>;
 
+/// What follows the commit of a task, in the worker's own session. Where it fails it is tried again like the task, and so it may
+/// be done twice.
+pub type Follow<H = Target> = Box<dyn for<'a> Fn(&'a H, &'a Task) -> BoxFuture<'a, Result<()>> + Send + Sync>;
+
 /// Tasks, and who may take them: one queue for all workers, or one for each.
 pub enum Queues {
     /// Any worker takes any task.
@@ -109,8 +115,18 @@ pub type Queue = Arc<Mutex<VecDeque<Task>>>;
 impl Queues {
     /// Tasks for workers that hold these shares of the locks.
     pub fn of(shares: &Shares, tasks: &[Task]) -> Queues {
+        let mut tasks = tasks.to_vec();
+        if matches!(shares, Shares::All) {
+            // The heaviest ones first, so that none of them is the last one alone.
+            tasks.sort_by_key(|task| std::cmp::Reverse(task.bytes));
+        }
+        Queues::in_turn(shares, &tasks)
+    }
+
+    /// The same, in the order in which they are given.
+    pub fn in_turn(shares: &Shares, tasks: &[Task]) -> Queues {
         match shares {
-            Shares::All => Queues::shared(tasks.to_vec()),
+            Shares::All => Queues::Shared(Arc::new(Mutex::new(tasks.iter().cloned().collect()))),
             Shares::Ranges(ranges) => {
                 let of = |range: &Range| -> Queue {
                     let is_inside = |task: &&Task| range.intersect(task.range) == task.range;
@@ -120,12 +136,6 @@ impl Queues {
                 Queues::PerWorker(ranges.iter().map(of).collect())
             }
         }
-    }
-
-    /// One queue for all, the heaviest tasks first, so that none of them is the last one alone.
-    fn shared(mut tasks: Vec<Task>) -> Queues {
-        tasks.sort_by_key(|task| std::cmp::Reverse(task.bytes));
-        Queues::Shared(Arc::new(Mutex::new(tasks.into())))
     }
 
     /// The queue that a worker takes its tasks from.
@@ -298,7 +308,22 @@ fn snapshot_lost() -> Error {
 }
 
 async fn copy_task<E: Exit>(copy: &Copy<E>, pair: &Pair<E::Hand>, task: &Task, meters: &mut Meters) -> Result<()> {
-    let Some(sink) = copy.destination.begin(&pair.target, task).await? else { return Ok(()) };
+    if let Some(sink) = copy.destination.begin(&pair.target, task).await? {
+        fill_task(copy, pair, task, sink, meters).await?;
+    }
+    match &copy.follow {
+        Some(follow) => follow(&pair.target, task).await,
+        None => Ok(()),
+    }
+}
+
+async fn fill_task<E: Exit>(
+    copy: &Copy<E>,
+    pair: &Pair<E::Hand>,
+    task: &Task,
+    sink: E::Sink,
+    meters: &mut Meters,
+) -> Result<()> {
     let Meters { source: source_waits, channel: channel_waits, target: target_waits, .. } = meters;
     let (sender, receiver) = channel::bounded();
     let reading = read_task(copy, &pair.door, task, sender, source_waits, channel_waits);

@@ -193,21 +193,23 @@ pub fn create(aggregates: &[Aggregate], table: &QualifiedName, role: &str) -> Ve
         below.map_or(table, |below| &names[below])
     };
     let create = |(aggregate, name): (&Aggregate, &QualifiedName)| {
-        let definition = retarget(&aggregate.definition, &aggregate.source, new_source(aggregate));
-        let create = format!(
-            "create materialized view {} with (timescaledb.continuous, timescaledb.materialized_only = {}, \
-             timescaledb.create_group_indexes = false) as {definition} with no data",
-            name.sql(),
-            aggregate.materialized_only
-        );
+        let create = create_as(aggregate, name, new_source(aggregate));
         let owner = &aggregate.rights.owner;
-        let sql = match owner == role {
-            true => create,
-            false => format!("set local role {}; {create}; reset role", quote_ident(owner)),
-        };
-        Statement::new(format!("create continuous aggregate {name}"), sql)
+        if owner == role { create } else { create.by(owner) }
     };
     aggregates.iter().zip(&names).map(create).collect()
+}
+
+/// Makes an empty aggregate like this one, under a name and over a relation.
+pub(super) fn create_as(aggregate: &Aggregate, name: &QualifiedName, source: &QualifiedName) -> Statement {
+    let definition = retarget(&aggregate.definition, &aggregate.source, source);
+    let sql = format!(
+        "create materialized view {} with (timescaledb.continuous, timescaledb.materialized_only = {}, \
+         timescaledb.create_group_indexes = false) as {definition} with no data",
+        name.sql(),
+        aggregate.materialized_only
+    );
+    Statement::new(format!("create continuous aggregate {name}"), sql)
 }
 
 /// Puts the aggregates that [`create`] has made next to those that they are for.
@@ -225,19 +227,22 @@ pub fn pair(old: &[Aggregate], new: &[Aggregate], table: &QualifiedName, label: 
 
 /// Gives the new aggregates what the old ones have beside their definition.
 pub fn settle(exchanges: &[Exchange], server: &Server) -> Vec<Statement> {
-    let settle = |exchange: &Exchange| {
-        let Exchange { old, new, .. } = exchange;
-        let mut statements = vec![chunk_interval(old, new, server)];
-        statements.extend(old.indexes.iter().filter_map(|index| create_index(exchange, index)));
-        statements.extend(old.columnstore.iter().map(|settings| {
-            let options = columnstore_options(settings).join(", ");
-            alter(new, "enable the columnstore of", &format!("set ({options})"))
-        }));
-        statements.extend(grants(old, new));
-        statements.extend(old.comments.iter().map(|comment| comment_on(new, comment)));
-        statements
-    };
+    let settle = |exchange: &Exchange| settle_one(&exchange.old, &exchange.new, |name| exchange.new_name(name), server);
     exchanges.iter().flat_map(settle).collect()
+}
+
+/// Gives one aggregate what another one has beside its definition; `index` tells what an index with a name of its own is
+/// called.
+pub fn settle_one(old: &Aggregate, new: &Aggregate, index: impl Fn(&str) -> String, server: &Server) -> Vec<Statement> {
+    let mut statements = vec![chunk_interval(old, new, server)];
+    statements.extend(old.indexes.iter().filter_map(|found| create_index(old, new, found, &index)));
+    statements.extend(old.columnstore.iter().map(|settings| {
+        let options = columnstore_options(settings).join(", ");
+        alter(new, "enable the columnstore of", &format!("set ({options})"))
+    }));
+    statements.extend(grants(old, new));
+    statements.extend(old.comments.iter().map(|comment| comment_on(&new.name, comment)));
+    statements
 }
 
 /// TimescaleDB would take ten times the interval of the table below, which is another one than before.
@@ -255,17 +260,17 @@ fn chunk_interval(old: &Aggregate, new: &Aggregate, server: &Server) -> Statemen
 
 /// The columns of a materialization are those of its view, on which TimescaleDB makes its indexes. The one over its bucket
 /// is there from the beginning, as that of any hypertable is.
-fn create_index(exchange: &Exchange, index: &Index) -> Option<Statement> {
+fn create_index(old: &Aggregate, new: &Aggregate, index: &Index, name: impl Fn(&str) -> String) -> Option<Statement> {
     let body = index.body.as_ref().filter(|_| index.valid)?;
-    let is_named = exchange.named_indexes().any(|named| named.name == index.name);
-    if !is_named && exchange.new.indexes.iter().any(|made| made.body.as_ref() == Some(body)) {
+    let is_named = named_indexes(old).any(|named| named.name == index.name);
+    if !is_named && new.indexes.iter().any(|made| made.body.as_ref() == Some(body)) {
         return None;
     }
-    let name = if is_named { format!(" {}", quote_ident(&exchange.new_name(&index.name))) } else { String::new() };
+    let name = if is_named { format!(" {}", quote_ident(&name(&index.name))) } else { String::new() };
     let unique = if index.unique { "unique " } else { "" };
     Some(Statement::new(
-        format!("create index {} of {}", index.name, exchange.new.name),
-        format!("create {unique}index{name} on {} {body}", exchange.new.name.sql()),
+        format!("create index {} of {}", index.name, new.name),
+        format!("create {unique}index{name} on {} {body}", new.name.sql()),
     ))
 }
 
@@ -279,32 +284,32 @@ fn grants(old: &Aggregate, new: &Aggregate) -> Vec<Statement> {
     let superfluous = new.grants.iter().filter(|grant| !old.grants.contains(grant));
     let missing = old.grants.iter().filter(|grant| !new.grants.contains(grant));
     superfluous
-        .map(|grant| privilege(grant, "revoke", "from", new))
-        .chain(missing.map(|grant| privilege(grant, "grant", "to", new)))
+        .map(|grant| privilege(grant, "revoke", "from", &new.name))
+        .chain(missing.map(|grant| privilege(grant, "grant", "to", &new.name)))
         .collect()
 }
 
-fn privilege(grant: &Grant, verb: &str, preposition: &str, on: &Aggregate) -> Statement {
+pub(super) fn privilege(grant: &Grant, verb: &str, preposition: &str, on: &QualifiedName) -> Statement {
     let column = grant.column.as_ref().map(|column| format!(" ({})", quote_ident(column))).unwrap_or_default();
     let role = grant.grantee.as_deref().map_or("public".to_string(), quote_ident);
     let option = if grant.grantable && verb == "grant" { " with grant option" } else { "" };
     let what = format!("{}{column}", grant.privilege.to_lowercase());
     Statement::new(
-        format!("{verb} {what} on {} {preposition} {role}", on.name),
-        format!("{verb} {what} on {} {preposition} {role}{option}", on.name.sql()),
+        format!("{verb} {what} on {on} {preposition} {role}"),
+        format!("{verb} {what} on {} {preposition} {role}{option}", on.sql()),
     )
 }
 
 /// To PostgreSQL it is a view.
-fn comment_on(aggregate: &Aggregate, comment: &Comment) -> Statement {
-    let name = aggregate.name.sql();
+pub(super) fn comment_on(view: &QualifiedName, comment: &Comment) -> Statement {
+    let name = view.sql();
     let object = match &comment.column {
         Some(column) => format!("column {name}.{}", quote_ident(column)),
         None => format!("view {name}"),
     };
     let title = comment.column.as_ref().map_or(String::new(), |column| format!("column {column} of "));
     Statement::new(
-        format!("comment on {title}{}", aggregate.name),
+        format!("comment on {title}{view}"),
         format!("comment on {object} is {}", quote_literal(&comment.text)),
     )
 }
@@ -314,20 +319,20 @@ fn comment_on(aggregate: &Aggregate, comment: &Comment) -> Statement {
 /// what has changed since the last time, and computes nothing else.
 pub fn fill(exchanges: &[Exchange], server: &Server) -> Vec<Statement> {
     let fill = |exchange: &Exchange| {
-        refresh_one(exchange, &exchange.new.name, server).into_iter().chain(carry_history(exchange))
+        refresh_one(&exchange.old, &exchange.new.name, server).into_iter().chain(carry_history(exchange))
     };
     exchanges.iter().flat_map(fill).collect()
 }
 
 /// Computes behind the swap what has changed since [`fill`]. Each statement by itself.
 pub fn refresh(exchanges: &[Exchange], server: &Server) -> Vec<Statement> {
-    exchanges.iter().filter_map(|exchange| refresh_one(exchange, &exchange.old.name, server)).collect()
+    exchanges.iter().filter_map(|exchange| refresh_one(&exchange.old, &exchange.old.name, server)).collect()
 }
 
 /// The whole of what the old one holds: what is not refreshed counts as changed, and a policy over it would empty the
 /// history that [`carry_history`] brings.
-fn refresh_one(exchange: &Exchange, name: &QualifiedName, server: &Server) -> Option<Statement> {
-    let (from, until) = window(&exchange.old)?;
+pub(super) fn refresh_one(old: &Aggregate, name: &QualifiedName, server: &Server) -> Option<Statement> {
+    let (from, until) = window(old)?;
     Some(Statement::new(
         format!("refresh {name}"),
         format!(
@@ -347,13 +352,19 @@ fn window(aggregate: &Aggregate) -> Option<(String, String)> {
     Some((time_type.literal(aggregate.first?), time_type.literal(aggregate.watermark?)))
 }
 
+/// Whether it has buckets whose rows are dropped, as far as what it is over has its first chunk behind them; none where it has no
+/// bucket.
+pub(super) fn has_history(aggregate: &Aggregate) -> Option<bool> {
+    Some(aggregate.first? < aggregate.source_start.unwrap_or(i64::MAX))
+}
+
 /// Copies the buckets that only the old aggregate has, because the rows they were computed of are dropped: those that
 /// begin before the first chunk of what it is over. Behind its refresh, which computes the last of them in part.
 ///
 /// Chunks that were dropped out of the middle are not told from those that never were: their buckets are lost.
 fn carry_history(exchange: &Exchange) -> Option<Statement> {
     let Exchange { old, new, .. } = exchange;
-    if old.first? >= old.source_start.unwrap_or(i64::MAX) {
+    if !has_history(old)? {
         return None;
     }
     let bucket = quote_ident(&old.bucket);

@@ -4,8 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::readers::Move;
 use super::{ClosedDimension, Layout, OpenDimension};
-use crate::catalog::{Column, Constraint, ConstraintKind, Hypertable, Sequence};
+use crate::catalog::{Column, Constraint, ConstraintKind, Hypertable, Index, Sequence};
 use crate::error::{Error, Result};
 use crate::ident::{
     MAX_IDENT_BYTES, QualifiedName, display_ident, quote_columns, quote_ident, quote_literal, truncate_ident,
@@ -75,6 +76,11 @@ impl TargetNames {
         names
     }
 
+    /// The table's name on `source`, and here.
+    pub fn moved<'a>(&'a self, source: &'a Hypertable) -> Move<'a> {
+        Move { from: source.name(), to: &self.table }
+    }
+
     /// `name` as it is beside the new table: what begins with the old one's name begins with the new one's.
     pub(super) fn follow(&self, name: &str) -> String {
         match name.strip_prefix(self.old.as_str()) {
@@ -115,30 +121,51 @@ pub(super) fn with_suffix(name: &str, suffix: &str) -> String {
 /// grows with the square of the chunks (reference 9.1). With fewer, building it behind the rows is faster.
 const KEY_AFTER_ROWS_CHUNKS: u64 = 100;
 
-/// Whether the primary key is made before the rows of so many new chunks.
-pub fn makes_key_first(new_chunks: u64) -> bool {
-    new_chunks > KEY_AFTER_ROWS_CHUNKS
+/// When keys are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// Behind the rows.
+    Behind,
+    /// The primary key on the empty table, others behind the rows.
+    PrimaryFirst,
+    /// All of them on the empty table, unique indexes, too: rows in chunks that are compressed meanwhile would not be looked
+    /// at any more.
+    First,
+}
+
+impl Keys {
+    /// For so many new chunks, which are compressed as they are filled or not.
+    pub fn of(new_chunks: u64, compresses: bool) -> Keys {
+        match (compresses, new_chunks > KEY_AFTER_ROWS_CHUNKS) {
+            (true, _) => Keys::First,
+            (false, true) => Keys::PrimaryFirst,
+            (false, false) => Keys::Behind,
+        }
+    }
 }
 
 /// What is made on the empty table, in one transaction with the job's row: schemas, sequences, the table, its checks,
-/// the hypertable, and the primary key where `key_first`.
+/// the hypertable, and the keys that come first.
 pub fn pre_data(
     source: &Hypertable,
     layout: &Layout,
     names: &TargetNames,
     missing_schemas: &[String],
     missing_sequences: &[&Sequence],
-    key_first: bool,
+    keys: Keys,
 ) -> Vec<Statement> {
     let mut statements: Vec<Statement> = missing_schemas.iter().map(|schema| create_schema(schema)).collect();
     statements.extend(missing_sequences.iter().map(|sequence| create_sequence(sequence)));
     statements.push(create_table(source, names));
     statements.extend(source.columns.iter().flat_map(|column| alter_column(column, &names.table)));
     statements.extend(missing_sequences.iter().filter_map(|sequence| own_sequence(sequence, &names.table)));
-    statements.extend(source.constraints.iter().filter(|c| is_early(c, key_first)).map(|c| add_constraint(c, names)));
+    statements.extend(source.constraints.iter().filter(|c| is_early(c, keys)).map(|c| add_constraint(c, names)));
     statements.push(create_hypertable(&layout.primary, names));
     statements.extend(layout.open.iter().map(|dimension| add_open_dimension(dimension, names)));
     statements.extend(layout.closed.iter().map(|dimension| add_closed_dimension(dimension, names)));
+    let early = source.indexes.iter().filter(|index| index.valid && is_early_index(index, keys));
+    // One that cannot be written is an error of those that are made behind the rows.
+    statements.extend(early.filter_map(|index| create_index(index, names).ok()));
     statements.extend(integer_now(source, names));
     statements
 }
@@ -148,25 +175,27 @@ pub fn pre_data(
 ///
 /// # Errors
 /// Where an index cannot be written under its new table's name.
-pub fn post_data(
-    source: &Hypertable,
-    names: &TargetNames,
-    key_first: bool,
-) -> Result<(Vec<Statement>, Vec<Statement>)> {
+pub fn post_data(source: &Hypertable, names: &TargetNames, keys: Keys) -> Result<(Vec<Statement>, Vec<Statement>)> {
     let constraints =
-        source.constraints.iter().filter(|c| !is_early(c, key_first)).map(|c| add_constraint(c, names)).collect();
-    let indexes = source.indexes.iter().filter(|index| index.valid).map(|index| {
-        let body = index.body.as_ref().ok_or_else(|| {
-            Error::refused(format!("cannot read the definition of index {}", index.name)).hint(index.definition.clone())
-        })?;
-        let unique = if index.unique { "unique " } else { "" };
-        let name = names.of_relation(&index.name);
-        Ok(Statement::new(
-            format!("create index {name}"),
-            format!("create {unique}index {} on {} {body}", quote_ident(&name), names.table.sql()),
-        ))
-    });
-    Ok((constraints, indexes.collect::<Result<_>>()?))
+        source.constraints.iter().filter(|c| !is_early(c, keys)).map(|c| add_constraint(c, names)).collect();
+    let mut indexes = Vec::new();
+    for index in source.indexes.iter().filter(|index| index.valid) {
+        let create = create_index(index, names)?;
+        indexes.extend((!is_early_index(index, keys)).then_some(create));
+    }
+    Ok((constraints, indexes))
+}
+
+fn create_index(index: &Index, names: &TargetNames) -> Result<Statement> {
+    let body = index.body.as_ref().ok_or_else(|| {
+        Error::refused(format!("cannot read the definition of index {}", index.name)).hint(index.definition.clone())
+    })?;
+    let unique = if index.unique { "unique " } else { "" };
+    let name = names.of_relation(&index.name);
+    Ok(Statement::new(
+        format!("create index {name}"),
+        format!("create {unique}index {} on {} {body}", quote_ident(&name), names.table.sql()),
+    ))
 }
 
 /// Moves the sequences that this job made to where the source's stand.
@@ -190,7 +219,7 @@ pub fn sequence_values(source: &Hypertable, names: &TargetNames, missing_sequenc
     moved.collect()
 }
 
-fn create_schema(schema: &str) -> Statement {
+pub(crate) fn create_schema(schema: &str) -> Statement {
     Statement::new(format!("create schema {schema}"), format!("create schema {}", quote_ident(schema)))
 }
 
@@ -296,12 +325,16 @@ pub(super) fn alter_column(column: &Column, table: &QualifiedName) -> Vec<Statem
 
 /// Checks are made on the empty table: adding one later walks all chunks in one statement. One that the source never
 /// validated may not hold for all rows, so it comes after them, as unvalidated as it was.
-fn is_early(constraint: &Constraint, key_first: bool) -> bool {
+fn is_early(constraint: &Constraint, keys: Keys) -> bool {
     match constraint.kind {
-        ConstraintKind::Check => !constraint.definition.ends_with("NOT VALID"),
-        ConstraintKind::PrimaryKey => key_first,
-        ConstraintKind::Unique | ConstraintKind::Exclusion => false,
+        ConstraintKind::Check => !constraint.is_unvalidated(),
+        ConstraintKind::PrimaryKey => keys != Keys::Behind,
+        ConstraintKind::Unique | ConstraintKind::Exclusion => keys == Keys::First,
     }
+}
+
+fn is_early_index(index: &Index, keys: Keys) -> bool {
+    index.unique && keys == Keys::First
 }
 
 fn add_constraint(constraint: &Constraint, names: &TargetNames) -> Statement {
@@ -382,7 +415,7 @@ pub(crate) fn column_list(source: &Hypertable) -> String {
 mod tests {
     use super::*;
     use crate::catalog::belongings::Belongings;
-    use crate::catalog::{HypertableRow, Index, Prerequisites, Table};
+    use crate::catalog::{HypertableRow, Policies, Prerequisites, Table};
 
     fn index(name: &str) -> Index {
         Index {
@@ -426,6 +459,9 @@ mod tests {
             sequences: Vec::new(),
             prerequisites: Prerequisites::default(),
             belongings: Belongings::of_new_table("o", Vec::new()),
+            policies: Policies::default(),
+            aggregates: Vec::new(),
+            views: Vec::new(),
             not_carried: Vec::new(),
         }
     }
@@ -433,7 +469,7 @@ mod tests {
     fn index_statements(source: &Hypertable, new_name: &str, taken: &[&str]) -> Vec<String> {
         let taken: Vec<String> = taken.iter().map(ToString::to_string).collect();
         let names = TargetNames::new(source, QualifiedName::new("public", new_name), "public".into(), &taken);
-        let (_, indexes) = post_data(source, &names, true).unwrap();
+        let (_, indexes) = post_data(source, &names, Keys::PrimaryFirst).unwrap();
         indexes.into_iter().map(|statement| statement.sql).collect()
     }
 

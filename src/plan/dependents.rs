@@ -368,7 +368,7 @@ fn query(definition: &str) -> &str {
     definition.trim_end().trim_end_matches(';')
 }
 
-fn with_clause(parameters: &[StorageParameter]) -> String {
+pub(super) fn with_clause(parameters: &[StorageParameter]) -> String {
     if parameters.is_empty() { String::new() } else { format!(" with ({})", parameter_list(parameters)) }
 }
 

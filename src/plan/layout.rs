@@ -161,6 +161,12 @@ impl Layout {
     }
 }
 
+/// The slices of a chunk of `source`, as TimescaleDB's `create_chunk` takes them.
+pub fn chunk_slices_of(source: &Hypertable, slices: &[Slice]) -> serde_json::Value {
+    let named = source.dimensions.iter().zip(slices);
+    named.map(|(dimension, slice)| (dimension.column.clone(), slice_json(*slice))).collect()
+}
+
 fn slice_json(slice: Slice) -> serde_json::Value {
     serde_json::json!([slice.start, slice.end])
 }

@@ -3,17 +3,12 @@
 use crate::catalog::{Constraint, Hypertable, NotCarried, Server};
 use crate::ident::display_ident;
 
-/// What neither another table nor an archive gets of this one, of whose chunks so many hold compressed rows.
-pub fn losses(source: &Hypertable, compressed_chunks: u64) -> Vec<NotCarried> {
+/// What neither another table nor an archive gets of this one.
+pub fn losses(source: &Hypertable) -> Vec<NotCarried> {
     let mut found = source.not_carried.clone();
+    found.extend(source.policies.not_carried.iter().cloned());
     if source.table.unlogged {
         found.push(NotCarried::new("unlogged", "the table will be logged"));
-    }
-    if source.row.columnstore {
-        found.push(NotCarried::new("compression settings", "the rows arrive uncompressed"));
-    }
-    if compressed_chunks > 0 {
-        found.push(NotCarried::new("compression", format!("{compressed_chunks} chunks arrive uncompressed")));
     }
     for index in source.indexes.iter().filter(|index| !index.valid) {
         found.push(NotCarried::new("invalid index", &index.name));

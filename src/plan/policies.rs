@@ -15,7 +15,7 @@
 //! whether a job is still there).
 
 use super::Statement;
-use crate::catalog::{Chunk, Columnstore, Job, Obstacle, OrderBy, Policies, Server, Slice};
+use crate::catalog::{Chunk, ChunkShape, Columnstore, Job, Obstacle, OrderBy, Policies, Server, Slice};
 use crate::ident::{QualifiedName, display_ident, quote_columns, quote_ident, quote_literal};
 
 /// What the plan has to refuse: jobs that the role may not alter.
@@ -105,8 +105,8 @@ fn describe(job: &Job) -> String {
     format!("job {} ({})", job.id, job.procedure.name)
 }
 
-/// What chunks take from the table when they are made, so that it comes before them: tablespaces in turn, and columns whose
-/// ranges are kept. It comes behind the table's own tablespace, which TimescaleDB attaches by itself, and does not let be
+/// What chunks take from the table when they are made, so that it comes before them, in one transaction: tablespaces in
+/// turn, and columns whose ranges are kept. It comes behind the table's own tablespace, which TimescaleDB attaches by itself, and does not let be
 /// set any more once there are several.
 pub fn on_empty_table(policies: &Policies, table: &QualifiedName, server: &Server) -> Vec<Statement> {
     let attach = policies.tablespaces.iter().map(|tablespace| {
@@ -121,18 +121,23 @@ pub fn on_empty_table(policies: &Policies, table: &QualifiedName, server: &Serve
         )
     });
     // The function is refused where the setting is off, which it is by default from 2.17 on.
+    let allow = Statement::new(
+        "allow chunk skipping",
+        "select pg_catalog.set_config('timescaledb.enable_chunk_skipping', 'on', true)",
+    );
+    let allow = (!policies.skipping_columns.is_empty()).then_some(allow);
     let skip = policies.skipping_columns.iter().map(|column| {
         Statement::new(
             format!("enable chunk skipping for column {column}"),
             format!(
-                "select pg_catalog.set_config('timescaledb.enable_chunk_skipping', 'on', true); select {}({}, {})",
+                "select {}({}, {})",
                 server.user_function("enable_chunk_skipping"),
                 regclass(table),
                 quote_literal(column)
             ),
         )
     });
-    attach.chain(skip).collect()
+    attach.chain(allow).chain(skip).collect()
 }
 
 /// Switches a hypertable's columnstore on. Behind everything that is refused afterwards: storage of columns, row-level
@@ -182,7 +187,7 @@ fn seconds(microseconds: i64) -> String {
 
 /// The new chunks whose rows have all been in compressed ones: compressed again, they keep the new table as small as the
 /// old one. Chunks are compared along the primary dimension alone, so that a chunk is left out rather than taken wrongly.
-pub fn compressible<'a>(new: &'a [Chunk], old: &[Chunk]) -> Vec<&'a Chunk> {
+pub fn compressible<'a>(new: &'a [Chunk], old: &[ChunkShape]) -> Vec<&'a Chunk> {
     let overlap = |a: Slice, b: Slice| a.start < b.end && b.start < a.end;
     let come_from = |chunk: &Chunk| {
         let primary = chunk.primary();
@@ -208,6 +213,19 @@ pub fn compress_chunk(chunk: &Chunk, server: &Server) -> Statement {
         format!(
             "select {}(pg_catalog.to_regclass({}), if_not_compressed => true)",
             server.user_function("compress_chunk"),
+            quote_literal(&name.sql())
+        ),
+    )
+}
+
+/// Makes an uncompressed chunk of a compressed one, so that a range of it can be copied again; any other is left as it is.
+pub fn decompress_chunk(chunk: &Chunk, server: &Server) -> Statement {
+    let name = chunk.table();
+    Statement::new(
+        format!("decompress {name}"),
+        format!(
+            "select {}(pg_catalog.to_regclass({}), if_compressed => true)",
+            server.user_function("decompress_chunk"),
             quote_literal(&name.sql())
         ),
     )
@@ -239,7 +257,8 @@ mod tests {
     }
 
     fn compressible_starts(new: &[Chunk], old: &[Chunk]) -> Vec<i64> {
-        compressible(new, old).iter().map(|chunk| chunk.primary().start).collect()
+        let old: Vec<ChunkShape> = old.iter().map(Chunk::shape).collect();
+        compressible(new, &old).iter().map(|chunk| chunk.primary().start).collect()
     }
 
     #[test]

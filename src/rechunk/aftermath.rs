@@ -9,7 +9,7 @@ use super::contention::{Lock, LockMode};
 use super::plan::Swapped;
 use super::work::Work;
 use crate::catalog::dependents::Dependents;
-use crate::catalog::{Chunk, Policies, read};
+use crate::catalog::{Chunk, ChunkShape, Policies, read};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::QualifiedName;
@@ -105,7 +105,7 @@ impl Work<'_> {
     async fn compress(&self, swapped: &Swapped) -> Result<()> {
         let Some(columnstore) = &swapped.surroundings.policies.columnstore else { return Ok(()) };
         let (start, new) = (Instant::now(), self.chunks_of(&self.plan.table).await?);
-        let old = self.chunks_of(&swapped.away.table).await?;
+        let old: Vec<ChunkShape> = self.chunks_of(&swapped.away.table).await?.iter().map(Chunk::shape).collect();
         let chunks = policies::compressible(&new, &old);
         if chunks.is_empty() {
             return Ok(());

@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, quote_ident};
 use crate::ledger::JobId;
 use crate::look::{partitioning, refuse_minus_infinity};
+use crate::plan::{Keys, describe_interval, post_data, pre_data};
 use crate::plan::{Layout, OpenDimension, Partitioning, Range, Statement, TargetNames, aggregates};
-use crate::plan::{describe_interval, makes_key_first, post_data, pre_data};
 use crate::reader::cells::{self, Rows};
 use crate::reader::snapshot::{Snapshot, Subject};
 use crate::reader::survey::refuse_too_many;
@@ -97,9 +97,9 @@ impl Planned {
     pub(super) fn definition(&self, ground: &Ground, table: QualifiedName) -> Result<Definition> {
         let timescaledb_schema = ground.server().timescaledb_schema.clone().unwrap_or_default();
         let names = TargetNames::new(&ground.hypertable, table, timescaledb_schema, &[]);
-        let key_first = makes_key_first(self.new_chunks);
-        let (constraints, indexes) = post_data(&ground.hypertable, &names, key_first)?;
-        let before_rows = pre_data(&ground.hypertable, &self.layout, &names, &[], &[], key_first);
+        let keys = Keys::of(self.new_chunks, false);
+        let (constraints, indexes) = post_data(&ground.hypertable, &names, keys)?;
+        let before_rows = pre_data(&ground.hypertable, &self.layout, &names, &[], &[], keys);
         Ok(Definition { before_rows, constraints, indexes })
     }
 

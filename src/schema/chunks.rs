@@ -87,7 +87,7 @@ pub async fn make_chunks_beside_others(
 ) -> Result<()> {
     let made = match server.is_apache() {
         true => copy_into_nothing(target, server, table, layout, points).await,
-        false => create_chunks(target, server, table, layout, points).await,
+        false => create_chunks(target, server, table, points.iter().flat_map(|point| layout.chunk_slices(point))).await,
     };
     match made {
         Err(error) if error.sqlstate().is_some() && !error.is_retryable() => Ok(()),
@@ -95,19 +95,22 @@ pub async fn make_chunks_beside_others(
     }
 }
 
-async fn create_chunks(
+/// Makes a chunk for each of these slices, a JSON object `{"column": [start, end], …}`; one that is there already is left as it
+/// is. Each is a transaction of its own. Only where the edition has a function for it.
+pub async fn create_chunks(
     target: &Target,
     server: &Server,
     table: &QualifiedName,
-    layout: &Layout,
-    points: &[Point],
+    slices: impl Iterator<Item = serde_json::Value>,
 ) -> Result<()> {
     let sql = format!(
         "select from {}($1::text::pg_catalog.regclass, $2::text::jsonb)",
         server.internal_function("create_chunk")
     );
-    for slices in points.iter().flat_map(|point| layout.chunk_slices(point)) {
+    for slices in slices {
+        failpoint::hit("chunks-before-batch");
         target.rows(&sql, &[&table.sql(), &slices.to_string()]).await?;
+        failpoint::hit("chunks-after-batch");
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use hypercopy::archive::{
     self, ArchiveId, Asked, Compression, Definition, Extents, FORMAT_VERSION, MANIFEST, Manifest, Segment,
     SegmentColumn, SegmentFormat, SegmentWriter, Stored,
 };
-use hypercopy::catalog::read;
+use hypercopy::catalog::{Chunk, read};
 use hypercopy::connect::{Conninfo, Reader, Side};
 use hypercopy::ident::{QualifiedName, quote_columns};
 use hypercopy::look::Found;
@@ -180,6 +180,7 @@ async fn write(conninfo: &str, table: &str, path: &Path, format: SegmentFormat) 
         asked: Asked { from: None, until: None, range: Range::ALL },
         columns: SegmentColumn::of(&hypertable),
         definition: Definition {
+            shapes: chunks.iter().map(Chunk::shape).collect(),
             integer_now: now,
             chunks: chunks.len() as u64,
             compressed_chunks: chunks.iter().filter(|chunk| chunk.compressed).count() as u64,

@@ -9,7 +9,7 @@ use hypercopy::cluster::{Installation, Release};
 use hypercopy::connect::{Conninfo, Target};
 use hypercopy::ident::{QualifiedName, quote_ident};
 use hypercopy::plan::belongings::{self, Away};
-use hypercopy::plan::{IntervalRequest, Layout, Partitioning, Statement, TargetNames, post_data, pre_data};
+use hypercopy::plan::{IntervalRequest, Keys, Layout, Partitioning, Statement, TargetNames, post_data, pre_data};
 
 use crate::harness::{Database, Role, Server, Story};
 
@@ -59,7 +59,7 @@ impl<'a> Twins<'a> {
         let beside = QualifiedName::new(BESIDE, &self.name.name);
         let schema = self.server.timescaledb_schema.clone().unwrap();
         let names = TargetNames::new(&old, beside.clone(), schema, &[]);
-        self.run(&pre_data(&old, &layout, &names, &[BESIDE.to_string()], &[], true));
+        self.run(&pre_data(&old, &layout, &names, &[BESIDE.to_string()], &[], Keys::PrimaryFirst));
         self.new_oid = self.database.wait(read::resolve_exactly(&self.session, &beside)).unwrap().unwrap();
         self.run(&belongings::settings(&self.read(self.new_oid), &wanted, &beside));
         let columns: Vec<String> = old.copied_columns().map(|column| quote_ident(&column.name)).collect();
@@ -70,7 +70,7 @@ impl<'a> Twins<'a> {
             self.name.sql()
         );
         self.run(&[Statement::new("copy the rows", copy)]);
-        let (constraints, indexes) = post_data(&old, &names, true).unwrap();
+        let (constraints, indexes) = post_data(&old, &names, Keys::PrimaryFirst).unwrap();
         self.run(&constraints);
         self.run(&indexes);
         self.run(&belongings::behind_indexes(&self.read(self.new_oid), &wanted, &beside));

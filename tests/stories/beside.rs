@@ -7,7 +7,7 @@ use hypercopy::error::Result;
 use hypercopy::ident::QualifiedName;
 use hypercopy::plan::Statement;
 
-use crate::harness::{self, Database, Role};
+use crate::harness::{self, Database, Role, has_community};
 
 /// The schema of the job, as a rechunk would call it.
 pub const JOB_SCHEMA: &str = "_hypercopy_7";
@@ -29,14 +29,9 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// A database of a community server; `None`, with a word about it, where the server is another one.
+    /// A database of the community edition; `None`, with a word about it, without one.
     pub fn community(story: &str, schema: &str, name: &str) -> Option<Beside> {
-        let beside = Beside::on(harness::Server::Trixie, story, schema, name).expect("trixie has TimescaleDB");
-        if !beside.server.is_apache() {
-            return Some(beside);
-        }
-        eprintln!("skipped {story}: the server is the Apache edition; HYPERCOPY_CLUSTER names another one");
-        None
+        if has_community(story) { Beside::on(harness::Server::Community, story, schema, name) } else { None }
     }
 
     /// A database of this server; `None` where it cannot be had.

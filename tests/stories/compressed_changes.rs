@@ -1,5 +1,5 @@
 //! Which triggers see the changes of a table with compressed chunks: what a rechunk's capture can rely on. These run where
-//! `HYPERCOPY_CLUSTER` names a server with TimescaleDB's community edition.
+//! `HYPERCOPY_TEST_COMMUNITY_DSN` names a server with TimescaleDB's community edition.
 
 use crate::beside::Beside;
 

@@ -28,6 +28,9 @@ pub enum Server {
     OtherTrixie,
     /// Debian sid: PostgreSQL 18, the newest TimescaleDB that Debian has.
     Sid,
+    /// A server of yours with TimescaleDB's community edition, which Debian does not have: whichever
+    /// `HYPERCOPY_TEST_COMMUNITY_DSN` names.
+    Community,
 }
 
 /// Clusters of this run. They end with the process, however that ends.
@@ -40,6 +43,7 @@ fn cluster(server: Server) -> Option<&'static Cluster> {
         Server::Trixie => (0, Release::Trixie, "trixie"),
         Server::OtherTrixie => (1, Release::Trixie, "other-trixie"),
         Server::Sid => (2, Release::Sid, "sid"),
+        Server::Community => return None,
     };
     let start = || {
         let installation = Installation::debian(release).expect("Debian's packages can be had")?;
@@ -67,12 +71,20 @@ fn tell_of_crashes() {
 
 /// The conninfo of a server without a database; `None` where it cannot be had.
 fn conninfo(server: Server) -> Option<String> {
-    cluster_of_others().or_else(|| cluster(server).map(|cluster| cluster.conninfo("postgres")))
+    match server {
+        Server::Community => std::env::var("HYPERCOPY_TEST_COMMUNITY_DSN").ok().filter(|given| !given.is_empty()),
+        _ => cluster(server).map(|cluster| cluster.conninfo("postgres")),
+    }
 }
 
-/// The conninfo of a server that was started by somebody else.
-fn cluster_of_others() -> Option<String> {
-    std::env::var("HYPERCOPY_CLUSTER").ok().filter(|given| !given.is_empty())
+/// Whether there is a server for a story that needs the community edition (compression, policies, continuous aggregates);
+/// says a word about the story where there is none.
+pub fn has_community(story: &str) -> bool {
+    let is_given = conninfo(Server::Community).is_some();
+    if !is_given {
+        eprintln!("skipped {story}: HYPERCOPY_TEST_COMMUNITY_DSN names no server with the community edition");
+    }
+    is_given
 }
 
 /// A database of one story, dropped with it.
@@ -90,7 +102,14 @@ impl Database {
     pub fn create(server: Server, story: &str) -> Option<Database> {
         let database = Database::without_timescaledb(server, story)?;
         database.run("create extension timescaledb");
+        let license = || database.value("select current_setting('timescaledb.license')");
+        assert!(server != Server::Community || license() == "timescale", "the server named is of the Apache edition");
         Some(database)
+    }
+
+    /// A new database of the community edition; `None`, with a word about it, without one.
+    pub fn community(story: &str) -> Option<Database> {
+        if has_community(story) { Database::create(Server::Community, story) } else { None }
     }
 
     /// A new empty database.
@@ -200,22 +219,16 @@ impl Database {
         self.value(&format!("set extra_float_digits = 3; set timezone = 'UTC'; {}", multiset_sql(table)))
     }
 
-    /// The lines that pg_dump prints of a database of Debian trixie's server, without what differs between two runs of it. For a
-    /// server of others it takes an installed one; `None`, with a word about it, where that cannot.
+    /// The lines that pg_dump prints of a database of Debian trixie's server, without what differs between two runs of it.
     #[track_caller]
-    pub fn dump(&self, arguments: &[&str]) -> Option<Vec<String>> {
-        let own = cluster_of_others().is_none().then(|| cluster(Server::Trixie).expect("trixie has TimescaleDB"));
-        let program = own.map_or(PathBuf::from("pg_dump"), |cluster| cluster.installation().program("pg_dump"));
+    pub fn dump(&self, arguments: &[&str]) -> Vec<String> {
+        let program = cluster(Server::Trixie).expect("trixie has TimescaleDB").installation().program("pg_dump");
         let dumped = Command::new(program).args(arguments).args(["--dbname", &self.conninfo]).output();
-        let run = dumped.map(Run::of).ok().filter(|run| own.is_some() || run.code == 0);
-        let Some(run) = run else {
-            eprintln!("skipped {}: no pg_dump for this server", self.name);
-            return None;
-        };
+        let run = Run::of(dumped.expect("the program starts"));
         assert_eq!(run.code, 0, "{}", run.stderr);
         // Each run makes a key of its own against statements that are smuggled into psql.
         let is_key = |line: &&str| line.starts_with("\\restrict") || line.starts_with("\\unrestrict");
-        Some(run.stdout.lines().filter(|line| !is_key(line)).map(str::to_string).collect())
+        run.stdout.lines().filter(|line| !is_key(line)).map(str::to_string).collect()
     }
 
     /// Names of all relations, types, functions, triggers and schemas; TimescaleDB gives a chunk's index another one each
@@ -497,6 +510,9 @@ impl Story {
 
     /// A story between these servers; `None`, with a word about it, where one of them cannot be had.
     pub fn between(source: Server, target: Server, name: &str) -> Option<Story> {
+        if [source, target].contains(&Server::Community) && !has_community(name) {
+            return None;
+        }
         match (Database::create(source, name), Database::create(target, name)) {
             (Some(source), Some(target)) => Some(Story { source, target }),
             _ => {
@@ -506,14 +522,16 @@ impl Story {
         }
     }
 
-    /// A story that needs the community edition (compression, policies); `None`, with a word about it, without one.
+    /// A story of the community edition on both sides; `None`, with a word about it, without one.
     pub fn community(name: &str) -> Option<Story> {
-        let story = Story::new(name);
-        if story.source.value("select current_setting('timescaledb.license')") == "timescale" {
-            return Some(story);
-        }
-        eprintln!("skipped {name}: the server is the Apache edition; HYPERCOPY_CLUSTER names another one");
-        None
+        Story::from_community(Server::Community, name)
+    }
+
+    /// A story whose source is of the community edition; `None`, with a word about it, without one.
+    pub fn from_community(target: Server, name: &str) -> Option<Story> {
+        let source = Database::community(name)?;
+        let target = Database::create(target, name).expect("the server has TimescaleDB");
+        Some(Story { source, target })
     }
 
     /// The program with source and target in its environment.

@@ -1,5 +1,5 @@
 //! Imports into what only TimescaleDB's community edition has: compressed chunks, continuous aggregates, chunks made
-//! without rows. These run where `HYPERCOPY_CLUSTER` names such a server.
+//! without rows. These run where `HYPERCOPY_TEST_COMMUNITY_DSN` names such a server.
 
 use crate::import_tables::{LIVE, live, minute};
 use crate::twins::{Csv, Twins};

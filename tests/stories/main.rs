@@ -1,7 +1,7 @@
 //! Stories on real servers: what a user does, and what must be true afterwards.
 //!
-//! One set of throwaway clusters serves the whole run; every story has databases of its own. `HYPERCOPY_CLUSTER` puts a
-//! server of yours in their place; stories that need TimescaleDB's community edition run only there.
+//! One set of throwaway clusters serves the whole run; every story has databases of its own. Stories that need TimescaleDB's
+//! community edition have theirs on the server that `HYPERCOPY_TEST_COMMUNITY_DSN` names.
 
 mod append;
 mod archive_check;
@@ -10,6 +10,7 @@ mod belongings;
 mod beside;
 mod command_line;
 mod community;
+mod compress;
 mod compressed_changes;
 mod concurrency;
 mod csv_dialect;
@@ -40,6 +41,7 @@ mod layouts;
 mod passwords;
 mod proxy;
 mod random;
+mod readers;
 mod rechunk_aggregates;
 mod rechunk_compressed;
 mod rechunk_ddl;
@@ -66,10 +68,12 @@ mod sessions;
 mod tls;
 mod traps;
 mod twins;
+mod upkeep;
 mod verify;
 mod writers;
 mod zoo;
 mod zoo_belongings;
 mod zoo_names;
 mod zoo_random;
+mod zoo_timescaledb;
 mod zoo_types;

@@ -1,4 +1,4 @@
-//! `rechunk` of a table with compressed chunks. These run where `HYPERCOPY_CLUSTER` names a server with TimescaleDB's
+//! `rechunk` of a table with compressed chunks. These run where `HYPERCOPY_TEST_COMMUNITY_DSN` names a server with TimescaleDB's
 //! community edition.
 
 use hypercopy::failpoint;

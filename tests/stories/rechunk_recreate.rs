@@ -1,9 +1,9 @@
 //! `rechunk --recreate-continuous-aggregates`: the program at work on a table with continuous aggregates. These run where
-//! `HYPERCOPY_CLUSTER` names a server with TimescaleDB's community edition.
+//! `HYPERCOPY_TEST_COMMUNITY_DSN` names a server with TimescaleDB's community edition.
 
 use hypercopy::failpoint;
 
-use crate::harness::{Database, Hold, Role, Server};
+use crate::harness::{Database, Hold, Role, Server, has_community};
 use crate::rechunks::Rechunk;
 
 const LAYOUTS: [[&str; 3]; 2] = [
@@ -272,8 +272,11 @@ fn ways_back_that_are_killed_are_completed_by_the_next_and_bring_the_aggregates_
 
 #[test]
 fn an_ordinary_owner_makes_its_aggregates_again() {
-    let owner = Role::create(Server::Trixie, "aggregator");
-    let Some(mut story) = Rechunk::community("recreate_owner", "") else { return };
+    if !has_community("recreate_owner") {
+        return;
+    }
+    let owner = Role::create(Server::Community, "aggregator");
+    let mut story = Rechunk::community("recreate_owner", "").expect("there is a server");
     story.database.run(&format!(
         "grant create on database \"{}\" to {name}; grant usage, create on schema public to {name}",
         story.database.value("select current_database()"),

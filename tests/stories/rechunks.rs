@@ -29,11 +29,7 @@ impl Rechunk {
 
     /// The same with TimescaleDB's community edition; `None`, with a word about it, without one.
     pub fn community(name: &str, sql: &str) -> Option<Rechunk> {
-        let database = Database::create(Server::Trixie, name).expect("trixie has TimescaleDB");
-        if database.value("select current_setting('timescaledb.license')") != "timescale" {
-            eprintln!("skipped {name}: the server is the Apache edition; HYPERCOPY_CLUSTER names another one");
-            return None;
-        }
+        let database = Database::community(name)?;
         database.run(sql);
         Some(Rechunk { database })
     }

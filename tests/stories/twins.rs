@@ -34,21 +34,18 @@ pub struct Verdict {
 impl Twins {
     /// A database, and in it whatever the definition makes of its two names for `{table}`.
     pub fn new(story: &str, definition: &str) -> Twins {
-        let database = Database::create(Server::Trixie, story).expect("trixie has TimescaleDB");
-        let twins = Twins { conninfo: database.conninfo.clone(), database, environment: Vec::new() };
-        twins.define(definition);
-        twins
+        Twins::of(Database::create(Server::Trixie, story).expect("trixie has TimescaleDB"), definition)
     }
 
     /// The same on the community edition; `None`, with a word about it, without one.
     pub fn community(story: &str, definition: &str) -> Option<Twins> {
-        let twins = Twins::new(story, "");
-        if twins.database.value("select current_setting('timescaledb.license')") != "timescale" {
-            eprintln!("skipped {story}: the server is the Apache edition; HYPERCOPY_CLUSTER names another one");
-            return None;
-        }
+        Database::community(story).map(|database| Twins::of(database, definition))
+    }
+
+    fn of(database: Database, definition: &str) -> Twins {
+        let twins = Twins { conninfo: database.conninfo.clone(), database, environment: Vec::new() };
         twins.define(definition);
-        Some(twins)
+        twins
     }
 
     /// Runs the statements for each of the tables.

@@ -134,6 +134,11 @@ fn fields_of(kind: &str) -> &'static [&'static str] {
         "tablespace" => &["belongings.table", "belongings.indexes"],
         "constraint" => &["constraints"],
         "invalid index" => &["indexes", "belongings.indexes"],
+        "attached tablespace" => &["policies.tablespaces"],
+        "compression settings" => &["policies.columnstore", "row.columnstore"],
+        "policy or job" => &["policies.jobs"],
+        "continuous aggregate" => &["aggregates"],
+        "view" => &["views"],
         _ => &[],
     }
 }
@@ -146,11 +151,13 @@ pub struct Described {
 }
 
 /// What is a server's own (versions of extensions among it), or the role's that asks.
-const OWN: [&str; 11] = [
+const OWN: [&str; 13] = [
     "version",
     "extension",
     "oid",
     "id",
+    "hypertable_id",
+    "mat_hypertable_id",
     "type_oid",
     "inner_oid",
     "root_bytes",
@@ -206,7 +213,7 @@ fn fields(described: Map<String, Value>) -> Map<String, Value> {
     let mut fields = Map::new();
     for (name, value) in described {
         match value {
-            Value::Object(parts) if ["table", "row", "belongings"].contains(&name.as_str()) => {
+            Value::Object(parts) if ["table", "row", "belongings", "policies"].contains(&name.as_str()) => {
                 fields.extend(parts.into_iter().map(|(part, value)| (format!("{name}.{part}"), value)));
             }
             value => drop(fields.insert(name, value)),
@@ -248,11 +255,13 @@ impl<'a> Roles<'a> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let suffix = format!("{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let roles = Roles { databases: *databases, suffix };
-        for role in EVERYWHERE {
-            let create = format!("create role {}", roles.name(role));
-            databases[0].run(&create);
-            // One cluster may hold both databases.
-            let _ = databases[1].try_query(&create);
+        for database in databases {
+            // Both may be on one server.
+            let create = |role: &&str| {
+                let role = roles.name(role);
+                format!("do $$ begin if to_regrole('{role}') is null then create role {role}; end if; end $$")
+            };
+            EVERYWHERE.iter().for_each(|role| database.run(&create(role)));
         }
         databases[0].run(&format!("create role {}", roles.name("nobody")));
         roles

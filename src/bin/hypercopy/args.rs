@@ -287,6 +287,8 @@ impl VerifyArguments {
             parts: Parts::All,
             chunk_interval: None,
             hash_partitions: None,
+            preserve_chunks: false,
+            compress: None,
             from: self.table.range.from.clone(),
             until: self.table.range.until.clone(),
             max_new_chunks: MAX_NEW_CHUNKS,
@@ -437,6 +439,11 @@ pub enum IfExistsArgument {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ChunkLayoutArgument {
+    Preserve,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProgressArgument {
     Auto,
     Bar,
@@ -474,6 +481,8 @@ impl MigrateArguments {
             parts: Parts::All,
             chunk_interval: layout.chunk_interval.clone(),
             hash_partitions,
+            preserve_chunks: layout.chunk_layout.is_some(),
+            compress: layout.compress.clone(),
             from: table.range.from.clone(),
             until: table.range.until.clone(),
             max_new_chunks: layout.max_new_chunks,
@@ -501,11 +510,13 @@ pub fn conninfo(option: &str, text: &str) -> Result<Conninfo> {
         .map_err(|error| Error::new(Kind::Usage, format!("{option} is no conninfo")).caused_by(error))
 }
 
-/// How [`Arguments`] are read: `--resume=trust-before VALUE` is one option with its value behind a space.
-pub fn join_trust_before(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+/// How [`Arguments`] are read: `--resume=trust-before VALUE` and `--compress older-than INTERVAL` are one option each, with
+/// the value behind a space.
+pub fn join_values(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut joined: Vec<OsString> = Vec::new();
     for argument in arguments {
-        match joined.last_mut().filter(|last| *last == TRUST_BEFORE_OPTION) {
+        let is_open = wants_more(&joined);
+        match joined.last_mut().filter(|_| is_open) {
             Some(last) => {
                 last.push(" ");
                 last.push(argument);
@@ -516,7 +527,12 @@ pub fn join_trust_before(arguments: impl Iterator<Item = OsString>) -> Vec<OsStr
     joined
 }
 
-const TRUST_BEFORE_OPTION: &str = "--resume=trust-before";
+fn wants_more(arguments: &[OsString]) -> bool {
+    let [.., before, last] = arguments else { return false };
+    last == "--resume=trust-before"
+        || last == "--compress=older-than"
+        || (before == "--compress" && last == "older-than")
+}
 
 fn resume(text: &str) -> Result<Resume, String> {
     let before = text.strip_prefix("trust-before").and_then(|rest| rest.strip_prefix([' ', '=']));
@@ -616,7 +632,7 @@ mod tests {
         let resume = |arguments: &[&str]| {
             let command = ["hypercopy", "migrate", "--source", "", "--target", "", "metrics"];
             let arguments = command.iter().chain(arguments).map(OsString::from);
-            match Arguments::try_parse_from(join_trust_before(arguments)).map(|arguments| arguments.command) {
+            match Arguments::try_parse_from(join_values(arguments)).map(|arguments| arguments.command) {
                 Ok(Command::Migrate(migrate)) => Some(migrate.resume),
                 _ => None,
             }

@@ -43,6 +43,8 @@ async fn show(stage: &Stage, rows: u64) -> Result<()> {
         parts: Parts::All,
         chunk_interval: Some("1 day".into()),
         hash_partitions: Some(HashRequest::Column { column: "device".into(), partitions: 2 }),
+        preserve_chunks: false,
+        compress: None,
         from: None,
         until: None,
         max_new_chunks: 10_000,

@@ -27,7 +27,7 @@ use self::args::{Arguments, Command};
 const WORKERS_PER_THREAD: usize = 2;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse_from(args::join_trust_before(std::env::args_os()));
+    let arguments = Arguments::parse_from(args::join_values(std::env::args_os()));
     let threads = arguments.command.jobs().div_ceil(WORKERS_PER_THREAD);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();
     let ended = match runtime {

@@ -248,7 +248,9 @@ fn summary(report: &Report, verbose: bool) -> String {
     if let Some(plan) = &report.plan {
         line("layout", layout(plan));
         let after = report.target_chunks.map(|chunks| chunks.to_string()).unwrap_or_default();
-        line("chunks", format!("{} → {after}", source_parts(plan)));
+        let compressed = report.compressed_chunks.filter(|chunks| *chunks > 0);
+        let compressed = compressed.map(|chunks| format!(", {chunks} compressed")).unwrap_or_default();
+        line("chunks", format!("{} → {after}{compressed}", source_parts(plan)));
         line("format", format(plan));
     }
     if let Some(resumed) = report.resumed {

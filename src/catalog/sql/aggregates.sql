@@ -1,5 +1,6 @@
 -- The continuous aggregates over a hypertable, and those over them, in the order in which they can be made.
--- $1: hypertable id. The text of chunk_slices*.sql is put in: (chunk_id, dimension_slice_id).
+-- $1: hypertable id. The text of chunk_slices*.sql is put in: (chunk_id, dimension_slice_id); and that of view_*.sql, about `view`
+-- and the query that `query` has.
 with recursive aggregate as (
     select to_jsonb(aggregate) as row, 1 as depth
     from _timescaledb_catalog.continuous_agg aggregate where aggregate.raw_hypertable_id = $1
@@ -47,27 +48,10 @@ select
     dimension.column_type::regtype::text as bucket_type,
     dimension.interval_length as chunk_interval,
     watermark.watermark,
-    (
-        select coalesce(jsonb_agg(jsonb_build_object(
-            'grantee', grantee.rolname, 'privilege', acl.privilege_type, 'column', acl.column, 'grantable', acl.is_grantable)
-            order by grantee.rolname, acl.column, acl.privilege_type), '[]')
-        from (
-            select (aclexplode(view.relacl)).*, null as column
-            union all
-            select (aclexplode(attribute.attacl)).*, attribute.attname
-            from pg_catalog.pg_attribute attribute where attribute.attrelid = view.oid and not attribute.attisdropped
-        ) acl
-        left join pg_catalog.pg_roles grantee on grantee.oid = acl.grantee
-        where acl.grantee <> view.relowner
-    ) as grants,
-    (
-        select coalesce(jsonb_agg(jsonb_build_object('column', attribute.attname, 'text', description.description)
-            order by description.objsubid), '[]')
-        from pg_catalog.pg_description description
-        left join pg_catalog.pg_attribute attribute
-            on attribute.attrelid = description.objoid and attribute.attnum = nullif(description.objsubid, 0)
-        where description.classoid = 'pg_catalog.pg_class'::regclass and description.objoid = view.oid
-    ) as comments
+    ({grants}) as grants,
+    ({comments}) as comments,
+    (select reads.* from (select direct_view.oid) query, lateral ({reads}) reads) as reads,
+    (select needs.* from (select direct_view.oid) query, lateral ({needs}) needs) as needs
 from aggregate
 join _timescaledb_catalog.hypertable materialization on materialization.id = (row ->> 'mat_hypertable_id')::int
 join _timescaledb_catalog.hypertable source on source.id = (row ->> 'raw_hypertable_id')::int

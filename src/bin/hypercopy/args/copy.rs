@@ -5,9 +5,9 @@ use std::time::Duration;
 use clap::Args;
 use hypercopy::error::{Error, Kind, Result};
 use hypercopy::migrate::IfExists;
-use hypercopy::plan::HashRequest;
+use hypercopy::plan::{CompressRequest, HashRequest};
 
-use super::{IfExistsArgument, MAX_NEW_CHUNKS, duration, hash_partitions, interval, new_name};
+use super::{ChunkLayoutArgument, IfExistsArgument, MAX_NEW_CHUNKS, duration, hash_partitions, interval, new_name};
 
 #[derive(Debug, Args)]
 pub struct RangeArguments {
@@ -31,6 +31,15 @@ pub struct LayoutArguments {
     /// Hash dimension: a column and its number of partitions (1 to 32767), or 'none' [default: the source's]
     #[arg(long, value_name = "COLUMN:N | none", help_heading = "Layout")]
     pub hash_partitions: Option<String>,
+    /// Make the chunks with the very slices of the source's, however they came about; it needs the community edition on the
+    /// target
+    #[arg(long, value_enum, value_name = "preserve", help_heading = "Layout",
+        conflicts_with_all = ["chunk_interval", "hash_partitions"])]
+    pub chunk_layout: Option<ChunkLayoutArgument>,
+    /// Which chunks are compressed on the target: those that are on the source, all, those that have ended so long ago
+    /// (older-than '7 days'), or none. It needs the community edition there [default: preserve]
+    #[arg(long, value_name = "preserve | all | older-than INTERVAL | none", help_heading = "Layout")]
+    pub compress: Option<CompressRequest>,
     /// Refuse a layout that needs more chunks than this
     #[arg(long, value_name = "N", help_heading = "Layout", default_value_t = MAX_NEW_CHUNKS)]
     pub max_new_chunks: u64,
@@ -46,10 +55,11 @@ impl LayoutArguments {
 
     /// What goes into a table that is there has its layout; `option` says that it does.
     pub fn refuse_beside(&self, option: &str) -> Result<()> {
-        match self.chunk_interval.is_some() || self.hash_partitions.is_some() {
+        let is_asked = self.chunk_interval.is_some() || self.hash_partitions.is_some();
+        match is_asked || self.chunk_layout.is_some() || self.compress.is_some() {
             false => Ok(()),
             true => Err(Error::new(Kind::Usage, format!("{option} goes into the table's own layout"))
-                .hint("Leave --chunk-interval and --hash-partitions out.")),
+                .hint("Leave --chunk-interval, --hash-partitions, --chunk-layout and --compress out.")),
         }
     }
 }

@@ -68,6 +68,8 @@ impl RestoreArguments {
             parts: self.parts(),
             chunk_interval: layout.chunk_interval.clone(),
             hash_partitions,
+            preserve_chunks: layout.chunk_layout.is_some(),
+            compress: layout.compress.clone(),
             from: range.from.clone(),
             until: range.until.clone(),
             max_new_chunks: layout.max_new_chunks,

@@ -1,3 +1,0 @@
--- Columns with chunk skipping; the table exists from TimescaleDB 2.16 on. $1: hypertable id.
-select distinct 'chunk skipping' as kind, 'column ' || column_name as object
-from _timescaledb_catalog.chunk_column_stats where hypertable_id = $1
