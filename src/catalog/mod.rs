@@ -303,6 +303,8 @@ pub struct TargetPlace {
     pub existing_oid: Option<u32>,
     /// Names of all relations in the schema.
     pub taken: Vec<String>,
+    /// Those among them that would go with the relation that has the name.
+    pub taken_by_existing: Vec<String>,
     /// The source's owner is a role here, and the current role may give a table to it.
     pub may_own_for_source_owner: bool,
 }
@@ -349,9 +351,11 @@ pub struct Constraint {
 }
 
 impl Constraint {
-    /// A check that rows from before it need not pass.
+    /// A check that rows from before it need not pass, or that nobody enforces, which TimescaleDB's COPY asks of rows all the
+    /// same.
     pub fn is_unvalidated(&self) -> bool {
-        self.kind == ConstraintKind::Check && self.definition.ends_with("NOT VALID")
+        let is_marked = |mark: &&str| self.definition.ends_with(*mark);
+        self.kind == ConstraintKind::Check && ["NOT VALID", "NOT ENFORCED"].iter().any(is_marked)
     }
 }
 

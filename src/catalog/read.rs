@@ -360,11 +360,13 @@ pub async fn footing(session: &Session, wanted: &Belongings, table: &QualifiedNa
         roles: session.records(include_str!("sql/footing/roles.sql"), &[&names.roles, schema]).await?,
         tablespaces: tablespaces.iter().map(|row| row.get(0)).collect(),
         publications: session.records(include_str!("sql/footing/publications.sql"), &[&names.publications]).await?,
-        statistics: session.records(include_str!("sql/footing/statistics.sql"), &[]).await?,
-        missing: missing_objects(session, &names.objects).await?,
+        statistics: session.records(include_str!("sql/footing/statistics.sql"), &[&table.sql()]).await?,
+        missing: session.records(include_str!("sql/footing/missing.sql"), &[&objects]).await?,
         forbidden: session.records(include_str!("sql/footing/forbidden.sql"), &[&objects, &owner]).await?,
         foreign_keys: session.records(include_str!("sql/footing/foreign_keys.sql"), &[&own]).await?,
-        referencing_keys: session.records(include_str!("sql/footing/referencing_keys.sql"), &[&others]).await?,
+        referencing_keys: session
+            .records(include_str!("sql/footing/referencing_keys.sql"), &[&others, &table.sql()])
+            .await?,
         default_grants: session.records(include_str!("sql/footing/default_grants.sql"), &[schema]).await?,
     })
 }

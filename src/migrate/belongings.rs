@@ -87,10 +87,15 @@ impl Work<'_> {
         self.put_on(finisher, belongings::behind_rows, report).await
     }
 
+    /// Foreign keys and what else is enforced without being proven; then what can be proven is.
+    pub(super) async fn put_on_keys(&self, finisher: &Finisher<'_>, report: &mut Report) -> Result<()> {
+        self.put_on(finisher, belongings::keys, report).await?;
+        self.put_on(finisher, belongings::validation, report).await
+    }
+
     /// What acts on rows or is told of them, when there is nothing left to be written.
     pub(super) async fn put_on_what_acts(&self, finisher: &Finisher<'_>, report: &mut Report) -> Result<()> {
-        self.put_on(finisher, belongings::acting, report).await?;
-        self.put_on(finisher, belongings::validation, report).await
+        self.put_on(finisher, belongings::acting, report).await
     }
 
     async fn put_on(&self, finisher: &Finisher<'_>, difference: Difference, report: &mut Report) -> Result<()> {

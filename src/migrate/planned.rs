@@ -376,7 +376,7 @@ impl Definition {
         let missing_sequences = missing_sequences(&sides.target, source).await?;
 
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
-        let names = TargetNames::new(source, sides.target_table.clone(), timescaledb_schema, &sides.place.taken);
+        let names = TargetNames::new(source, sides.target_table.clone(), timescaledb_schema, &taken_names(sides));
         let (upkeep, readers) = foreseen(case, source, &names).await?;
         let compressed = compressed(case, layout, &upkeep, stock).await?;
         let columnstore = upkeep.policies.columnstore.as_ref().filter(|_| compressed.is_any());
@@ -452,6 +452,12 @@ impl Definition {
         let table = Definition::of_table(sides, source).await?;
         Ok(Definition { constraints, indexes, belongings, lost, sequences, upkeep, readers, compression, ..table })
     }
+}
+
+/// Names that others have: a table that is made anew gives its own back.
+fn taken_names(sides: &Sides) -> Vec<String> {
+    let is_of_others = |name: &&String| !sides.place.taken_by_existing.contains(name);
+    sides.place.taken.iter().filter(is_of_others).cloned().collect()
 }
 
 async fn existing_chunks(sides: &Sides, standing: &Standing) -> Result<Vec<Chunk>> {

@@ -346,7 +346,10 @@ impl<'a> Work<'a> {
             self.note_verification(&expected, &differences, report)?;
         }
         report.phase("constraints, indexes and verification", start);
+        let start = Instant::now();
         self.put_on_behind_rows(&finisher, report).await?;
+        self.put_on_keys(&finisher, report).await?;
+        report.phase("foreign keys", start);
 
         let start = Instant::now();
         self.supervision.progress.phase("analyzing");

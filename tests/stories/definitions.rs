@@ -594,15 +594,14 @@ const LEFT_BEHIND: &str = r#"
     insert into t values ('2025-01-01', 1, 1), ('2025-03-01', 1, 2);
     create index only_here on _timescaledb_internal._hyper_1_1_chunk (note, value);
 "#;
-const LEFT_BEHIND_LINES: [&str; 8] = [
+const LEFT_BEHIND_LINES: [&str; 7] = [
     "foreign key to this table: incoming on public.events: the table is missing on the target",
     "foreign key: t_device_fkey: public.devices is missing on the target",
     "index of one chunk: only_here on _timescaledb_internal._hyper_1_1_chunk",
     "publication: p: there is no such publication on the target",
     "trigger: \"By statement\": function public.keep() is missing on the target",
     "trigger: watched: function public.keep() is missing on the target",
-    "view: public.seen",
-    "view: public.stored",
+    "materialized view: public.stored",
 ];
 
 #[test]

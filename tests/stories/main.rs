@@ -8,6 +8,7 @@ mod archive_check;
 mod archives;
 mod belongings;
 mod beside;
+mod carried;
 mod command_line;
 mod community;
 mod compress;

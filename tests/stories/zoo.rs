@@ -125,7 +125,7 @@ fn fields_of(kind: &str) -> &'static [&'static str] {
         "grant" => &["belongings.grants", "belongings.identity_sequences", "belongings.drawn_sequences"],
         "owner of a sequence" => &["belongings.drawn_sequences"],
         "comment" => &["belongings.comments"],
-        "name of NOT NULL" => &["belongings.not_nulls"],
+        "name of NOT NULL" | "NOT NULL" => &["belongings.not_nulls"],
         "extended statistics" | "owner of extended statistics" => &["belongings.statistics", "prerequisites"],
         "foreign key" => &["belongings.foreign_keys", "prerequisites"],
         "validation of foreign key" => &["belongings.foreign_keys"],

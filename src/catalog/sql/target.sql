@@ -16,6 +16,16 @@ select
         select coalesce(jsonb_agg(class.relname), '[]') from pg_catalog.pg_class class
         where class.relnamespace = namespace.oid
     ) as taken,
+    (
+        select coalesce(jsonb_agg(class.relname), '[]') from pg_catalog.pg_class class
+        where class.relnamespace = namespace.oid and exists (
+            select from pg_catalog.pg_depend dependency
+            where dependency.classid = 'pg_catalog.pg_class'::regclass and dependency.objid = class.oid
+                and dependency.refclassid = 'pg_catalog.pg_class'::regclass and dependency.refobjid = relation.oid
+                and dependency.deptype in ('a', 'i')
+            union all
+            select from pg_catalog.pg_index index where index.indexrelid = class.oid and index.indrelid = relation.oid)
+    ) as taken_by_existing,
     coalesce((
         -- To give the table away, and to go on working with it.
         select pg_has_role(role.oid, case when current_setting('server_version_num')::int >= 160000 then 'set' else 'member' end)

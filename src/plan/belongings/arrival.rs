@@ -1,9 +1,9 @@
 //! How a table that is made in another database gets what belongs to it, around its rows.
 //!
 //! In steps, each a difference between what the table has and what is wanted: [`on_empty_table`], in the transaction that
-//! makes it; [`behind_rows`], when rows and indexes are there; [`acting`], what sees rows that come later, or is told of
-//! them; [`validation`], which reads all of them; and [`closing`], what would keep ourselves out, in the transaction that
-//! finishes the job.
+//! makes it; [`behind_rows`], when rows and indexes are there; [`keys`] and their [`validation`], which reads all rows, before
+//! the columnstore; [`acting`], what sees rows that come later, or is told of them; and [`closing`], what would keep ourselves
+//! out, in the transaction that finishes the job.
 
 use super::grants::{self, Bearer};
 use super::{Belonging as _, Belongings, Statement, attachments, members, sequences, settings, statistics, turn};
@@ -23,18 +23,13 @@ pub fn behind_rows(have: &Belongings, wanted: &Belongings, table: &QualifiedName
     statements
 }
 
-/// Foreign keys, not yet validated; policies, triggers, what others than the owner have granted, and publications.
-pub fn acting(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
+/// Foreign keys, not yet validated, and NOT NULL that rows may break. The columnstore refuses them, so they come before
+/// it.
+pub fn keys(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
     let (have, wanted) = (&unvalidated(have), &unvalidated(wanted));
     let mut statements = turn(have.foreign_keys.iter(), wanted.foreign_keys.iter(), table);
     statements.extend(turn(have.referencing_keys.iter(), wanted.referencing_keys.iter(), table));
     statements.extend(settings::unproven_not_nulls(have, wanted, table));
-    statements.extend(turn(have.policies.iter(), wanted.policies.iter(), table));
-    statements.extend(turn(have.triggers.iter(), wanted.triggers.iter(), table));
-    let bearer = Bearer::table(table, &wanted.table.owner);
-    statements.extend(grants::turn_of_others(&have.grants, &wanted.grants, &bearer));
-    let published: Vec<Publication> = members(wanted).cloned().collect();
-    statements.extend(attachments::publish(&have.publications, &published, table));
     statements
 }
 
@@ -46,6 +41,17 @@ pub fn validation(have: &Belongings, wanted: &Belongings, table: &QualifiedName)
     let foreign_keys = wanted.foreign_keys.iter().filter(own).cloned().collect();
     let referencing_keys = wanted.referencing_keys.iter().filter(others).cloned().collect();
     attachments::validate(&Belongings { foreign_keys, referencing_keys, ..wanted.clone() }, table)
+}
+
+/// Policies, triggers, what others than the owner have granted, and publications.
+pub fn acting(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
+    let mut statements = turn(have.policies.iter(), wanted.policies.iter(), table);
+    statements.extend(turn(have.triggers.iter(), wanted.triggers.iter(), table));
+    let bearer = Bearer::table(table, &wanted.table.owner);
+    statements.extend(grants::turn_of_others(&have.grants, &wanted.grants, &bearer));
+    let published: Vec<Publication> = members(wanted).cloned().collect();
+    statements.extend(attachments::publish(&have.publications, &published, table));
+    statements
 }
 
 /// What the owner has taken from himself, and row-level security that holds for him, too.

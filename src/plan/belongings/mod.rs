@@ -25,7 +25,7 @@ mod sequences;
 mod settings;
 mod statistics;
 
-pub use arrival::{acting, behind_rows, closing, on_empty_table, release, validation};
+pub use arrival::{acting, behind_rows, closing, keys, on_empty_table, release, validation};
 pub use away::{Away, Rename, Renamed};
 pub use carry::{Carried, Place, carry};
 pub use obstacles::{irreversible, obstacles};

@@ -25,7 +25,7 @@ pub struct RestoreArguments {
     /// Only the rows, into a table that is there; nothing that the archive has as SQL is run
     #[arg(long, conflicts_with_all = ["schema_only", "with_dependencies"])]
     pub data_only: bool,
-    /// Only the definition: table, constraints and indexes
+    /// Only the definition: the table and what belongs to it
     #[arg(long, conflicts_with_all = ["from", "until"])]
     pub schema_only: bool,
     #[command(flatten)]

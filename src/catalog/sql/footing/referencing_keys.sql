@@ -1,4 +1,5 @@
--- What keeps foreign keys of other tables from being made: one row for each that cannot be. $1: a JSON array of them.
+-- What keeps foreign keys of other tables from being made: one row for each that cannot be. $1: a JSON array of them, $2: the
+-- table that they shall refer to, quoted: those that do, to one that is to be made anew, are in nobody's way.
 with wanted as (
     select key ->> 'name' as name, key -> 'referencing' ->> 'schema' as schema, key -> 'referencing' ->> 'name' as "table"
     from jsonb_array_elements($1::text::jsonb) key
@@ -17,6 +18,7 @@ with wanted as (
                 then 'on a partitioned table it cannot be added without checking all rows'
             when exists (
                 select from pg_catalog.pg_constraint where conrelid = class.oid and conname = wanted.name
+                    and confrelid is distinct from to_regclass($2)::oid
             ) then 'the table has a constraint of this name on the target'
         end as reason
     from wanted

@@ -18,7 +18,7 @@ use crate::catalog::belongings::{
     TableSettings,
 };
 use crate::catalog::{Constraint, ConstraintKind, Footing, Hypertable, NotCarried, RoleHere, Server};
-use crate::ident::{QualifiedName, display_ident};
+use crate::ident::{MAX_IDENT_BYTES, QualifiedName, display_ident, truncate_ident};
 use crate::plan::TargetNames;
 
 /// Where a table shall have them.
@@ -76,8 +76,9 @@ impl Carried {
         let (foreseen, wanted) = (&self.foreseen, &self.wanted);
         let steps = [
             arrival::behind_rows(foreseen, wanted, table),
-            arrival::acting(foreseen, wanted, table),
+            arrival::keys(foreseen, wanted, table),
             arrival::validation(&arrival::unvalidated(wanted), wanted, table),
+            arrival::acting(foreseen, wanted, table),
             arrival::closing(foreseen, wanted, table),
         ];
         // Each step is a difference to the empty table, and so has what an earlier one has done.
@@ -116,6 +117,16 @@ fn made(wanted: &Belongings, owner: &str, grants: Vec<Grant>) -> Belongings {
         not_nulls: wanted.not_nulls.iter().filter(|not_null| not_null.validated).cloned().collect(),
         ..Belongings::of_new_table(owner, grants)
     }
+}
+
+/// The name that the server gives to a NOT NULL by itself: of table and column the longer one is cut until both fit.
+fn default_not_null(table: &str, column: &str) -> String {
+    const LABEL: &str = "_not_null";
+    let (mut of_table, mut of_column) = (table.len(), column.len());
+    while of_table + of_column + 1 + LABEL.len() > MAX_IDENT_BYTES {
+        if of_table > of_column { of_table -= 1 } else { of_column -= 1 }
+    }
+    format!("{}_{}{LABEL}", truncate_ident(table, of_table), truncate_ident(column, of_column))
 }
 
 /// What the role's new tables are granted, when they have been given to the owner.
@@ -249,7 +260,7 @@ impl Carrier<'_> {
         }
         let table = &self.source.name().name;
         let version = format!("PostgreSQL {}", self.place.server.postgresql);
-        for old in old.iter().filter(|old| !old.validated || old.name != format!("{table}_{}_not_null", old.column)) {
+        for old in old.iter().filter(|old| !old.validated || old.name != default_not_null(table, &old.column)) {
             let object = format!("{} of column {}", display_ident(&old.name), display_ident(&old.column));
             match old.validated {
                 true => self.lose("name of NOT NULL", object, format!("{version} gives them no names"), Vec::new()),
