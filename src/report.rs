@@ -12,6 +12,7 @@ use crate::ident::QualifiedName;
 use crate::ledger::JobId;
 use crate::pgcopy::{Format, TimeType};
 use crate::plan::Statement;
+use crate::plan::prerequisites::Lacking;
 use crate::progress::{LatencySummary, Meters};
 use crate::verify::{Difference, Mode};
 
@@ -224,6 +225,9 @@ pub struct PlanReport {
     pub after_rows: Vec<Statement>,
     /// Whether the primary key is made on the empty table.
     pub key_first: bool,
+    /// What the table uses, is missing on the target and is not made.
+    #[serde(default)]
+    pub missing: Vec<Lacking>,
     /// What to think of before it starts.
     pub warnings: Vec<String>,
 }

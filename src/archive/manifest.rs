@@ -13,7 +13,8 @@ use serde_json::Value;
 
 use super::identity::is_hexadecimal;
 use super::{ArchiveId, Directory, Extent, belongings, json, unreadable, upkeep};
-use crate::catalog::{ChunkShape, Column, Hypertable, Server, Type};
+use crate::catalog::prerequisites::Making;
+use crate::catalog::{ChunkShape, Column, Hypertable, Prerequisites, Server, Type};
 use crate::error::{Context, Error, Kind, Result};
 use crate::ident::{MAX_IDENT_BYTES, QualifiedName};
 use crate::pgcopy::{Checksum, Format, TimeType, checksum};
@@ -363,6 +364,7 @@ impl Manifest {
             return Err(Malformed::new(format!("{suspect} is more than it says")));
         }
         check_types(&self.definition.hypertable.types)?;
+        check_prerequisites(&self.definition.hypertable.prerequisites)?;
         refuse(
             self.definition.shapes.iter().any(|shape| !self.is_chunk(shape)),
             "one of its chunks has no slices of the table",
@@ -424,10 +426,38 @@ fn check_names(table: &Hypertable) -> Result<(), Malformed> {
         .chain(table.types.iter().flat_map(|part| &part.attributes).map(|attribute| attribute.name.clone()))
         .chain(belongings::names(&table.belongings))
         .chain(upkeep::names(table));
+    check_lengths(names)
+}
+
+fn check_lengths(names: impl IntoIterator<Item = String>) -> Result<(), Malformed> {
     match names.into_iter().find(|name| name.is_empty() || name.len() > MAX_IDENT_BYTES) {
         None => Ok(()),
         Some(name) => Err(Malformed::new(format!("it has a name of {} bytes: \"{name}\"", name.len()))),
     }
+}
+
+/// Refuses needs that lead out of the list, and names as [`check_names`] does.
+fn check_prerequisites(prerequisites: &Prerequisites) -> Result<(), Malformed> {
+    let Prerequisites { objects, types } = prerequisites;
+    if let Some(wrong) = objects.iter().find(|object| object.needs.iter().any(|need| *need >= objects.len())) {
+        return Err(Malformed::new(format!("its {} uses what is not described", wrong.object)));
+    }
+    let of_making = |making: &Making| match making {
+        Making::Type(name) => vec![name.schema.clone(), name.name.clone()],
+        Making::Sequence(sequence) => vec![sequence.name.schema.clone(), sequence.name.name.clone()],
+        Making::Table(table) => {
+            let columns = table.columns.iter().map(|column| column.name.clone());
+            let constraints = table.constraints.iter().map(|constraint| constraint.name.clone());
+            columns.chain(constraints).chain([table.name.schema.clone(), table.name.name.clone()]).collect()
+        }
+        Making::Extension { .. } | Making::Statement(_) | Making::Nothing { .. } => Vec::new(),
+    };
+    let attributes = types.iter().flat_map(|part| &part.attributes).map(|attribute| attribute.name.clone());
+    let of_types = types.iter().flat_map(|part| [part.name.schema.clone(), part.name.name.clone()]);
+    let schemas = objects.iter().filter_map(|object| object.schema.clone());
+    check_lengths(
+        objects.iter().flat_map(|object| of_making(&object.making)).chain(schemas).chain(of_types).chain(attributes),
+    )
 }
 
 /// Types deeper in each other than this are nobody's.

@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use super::belongings::Grant;
+use super::belongings::{Belongings, ForeignKey, Grant};
 use super::{ObjectName, Obstacle};
 use crate::ident::QualifiedName;
 
@@ -31,6 +31,16 @@ pub struct Footing {
     pub referencing_keys: Vec<Obstacle>,
     /// What the role's new tables in the table's schema are granted.
     pub default_grants: Vec<Grant>,
+}
+
+impl Footing {
+    /// Counts as there what will be made before: these objects, and these tables among them.
+    pub fn foresee(&mut self, wanted: &Belongings, made: &[ObjectName], tables: &[QualifiedName]) {
+        self.missing.retain(|missing| !made.contains(missing));
+        let refers_there = |key: &&ForeignKey| tables.contains(&key.referenced);
+        let keys: Vec<&String> = wanted.foreign_keys.iter().filter(refers_there).map(|key| &key.name).collect();
+        self.foreign_keys.retain(|obstacle| !keys.contains(&&obstacle.object));
+    }
 }
 
 /// A role of a server.

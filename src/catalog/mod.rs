@@ -8,6 +8,7 @@
 
 pub mod belongings;
 pub mod dependents;
+pub mod prerequisites;
 pub mod read;
 
 mod aggregates;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use aggregates::{Aggregate, Comment, Grant};
 pub use footing::{Footing, PublicationHere, RoleHere};
 pub use policies::{Columnstore, Job, Means, OrderBy, Policies, SparseIndex};
+pub use prerequisites::{ObjectName, Prerequisites};
 
 use self::belongings::Belongings;
 use crate::ident::{QualifiedName, quote_ident};
@@ -427,6 +429,25 @@ pub struct Type {
     pub checks: Vec<DomainCheck>,
     /// Attributes of a composite in their order.
     pub attributes: Vec<Attribute>,
+    /// What makes a range.
+    pub range: Option<RangeOptions>,
+}
+
+/// What a range type is made with; names and types are qualified and quoted.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct RangeOptions {
+    /// The type of its bounds.
+    pub subtype: String,
+    /// The B-tree operator class that compares them, where it is not the default one.
+    pub subtype_opclass: Option<String>,
+    /// The collation that they are compared under, where it is not the subtype's.
+    pub collation: Option<String>,
+    /// The function that gives equal ranges one form; only code of the server's machine can be one.
+    pub canonical: Option<String>,
+    /// The function that tells how far two bounds are apart.
+    pub subtype_diff: Option<String>,
+    /// Its multirange type.
+    pub multirange: String,
 }
 
 /// Kinds of types.
@@ -520,16 +541,6 @@ impl Sequence {
     }
 }
 
-/// An object that a definition calls, as `pg_identify_object()` names it.
-#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
-pub struct ObjectName {
-    /// `function`, `collation`, `operator class`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// Its qualified name with arguments.
-    pub identity: String,
-}
-
 /// Something of the source that the target will not have.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct NotCarried {
@@ -605,8 +616,8 @@ pub struct Hypertable {
     pub types: Vec<Type>,
     /// Sequences its columns draw from.
     pub sequences: Vec<Sequence>,
-    /// Functions, collations and operator classes it calls.
-    pub dependencies: Vec<ObjectName>,
+    /// What it uses beside all this.
+    pub prerequisites: Prerequisites,
     /// What PostgreSQL keeps on it beside all this.
     pub belongings: Belongings,
     /// What TimescaleDB does to it by itself.

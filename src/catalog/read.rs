@@ -1,10 +1,13 @@
 //! The questions, one function each.
 
+mod prerequisites;
+
 use std::collections::{BTreeSet, HashMap};
 
 use serde::Deserialize;
 use serde_json::json;
 
+pub use self::prerequisites::{inventory, missing_objects, prerequisites};
 use super::belongings::{Belongings, DrawnSequence, Grant, IdentitySequence, Named, OwnedSequence};
 use super::dependents::{Dependents, MaterializedView, Users};
 use super::views::{View, ViewPlaces};
@@ -50,7 +53,6 @@ pub async fn hypertable(session: &Session, server: &Server, table: Table, row: H
     let columns = columns(session, table.oid).await?;
     let type_oids: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
     let types = types(session, &type_oids).await?;
-    let part_oids: Vec<u32> = types.iter().map(|part| part.oid).collect();
     let mut not_carried: Vec<NotCarried> = session.records(include_str!("sql/not_carried.sql"), &[oid]).await?;
     not_carried.extend(chunk_differences(session, server, oid, row.id).await?);
     let aggregates = aggregates(session, server, row.id).await?;
@@ -61,9 +63,9 @@ pub async fn hypertable(session: &Session, server: &Server, table: Table, row: H
         dimensions: dimensions(session, row.id).await?,
         constraints: constraints(session, table.oid).await?,
         indexes: indexes(session, table.oid).await?,
+        sequences: sequences(session, table.oid).await?,
+        prerequisites: prerequisites(session, table.oid, &types).await?,
         types,
-        sequences: session.records(include_str!("sql/sequences.sql"), &[oid]).await?,
-        dependencies: session.records(include_str!("sql/dependencies.sql"), &[oid, &part_oids]).await?,
         belongings: belongings(session, table.oid).await?,
         not_carried,
         columns,
@@ -85,6 +87,11 @@ pub async fn constraints(session: &Session, oid: u32) -> Result<Vec<Constraint>>
 /// A table's indexes that belong to no constraint.
 pub async fn indexes(session: &Session, oid: u32) -> Result<Vec<Index>> {
     session.records(include_str!("sql/indexes.sql"), &[&oid]).await
+}
+
+/// The sequences that a table's columns draw from.
+pub async fn sequences(session: &Session, oid: u32) -> Result<Vec<Sequence>> {
+    session.records(include_str!("sql/sequences.sql"), &[&oid]).await
 }
 
 /// The dimensions of a hypertable, the primary one first.
@@ -362,11 +369,6 @@ pub async fn footing(session: &Session, wanted: &Belongings, table: &QualifiedNa
             .await?,
         default_grants: session.records(include_str!("sql/footing/default_grants.sql"), &[schema]).await?,
     })
-}
-
-/// Which of the given objects the server lacks.
-pub async fn missing_objects(session: &Session, objects: &[ObjectName]) -> Result<Vec<ObjectName>> {
-    session.records(include_str!("sql/missing_objects.sql"), &[&json!(objects).to_string()]).await
 }
 
 /// What stands on the target where `table` shall be; `owner` is the source table's.

@@ -3,12 +3,14 @@
 use std::fmt::Write;
 
 use crate::archive::{Definition, Manifest};
-use crate::catalog::{Sequence, Type};
+use crate::catalog::prerequisites::Inventory;
+use crate::catalog::{Hypertable, Sequence};
 use crate::plan::belongings::Carried;
+use crate::plan::prerequisites::{Demand, Lacking, Provision, provide};
 use crate::plan::readers::Readers;
 use crate::plan::{
-    Keys, Layout, Statement, TargetNames, create_jobs, integer_now_function, missing_types, policies, post_data,
-    pre_data, sequence_values,
+    Keys, Layout, Statement, TargetNames, create_jobs, integer_now_function, policies, post_data, pre_data,
+    sequence_values,
 };
 
 const HEAD: &str = "\
@@ -22,19 +24,21 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
     let functions = manifest.server.timescaledb_schema.clone().unwrap_or_default();
     let names = TargetNames::new(table, table.name().clone(), functions, &[]);
     let sequences: Vec<&Sequence> = table.sequences.iter().filter(|sequence| !sequence.identity).collect();
-    let mut before = types(&table.types);
+    let Provision { before, behind, lacking, .. } = prerequisites(table);
     let mut making = pre_data(table, layout, &names, &[], &sequences, Keys::PrimaryFirst);
+    making.splice(sequences.len() + 1..sequences.len() + 1, behind);
+    making.splice(sequences.len()..sequences.len(), before);
     let function = integer_now_function(table).zip(integer_now.clone());
     let behind_table = making.len().saturating_sub(1);
     let function = function.map(|(name, sql)| Statement::new(format!("create function {name}"), sql));
     making.splice(behind_table..behind_table, function);
-    before.extend(making);
     let carried = Carried::all(table, &manifest.server);
-    before.extend(carried.before_rows(table.name()));
-    before.extend(policies::on_empty_table(&table.policies, table.name(), &manifest.server));
+    making.extend(carried.before_rows(table.name()));
+    making.extend(policies::on_empty_table(&table.policies, table.name(), &manifest.server));
 
     let mut text = HEAD.to_string();
-    push(&mut text, "before the rows", &before);
+    push_lacking(&mut text, &lacking);
+    push(&mut text, "before the rows", &making);
     let _ = writeln!(text, "\n-- the rows: {} segments, described in ARCHIVE.md", manifest.segments.len());
     match post_data(table, &names, Keys::PrimaryFirst) {
         Ok((constraints, indexes)) => push(&mut text, "behind the rows", &[constraints, indexes].concat()),
@@ -56,10 +60,18 @@ fn upkeep(manifest: &Manifest, names: &TargetNames) -> Vec<Statement> {
     enable.chain(readers).chain(create_jobs(&table.policies.jobs, table, names, server)).collect()
 }
 
-/// What cannot be made of its parts is left to whoever reads this.
-fn types(types: &[Type]) -> Vec<Statement> {
-    let create = |part: &Type| missing_types(std::slice::from_ref(part), |_| None).ok();
-    types.iter().filter_map(create).flat_map(|missing| missing.statements).collect()
+/// All that the table uses, for a server that has nothing of it, but every extension's files.
+fn prerequisites(table: &Hypertable) -> Provision {
+    let inventory = Inventory { extensions: table.prerequisites.extensions(), ..Inventory::default() };
+    provide(&Demand { source: table, table: table.name(), inventory: &inventory, with_dependencies: true })
+}
+
+/// What no statement makes is left to whoever reads this.
+fn push_lacking(text: &mut String, lacking: &[Lacking]) {
+    for Lacking { object, reason, .. } in lacking {
+        let reason = one_line(reason.as_deref().unwrap_or_default());
+        let _ = writeln!(text, "-- It takes {} as well: {reason}", one_line(&object.to_string()));
+    }
 }
 
 fn push(text: &mut String, title: &str, statements: &[Statement]) {

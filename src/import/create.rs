@@ -2,7 +2,7 @@
 
 use super::request::{Create, Request};
 use crate::catalog::belongings::Belongings;
-use crate::catalog::{Column, Dimension, Hypertable, HypertableRow, Index, Policies, Table, read};
+use crate::catalog::{Column, Dimension, Hypertable, HypertableRow, Index, Policies, Prerequisites, Table, read};
 use crate::connect::Target;
 use crate::csv::infer::{Inference, column_name};
 use crate::csv::{LineEnd, Parser};
@@ -57,7 +57,7 @@ pub(super) async fn hypertable(
         columns,
         constraints: Vec::new(),
         sequences: Vec::new(),
-        dependencies: Vec::new(),
+        prerequisites: Prerequisites::default(),
         belongings: Belongings::of_new_table("", Vec::new()),
         policies: Policies::default(),
         aggregates: Vec::new(),

@@ -11,6 +11,7 @@ use crate::connect::Target;
 use crate::error::{Error, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::plan::belongings::{self, Carried, Place};
+use crate::plan::prerequisites::Provision;
 use crate::plan::{Statement, TargetNames};
 use crate::report::Report;
 use crate::schema::{self, Finisher};
@@ -20,16 +21,20 @@ pub(super) async fn carry(
     sides: &Sides,
     source: &Hypertable,
     names: &TargetNames,
+    provision: &Provision,
     sequences: &[QualifiedName],
 ) -> Result<Carried> {
     let owner = match sides.place.may_own_for_source_owner {
         true => &source.table.owner,
         false => &sides.target_server.role,
     };
-    let footing = read::footing(&sides.target, &source.belongings, &names.table, owner).await?;
+    let mut footing = read::footing(&sides.target, &source.belongings, &names.table, owner).await?;
+    footing.foresee(&source.belongings, &provision.made, &provision.empty_tables);
     let beside_the_old = sides.is_one_database();
     let place = Place { names, server: &sides.target_server, footing: &footing, owner, sequences, beside_the_old };
-    Ok(belongings::carry(source, sides.source.server(), &place))
+    let mut carried = belongings::carry(source, sides.source.server(), &place);
+    carried.leave_unvalidated(&provision.empty_tables, &names.table);
+    Ok(carried)
 }
 
 /// In the transaction that makes the table, what TimescaleDB keeps on it among it; answers what the server refuses.

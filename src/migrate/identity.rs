@@ -123,7 +123,7 @@ pub(crate) struct JobPlan {
     /// What shall belong to the table; nothing where it was there before the job.
     #[serde(default)]
     pub(super) belongings: Option<Belongings>,
-    /// What of the source's belongings it cannot have.
+    /// What of the source's belongings it cannot have, and in what the things that it uses are not those of the source.
     #[serde(default)]
     pub(super) lost: Vec<NotCarried>,
     /// The type of the ranges in the ledger.

@@ -23,6 +23,7 @@ use futures_util::future::select_all;
 
 pub(crate) use self::identity::JobPlan;
 use self::look::Sides;
+use self::objects::refuse_lacking;
 use self::planned::Planned;
 use self::request::Asked;
 pub use self::request::{IfExists, Origin, Parts, Repair, Request, Resume};
@@ -175,6 +176,7 @@ async fn done_tasks(sides: &Sides, standing: &Standing) -> Result<Vec<ledger::Do
 }
 
 fn refuse_incomplete(request: &Request, sides: &Sides, planned: &Planned) -> Result<()> {
+    refuse_lacking(&planned.lacking, &sides.source.table().name)?;
     if !request.strict || planned.not_carried.is_empty() {
         return Ok(());
     }

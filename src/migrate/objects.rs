@@ -7,6 +7,7 @@ use crate::catalog::{Hypertable, NotCarried, Sequence, Type, read};
 use crate::connect::Session;
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
+use crate::plan::prerequisites::Lacking;
 use crate::plan::{Statement, TargetNames, integer_now_function, losses};
 
 pub(super) async fn target_types(target: &Session, types: &[Type]) -> Result<HashMap<QualifiedName, Vec<Type>>> {
@@ -19,21 +20,26 @@ pub(super) async fn target_types(target: &Session, types: &[Type]) -> Result<Has
     Ok(found)
 }
 
-pub(super) async fn refuse_missing_objects(sides: &Sides, source: &Hypertable) -> Result<()> {
-    let missing = read::missing_objects(&sides.target, &source.dependencies).await?;
-    match missing.first() {
-        None => Ok(()),
-        Some(first) => Err(Error::refused(format!(
-            "{} {} is missing on the target: a default, generated column, check or index of {} uses it",
-            first.kind,
-            first.identity,
-            source.name()
-        ))
-        .hint(match missing.len() {
-            1 => "Create it there first.".to_string(),
-            count => format!("Create it there first, and {} more like it.", count - 1),
-        })),
-    }
+/// Refuses where something is missing that the table cannot be made without.
+pub(super) fn refuse_lacking(lacking: &[Lacking], table: &QualifiedName) -> Result<()> {
+    let essential = || lacking.iter().filter(|lacking| lacking.is_essential());
+    let Some(first) = essential().next() else { return Ok(()) };
+    let version = first.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+    let missing = format!("{}{version} is missing on the target", first.object);
+    let others = match essential().count() {
+        1 => String::new(),
+        count => format!(", and {} more like it", count - 1),
+    };
+    let (why, hint) = match &first.reason {
+        None => (
+            format!("a column, default, check or index of {table} uses it"),
+            format!("Create it there first{others}, as the plan shows, or have it made with --with-dependencies."),
+        ),
+        Some(reason) => {
+            (format!("{reason}, and {table} cannot be made without it"), format!("Create it there first{others}."))
+        }
+    };
+    Err(Error::refused(format!("{missing}: {why}")).hint(hint))
 }
 
 /// Sequences that the job has to make; one that is there must give out the same numbers.

@@ -16,10 +16,11 @@ use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
 use crate::look::Bounds;
+use crate::plan::prerequisites::{Demand, Lacking, provide};
 use crate::plan::readers::Readers;
 use crate::plan::{
     Compressed, Entry, Keys, Layout, Moment, Partitioning, Point, Range, Statement, TargetNames, Task, Upkeep, Wire,
-    create_jobs, fit_version, missing_types, policies, post_data, pre_data, set_owner,
+    compare_types, create_jobs, fit_version, policies, post_data, pre_data, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::Shares;
@@ -63,6 +64,8 @@ pub(super) struct Planned {
     index_bytes: u64,
     source_chunks: usize,
     pub(super) not_carried: Vec<NotCarried>,
+    /// What the table uses, is missing and is not made.
+    pub(super) lacking: Vec<Lacking>,
     keys: Keys,
     /// What TimescaleDB shall do by itself in the end.
     pub(super) upkeep: Upkeep,
@@ -90,6 +93,7 @@ struct Definition {
     early: Vec<Statement>,
     lost: Vec<NotCarried>,
     sequences: Vec<QualifiedName>,
+    lacking: Vec<Lacking>,
     keys: Keys,
     upkeep: Upkeep,
     readers: Readers,
@@ -204,6 +208,7 @@ impl Planned {
             early: definition.early,
             lost: definition.lost,
             sequences: definition.sequences,
+            lacking: definition.lacking,
             keys: definition.keys,
             upkeep: definition.upkeep,
             readers: definition.readers,
@@ -308,6 +313,7 @@ impl Planned {
                 .chain(self.scheduled(sides))
                 .collect(),
             key_first: self.keys != Keys::Behind,
+            missing: self.lacking.clone(),
             warnings: self.warnings(sides),
         }
     }
@@ -359,9 +365,11 @@ impl Definition {
         let (source, lost) = fit_version(source, &sides.target_server);
         let source = &source;
         let types = target_types(&sides.target, &source.types).await?;
-        let missing = missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
+        compare_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let wire = sides.source.wire(source, &types)?;
-        refuse_missing_objects(sides, source).await?;
+        let inventory = read::inventory(&sides.target, &source.prerequisites).await?;
+        let (table, inventory, with_dependencies) = (&sides.target_table, &inventory, case.request.with_dependencies);
+        let mut provision = provide(&Demand { source, table, inventory, with_dependencies });
         let missing_sequences = missing_sequences(&sides.target, source).await?;
 
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
@@ -369,18 +377,20 @@ impl Definition {
         let (upkeep, readers) = foreseen(case, source, &names).await?;
         let compressed = compressed(case, layout, &upkeep, stock).await?;
         let columnstore = upkeep.policies.columnstore.as_ref().filter(|_| compressed.is_any());
-        let carried = carry(sides, source, &names, &missing_sequences).await?;
+        let carried = carry(sides, source, &names, &provision, &missing_sequences).await?;
         let compression = columnstore.map(|settings| Moment::of(source, &carried.wanted, settings));
         let keys = Keys::of(new_chunks, compression == Some(Moment::WithTheCopy));
         let sequences: Vec<&Sequence> =
             source.sequences.iter().filter(|s| missing_sequences.contains(&s.name)).collect();
         let integer_now = missing_integer_now(sides, source).await?;
-        let schemas = needed_schemas(&names, &missing.schemas, &sequences, integer_now.as_ref());
+        let schemas = needed_schemas(&names, &provision.schemas, &sequences, integer_now.as_ref());
         refuse_schemas(sides, &schemas).await?;
+        let schemas = [schemas, std::mem::take(&mut provision.extension_schemas)].concat();
         let schemas = read::missing_schemas(&sides.target, &schemas).await?;
         let mut pre_data = pre_data(source, layout, &names, &schemas, &sequences, keys);
-        // Types come behind their schemas and before the table.
-        pre_data.splice(schemas.len()..schemas.len(), missing.statements);
+        let before_table = schemas.len() + sequences.len();
+        pre_data.splice(before_table + 1..before_table + 1, std::mem::take(&mut provision.behind));
+        pre_data.splice(before_table..before_table, std::mem::take(&mut provision.before));
         // The function that answers "now" usually reads the table itself, so it is made behind it.
         let behind_table = pre_data.len().saturating_sub(1);
         pre_data.splice(behind_table..behind_table, integer_now.map(|(_, statement)| statement));
@@ -392,13 +402,14 @@ impl Definition {
             foreseen: [carried.before_rows(&names.table), carried.after_rows(&names.table)],
             early: early(&upkeep, &names, &sides.target_server, compression),
             belongings: Some(carried.wanted),
-            lost: [lost, carried.lost].concat(),
+            lost: [lost, carried.lost, provision.losses].concat(),
             names,
             wire,
             pre_data,
             constraints,
             indexes,
             sequences: missing_sequences,
+            lacking: provision.lacking,
             keys,
             upkeep,
             readers,
@@ -410,7 +421,7 @@ impl Definition {
     /// Of a table that is there and keeps what it has.
     async fn of_table(sides: &Sides, source: &Hypertable) -> Result<Definition> {
         let types = target_types(&sides.target, &source.types).await?;
-        missing_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
+        compare_types(&source.types, |name| types.get(name).map(Vec::as_slice))?;
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
         Ok(Definition {
             names: TargetNames::new(source, sides.target_table.clone(), timescaledb_schema, &[]),
@@ -423,6 +434,7 @@ impl Definition {
             early: Vec::new(),
             lost: Vec::new(),
             sequences: Vec::new(),
+            lacking: Vec::new(),
             keys: Keys::PrimaryFirst,
             upkeep: Upkeep::default(),
             readers: Readers::default(),

@@ -40,6 +40,8 @@ pub struct Request {
     pub jobs: usize,
     /// How the result is verified.
     pub verify: Mode,
+    /// Make what the table uses and the target lacks.
+    pub with_dependencies: bool,
     /// Refuse where something would not be carried.
     pub strict: bool,
     /// How an unfinished job goes on.

@@ -157,8 +157,8 @@ pub fn pre_data(
     let mut statements: Vec<Statement> = missing_schemas.iter().map(|schema| create_schema(schema)).collect();
     statements.extend(missing_sequences.iter().map(|sequence| create_sequence(sequence)));
     statements.push(create_table(source, names));
-    statements.extend(source.columns.iter().flat_map(|column| alter_column(column, names)));
-    statements.extend(missing_sequences.iter().filter_map(|sequence| own_sequence(sequence, names)));
+    statements.extend(source.columns.iter().flat_map(|column| alter_column(column, &names.table)));
+    statements.extend(missing_sequences.iter().filter_map(|sequence| own_sequence(sequence, &names.table)));
     statements.extend(source.constraints.iter().filter(|c| is_early(c, keys)).map(|c| add_constraint(c, names)));
     statements.push(create_hypertable(&layout.primary, names));
     statements.extend(layout.open.iter().map(|dimension| add_open_dimension(dimension, names)));
@@ -223,14 +223,14 @@ pub(crate) fn create_schema(schema: &str) -> Statement {
     Statement::new(format!("create schema {schema}"), format!("create schema {}", quote_ident(schema)))
 }
 
-fn create_sequence(sequence: &Sequence) -> Statement {
+pub(super) fn create_sequence(sequence: &Sequence) -> Statement {
     Statement::new(
         format!("create sequence {}", sequence.name),
         format!("create sequence {} as {} {}", sequence.name.sql(), sequence.type_name, sequence_options(sequence)),
     )
 }
 
-fn sequence_options(sequence: &Sequence) -> String {
+pub(super) fn sequence_options(sequence: &Sequence) -> String {
     format!(
         "increment by {} minvalue {} maxvalue {} start with {} cache {} {}",
         sequence.increment,
@@ -242,24 +242,35 @@ fn sequence_options(sequence: &Sequence) -> String {
     )
 }
 
-fn own_sequence(sequence: &Sequence, names: &TargetNames) -> Option<Statement> {
-    let column =
-        sequence.column.as_ref().filter(|_| !sequence.identity && sequence.name.schema == names.table.schema)?;
+pub(super) fn own_sequence(sequence: &Sequence, table: &QualifiedName) -> Option<Statement> {
+    let column = sequence.column.as_ref().filter(|_| !sequence.identity && sequence.name.schema == table.schema)?;
     Some(Statement::new(
         format!("own sequence {}", sequence.name),
-        format!("alter sequence {} owned by {}.{}", sequence.name.sql(), names.table.sql(), quote_ident(column)),
+        format!("alter sequence {} owned by {}.{}", sequence.name.sql(), table.sql(), quote_ident(column)),
     ))
 }
 
 fn create_table(source: &Hypertable, names: &TargetNames) -> Statement {
-    let columns: Vec<String> = source.columns.iter().map(|column| column_definition(column, source, names)).collect();
+    let definition = |column| {
+        column_definition(column, identity_options(column, source, names), not_null_name(column, source, names))
+    };
+    create_table_of(&names.table, source.columns.iter().map(definition).collect())
+}
+
+/// A table of these columns and constraints.
+pub(super) fn create_table_of(name: &QualifiedName, elements: Vec<String>) -> Statement {
     Statement::new(
-        format!("create table {}", names.table),
-        format!("create table {} (\n    {}\n)", names.table.sql(), columns.join(",\n    ")),
+        format!("create table {name}"),
+        format!("create table {} (\n    {}\n)", name.sql(), elements.join(",\n    ")),
     )
 }
 
-fn column_definition(column: &Column, source: &Hypertable, names: &TargetNames) -> String {
+/// A column as `create table` has it: with the options of its identity, and the name of its NOT NULL.
+pub(super) fn column_definition(
+    column: &Column,
+    identity_options: Option<String>,
+    not_null_name: Option<String>,
+) -> String {
     let mut text = format!("{} {}", quote_ident(&column.name), column.type_name);
     if let Some(collation) = &column.collation {
         text.push_str(&format!(" collate {collation}"));
@@ -272,28 +283,40 @@ fn column_definition(column: &Column, source: &Hypertable, names: &TargetNames) 
     }
     if let Some(identity) = &column.identity {
         let always = if identity == "a" { "always" } else { "by default" };
-        let name = source.belongings.identity_sequences.iter().find(|sequence| sequence.column == column.name);
-        let name = name.map(|sequence| QualifiedName::new(&names.table.schema, names.of_relation(&sequence.name)));
-        let sequence = source.sequences.iter().find(|s| s.identity && s.column.as_deref() == Some(&column.name));
-        let name = name.map(|name| format!("sequence name {} ", name.sql())).unwrap_or_default();
-        let options = sequence.map(|sequence| format!(" ({name}{})", sequence_options(sequence))).unwrap_or_default();
+        let options = identity_options.map(|options| format!(" ({options})")).unwrap_or_default();
         text.push_str(&format!(" generated {always} as identity{options}"));
     }
     if column.not_null {
-        // Before PostgreSQL 18 the name is read and forgotten.
-        let named = source.belongings.not_nulls.iter().find(|not_null| not_null.column == column.name);
-        let name = named.map(|not_null| format!(" constraint {}", quote_ident(&names.follow(&not_null.name))));
+        let name = not_null_name.map(|name| format!(" constraint {}", quote_ident(&name)));
         text.push_str(&format!("{} not null", name.unwrap_or_default()));
     }
     text
 }
 
+fn identity_options(column: &Column, source: &Hypertable, names: &TargetNames) -> Option<String> {
+    let options = identity_sequence(column, &source.sequences).map(sequence_options)?;
+    let named = source.belongings.identity_sequences.iter().find(|sequence| sequence.column == column.name);
+    let name = named.map(|sequence| QualifiedName::new(&names.table.schema, names.of_relation(&sequence.name)));
+    let name = name.map(|name| format!("sequence name {} ", name.sql())).unwrap_or_default();
+    Some(format!("{name}{options}"))
+}
+
+pub(super) fn identity_sequence<'a>(column: &Column, sequences: &'a [Sequence]) -> Option<&'a Sequence> {
+    sequences.iter().find(|sequence| sequence.identity && sequence.column.as_deref() == Some(&column.name))
+}
+
+/// Before PostgreSQL 18 the name is read and forgotten.
+fn not_null_name(column: &Column, source: &Hypertable, names: &TargetNames) -> Option<String> {
+    let named = source.belongings.not_nulls.iter().find(|not_null| not_null.column == column.name)?;
+    Some(names.follow(&named.name))
+}
+
 /// Storage has no place in CREATE TABLE before PostgreSQL 16.
-fn alter_column(column: &Column, names: &TargetNames) -> Vec<Statement> {
+pub(super) fn alter_column(column: &Column, table: &QualifiedName) -> Vec<Statement> {
     let alter = |what: &str, value: &str| {
         Statement::new(
             format!("set {what} of column {}", column.name),
-            format!("alter table {} alter column {} set {what} {value}", names.table.sql(), quote_ident(&column.name)),
+            format!("alter table {} alter column {} set {what} {value}", table.sql(), quote_ident(&column.name)),
         )
     };
     let storage = column.storage.iter().map(|storage| alter("storage", storage));
@@ -344,7 +367,12 @@ fn add_open_dimension(dimension: &OpenDimension, names: &TargetNames) -> Stateme
 }
 
 fn add_closed_dimension(dimension: &ClosedDimension, names: &TargetNames) -> Statement {
-    add_dimension(&dimension.column, &format!("number_partitions => {}", dimension.partitions), names)
+    let function = dimension
+        .function
+        .as_ref()
+        .map(|function| format!(", partitioning_func => {}::pg_catalog.regproc", quote_literal(&function.sql())));
+    let option = format!("number_partitions => {}{}", dimension.partitions, function.unwrap_or_default());
+    add_dimension(&dimension.column, &option, names)
 }
 
 fn add_dimension(column: &str, option: &str, names: &TargetNames) -> Statement {
@@ -387,7 +415,7 @@ pub(crate) fn column_list(source: &Hypertable) -> String {
 mod tests {
     use super::*;
     use crate::catalog::belongings::Belongings;
-    use crate::catalog::{HypertableRow, Policies, Table};
+    use crate::catalog::{HypertableRow, Policies, Prerequisites, Table};
 
     fn index(name: &str) -> Index {
         Index {
@@ -429,7 +457,7 @@ mod tests {
             indexes: indexes.iter().map(|name| index(name)).collect(),
             types: Vec::new(),
             sequences: Vec::new(),
-            dependencies: Vec::new(),
+            prerequisites: Prerequisites::default(),
             belongings: Belongings::of_new_table("o", Vec::new()),
             policies: Policies::default(),
             aggregates: Vec::new(),

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Hypertable, Slice};
+use crate::ident::QualifiedName;
 use crate::pgcopy::{Coordinate, HashType, TimeType};
 
 /// A dimension with an interval.
@@ -27,6 +28,9 @@ pub struct ClosedDimension {
     pub partitions: i32,
     /// How to hash the column's binary values; none where the server has to.
     pub hash_type: Option<HashType>,
+    /// The function that hashes instead of TimescaleDB's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<QualifiedName>,
 }
 
 impl ClosedDimension {

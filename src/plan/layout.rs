@@ -70,8 +70,8 @@ impl Layout {
             match dimension.partitions {
                 None => layout.open.push(open_dimension(source.name(), dimension)?),
                 Some(partitions) if request.hash.is_none() => {
-                    refuse_custom_function(source, dimension)?;
-                    layout.closed.push(closed_dimension(source, &dimension.column, partitions, encoding)?);
+                    let closed = closed_dimension(source, &dimension.column, partitions, encoding)?;
+                    layout.closed.push(with_function(closed, dimension));
                 }
                 Some(_) => {}
             }
@@ -277,15 +277,14 @@ fn resolve_interval(primary: &OpenDimension, request: IntervalRequest) -> Result
     Ok(interval)
 }
 
-fn refuse_custom_function(source: &Hypertable, dimension: &Dimension) -> Result<()> {
-    match dimension.partitioning_function.as_deref() {
-        None | Some("get_partition_hash") => Ok(()),
-        Some(function) => Err(Error::refused(format!(
-            "hash dimension {} of {} uses the partitioning function {function}, which is not supported",
-            display_ident(&dimension.column),
-            source.name()
-        ))
-        .hint("--hash-partitions COLUMN:N or --hash-partitions none replaces it.")),
+/// The dimension with the function of a user, if it has one: only the server knows what that makes of a value.
+fn with_function(closed: ClosedDimension, dimension: &Dimension) -> ClosedDimension {
+    let name = dimension.partitioning_function_schema.as_ref().zip(dimension.partitioning_function.as_ref());
+    match name.filter(|(schema, _)| !schema.starts_with("_timescaledb")) {
+        None => closed,
+        Some((schema, name)) => {
+            ClosedDimension { hash_type: None, function: Some(QualifiedName::new(schema, name)), ..closed }
+        }
     }
 }
 
@@ -308,7 +307,7 @@ fn closed_dimension(source: &Hypertable, column: &str, partitions: i32, encoding
     }
     let hash_type = hash_type(&found.type_name)
         .filter(|hash_type| !is_text(*hash_type) || (encoding == "UTF8" && found.collation.is_none()));
-    Ok(ClosedDimension { column: column.to_string(), partitions, hash_type })
+    Ok(ClosedDimension { column: column.to_string(), partitions, hash_type, function: None })
 }
 
 fn is_text(hash_type: HashType) -> bool {

@@ -1,39 +1,19 @@
 //! Types that columns need: which have to be created on the target, and whether those that are there are the same.
 
 use super::Statement;
-use crate::catalog::{Type, TypeKind};
+use crate::catalog::{RangeOptions, Type, TypeKind};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, quote_ident, quote_literal};
-
-/// What the target lacks, parts before what uses them.
-#[derive(Clone, Debug, Default)]
-pub struct MissingTypes {
-    /// How to create them.
-    pub statements: Vec<Statement>,
-    /// The schemas they live in.
-    pub schemas: Vec<String>,
-}
 
 /// Compares the source's types with the target's of the same name. `on_target` answers with a type and its parts, the
 /// type itself last, or nothing where the name is free.
 ///
 /// # Errors
-/// Refuses a type that exists with another definition, and one that is missing and cannot be made from its parts.
-pub fn missing_types<'a>(
-    source: &[Type],
-    on_target: impl Fn(&QualifiedName) -> Option<&'a [Type]>,
-) -> Result<MissingTypes> {
-    let mut missing = MissingTypes::default();
-    for wanted in source.iter().filter(|wanted| is_users_own(wanted)) {
-        match on_target(&wanted.name).and_then(<[Type]>::last) {
-            Some(found) => compare(wanted, found)?,
-            None => {
-                missing.statements.push(create(wanted)?);
-                missing.schemas.push(wanted.name.schema.clone());
-            }
-        }
-    }
-    Ok(missing)
+/// Refuses a type that exists with another definition.
+pub fn compare_types<'a>(source: &[Type], on_target: impl Fn(&QualifiedName) -> Option<&'a [Type]>) -> Result<()> {
+    let own = source.iter().filter(|wanted| is_users_own(wanted));
+    let pairs = own.filter_map(|wanted| Some((wanted, on_target(&wanted.name)?.last()?)));
+    pairs.into_iter().try_for_each(|(wanted, found)| compare(wanted, found))
 }
 
 /// Arrays come with their element type, and PostgreSQL's own types are everywhere.
@@ -59,28 +39,20 @@ fn compare(wanted: &Type, found: &Type) -> Result<()> {
     )))
 }
 
-fn create(wanted: &Type) -> Result<Statement> {
-    if let Some(extension) = &wanted.extension {
-        let name = extension.split(' ').next().unwrap_or_default();
-        return Err(Error::refused(format!(
-            "type {} is missing on the target: it belongs to extension {extension}",
-            wanted.name
-        ))
-        .hint(format!("Run \"create extension {}\" on the target first.", quote_ident(name))));
-    }
-    let body = match wanted.kind {
-        TypeKind::Enum | TypeKind::Composite | TypeKind::Domain if !wanted.of_table => definition(wanted),
-        _ => None,
-    };
-    let body = body.ok_or_else(|| {
-        Error::refused(format!("type {} is missing on the target", wanted.name))
-            .hint("Enums, domains and composites are created; create other types on the target first.")
-    })?;
+/// How a type is made; none for one that its definition does not make.
+pub(super) fn create_type(wanted: &Type) -> Option<Statement> {
+    let is_coded = wanted.range.as_ref().is_some_and(|range| range.canonical.is_some());
+    let body = definition(wanted).filter(|_| !wanted.of_table && wanted.extension.is_none() && !is_coded)?;
     let object = if wanted.kind == TypeKind::Domain { "domain" } else { "type" };
-    Ok(Statement::new(
+    Some(Statement::new(
         format!("create {object} {}", wanted.name),
         format!("create {object} {} as {body}", wanted.name.sql()),
     ))
+}
+
+/// Whether the two mean the same.
+pub(super) fn is_same_type(wanted: &Type, found: &Type) -> bool {
+    compare(wanted, found).is_ok()
 }
 
 /// What follows `create type … as`: the same text on both servers means the same type. Composites are positional, so
@@ -110,8 +82,23 @@ fn definition(wanted: &Type) -> Option<String> {
             }
             Some(text)
         }
+        TypeKind::Range => wanted.range.as_ref().map(range),
         _ => None,
     }
+}
+
+fn range(options: &RangeOptions) -> String {
+    let RangeOptions { subtype, subtype_opclass, collation, canonical, subtype_diff, multirange } = options;
+    let named = [
+        ("subtype", Some(subtype)),
+        ("subtype_opclass", subtype_opclass.as_ref()),
+        ("collation", collation.as_ref()),
+        ("canonical", canonical.as_ref()),
+        ("subtype_diff", subtype_diff.as_ref()),
+        ("multirange_type_name", Some(multirange)),
+    ];
+    let given = named.iter().filter_map(|(name, value)| value.map(|value| format!("{name} = {value}")));
+    format!("range ({})", given.collect::<Vec<_>>().join(", "))
 }
 
 fn collate(collation: Option<&str>) -> String {
@@ -139,6 +126,7 @@ pub(super) mod tests {
             labels: Vec::new(),
             checks: Vec::new(),
             attributes: Vec::new(),
+            range: None,
         }
     }
 
@@ -147,18 +135,20 @@ pub(super) mod tests {
         Type { labels, ..base_type(1, "app", "mood", TypeKind::Enum) }
     }
 
+    fn sql_of(wanted: &Type) -> Option<String> {
+        create_type(wanted).map(|statement| statement.sql)
+    }
+
     #[test]
-    fn a_missing_enum_is_created_with_its_labels_in_order() {
-        let missing = missing_types(&[mood(&["it's", "b"])], |_| None).unwrap();
-        assert_eq!(missing.statements[0].sql, "create type \"app\".\"mood\" as enum ('it''s', 'b')");
-        assert_eq!(missing.schemas, ["app"]);
+    fn an_enum_is_created_with_its_labels_in_order() {
+        assert_eq!(sql_of(&mood(&["it's", "b"])).unwrap(), "create type \"app\".\"mood\" as enum ('it''s', 'b')");
     }
 
     #[test]
     fn an_enum_with_other_labels_is_refused_and_the_same_one_used() {
         let found = [mood(&["b", "a"])];
-        assert!(missing_types(&[mood(&["a", "b"])], |_| Some(&found)).is_err());
-        assert!(missing_types(&[mood(&["b", "a"])], |_| Some(&found)).unwrap().statements.is_empty());
+        assert!(compare_types(&[mood(&["a", "b"])], |_| Some(&found)).is_err());
+        assert!(compare_types(&[mood(&["b", "a"])], |_| Some(&found)).is_ok());
     }
 
     #[test]
@@ -170,17 +160,37 @@ pub(super) mod tests {
             checks: vec![DomainCheck { name: "positive".into(), definition: "CHECK ((VALUE > 0))".into() }],
             ..base_type(1, "app", "count", TypeKind::Domain)
         };
-        let missing = missing_types(&[domain], |_| None).unwrap();
         assert_eq!(
-            missing.statements[0].sql,
+            sql_of(&domain).unwrap(),
             "create domain \"app\".\"count\" as integer default 1 not null constraint \"positive\" CHECK ((VALUE > 0))"
         );
     }
 
+    fn span(canonical: Option<&str>) -> Type {
+        let options = RangeOptions {
+            subtype: "text".into(),
+            subtype_opclass: None,
+            collation: Some("pg_catalog.\"C\"".into()),
+            canonical: canonical.map(str::to_string),
+            subtype_diff: None,
+            multirange: "app.spans".into(),
+        };
+        Type { range: Some(options), ..base_type(1, "app", "span", TypeKind::Range) }
+    }
+
     #[test]
-    fn a_missing_type_of_an_extension_names_the_extension() {
-        let wanted = Type { extension: Some("hstore 1.8".into()), ..base_type(1, "public", "hstore", TypeKind::Base) };
-        let error = missing_types(&[wanted], |_| None).unwrap_err();
-        assert!(error.hint_text().unwrap().contains("create extension \"hstore\""));
+    fn a_range_keeps_its_collation_and_the_name_of_its_multirange() {
+        assert_eq!(
+            sql_of(&span(None)).unwrap(),
+            "create type \"app\".\"span\" as range (subtype = text, collation = pg_catalog.\"C\", multirange_type_name = app.spans)"
+        );
+    }
+
+    #[test]
+    fn what_code_and_extensions_make_is_not_made_by_its_definition() {
+        assert!(sql_of(&span(Some("app.canonical"))).is_none());
+        let of_extension = Type { extension: Some("hstore 1.8".into()), ..mood(&["a"]) };
+        assert!(sql_of(&of_extension).is_none());
+        assert!(sql_of(&Type { of_table: true, ..base_type(1, "app", "t", TypeKind::Composite) }).is_none());
     }
 }

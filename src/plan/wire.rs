@@ -27,7 +27,7 @@ impl Wire {
         format!("{}/{}", self.format.name(), checksum::VERSION)
     }
 
-    /// Decides for a table's copied columns; `on_target` as for [`super::missing_types`].
+    /// Decides for a table's copied columns; `on_target` as for [`super::compare_types`].
     pub fn of<'a>(source: &Hypertable, on_target: impl Fn(&QualifiedName) -> Option<&'a [Type]>) -> Wire {
         let copied: Vec<_> = source.copied_columns().collect();
         Wire::decide(&copied, &source.types, binary_obstacle(&source.types, on_target))
@@ -46,7 +46,7 @@ impl Wire {
 }
 
 /// Why the columns cannot travel as binary; `None` where each type, and each part of it, is safe on both sides.
-/// `on_target` answers as for [`super::missing_types`]; a type that is not there will be created from the source's.
+/// `on_target` answers as for [`super::compare_types`]; a type that is not there will be created from the source's.
 pub fn binary_obstacle<'a>(
     source: &[Type],
     on_target: impl Fn(&QualifiedName) -> Option<&'a [Type]>,
@@ -57,6 +57,9 @@ pub fn binary_obstacle<'a>(
         }
         if !part.has_binary {
             return Some(format!("type {} has no binary form", part.name));
+        }
+        if (part.name.schema.as_str(), part.name.name.as_str()) == ("pg_catalog", "tsquery") {
+            return Some("an empty tsquery cannot be read in binary form".to_string());
         }
         let found = on_target(&part.name).and_then(<[Type]>::last).filter(|_| is_users_own(part))?;
         if !found.has_binary {

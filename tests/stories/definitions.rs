@@ -383,7 +383,7 @@ fn what_a_definition_calls_must_be_on_the_target() {
         ("b", "alter table b add constraint k check (f(n) > 0)", "function public.f(integer)"),
         ("c", "create index ci on c (f(n))", "function public.f(integer)"),
         ("d", "alter table d add d text collate c", "collation public.c"),
-        ("e", "alter table e add constraint k check (n === 1)", "operator public.===(integer,integer)"),
+        ("e", "alter table e add constraint k check (n === 1)", "function public.eq(integer,integer)"),
         ("f", "alter table f add d checked", "function public.f(integer)"),
         ("g", "alter table g add constraint k check (n::text::hue is not null)", "type public.hue"),
         (

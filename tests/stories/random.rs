@@ -5,15 +5,29 @@ pub fn rounds(usual: u64) -> u64 {
     std::env::var("HYPERCOPY_ROUNDS").map_or(usual, |rounds| rounds.parse().expect("rounds are a number"))
 }
 
+/// Goes so many rounds, unless `HYPERCOPY_ROUNDS` says otherwise, each with a seed of its own that is told as it begins: with
+/// that in `HYPERCOPY_SEED` and one round, a round is repeated alone.
+pub fn each_round(usual: u64, mut go: impl FnMut(Random)) {
+    let first = seed_of_this_run();
+    for round in 0..rounds(usual) {
+        let seed = first.wrapping_add(round);
+        eprintln!("HYPERCOPY_SEED={seed}");
+        go(Random(seed));
+    }
+}
+
+fn seed_of_this_run() -> u64 {
+    let clock = || std::time::UNIX_EPOCH.elapsed().expect("the clock is past 1970").as_nanos() as u64;
+    std::env::var("HYPERCOPY_SEED").ok().map_or_else(clock, |seed| seed.parse().expect("a seed is a number"))
+}
+
 /// splitmix64.
 pub struct Random(u64);
 
 impl Random {
     /// Seeded by `HYPERCOPY_SEED`, or by the clock; the seed is told, so that a run can be repeated.
     pub fn of_this_run() -> Random {
-        let clock = || std::time::UNIX_EPOCH.elapsed().expect("the clock is past 1970").as_nanos() as u64;
-        let seed =
-            std::env::var("HYPERCOPY_SEED").ok().map_or_else(clock, |seed| seed.parse().expect("a seed is a number"));
+        let seed = seed_of_this_run();
         eprintln!("HYPERCOPY_SEED={seed}");
         Random(seed)
     }

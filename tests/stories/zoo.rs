@@ -34,6 +34,8 @@ pub struct Fixture {
     pub table: &'static str,
     /// What the report has to list, each as the beginning of `kind: object: reason`.
     pub listed: &'static [&'static str],
+    /// What the commands that make the table are told.
+    pub arguments: &'static [&'static str],
     /// The round trips that it makes.
     pub pairs: &'static [(Server, Server)],
 }
@@ -41,7 +43,7 @@ pub struct Fixture {
 impl Fixture {
     /// A table `t` that needs nothing and loses nothing.
     pub const fn new(name: &'static str, source: &'static str) -> Fixture {
-        Fixture { name, both: "", source, table: "t", listed: &[], pairs: &PAIRS }
+        Fixture { name, both: "", source, table: "t", listed: &[], arguments: &[], pairs: &PAIRS }
     }
 
     /// Makes all its round trips.
@@ -64,11 +66,11 @@ impl Fixture {
         let what = format!("{} from {from:?} to {to:?}", self.name);
         let before = Described::read(&story.source, self.table);
 
-        let report = story.migrate(self.table, &["--verify", "checksum"]);
+        let report = story.migrate(self.table, &[&["--verify", "checksum"], self.arguments].concat());
         self.assert_told(&before, &Described::read(&story.target, self.table), &report, &format!("{what}, migrated"));
 
         let archive = Archive::of(&story.source, self.table, self.name, &[]);
-        let report = archive.restored(&restored, &["--verify", "checksum"]);
+        let report = archive.restored(&restored, &[&["--verify", "checksum"], self.arguments].concat());
         self.assert_told(&before, &Described::read(&restored, self.table), &report, &format!("{what}, restored"));
         assert_eq!(restored.multiset(self.table), story.source.multiset(self.table), "{what}, restored");
         assert_eq!(Described::read(&story.source, self.table), before, "{what}: the source is left alone");
@@ -118,14 +120,15 @@ fn fields_of(kind: &str) -> &'static [&'static str] {
             "belongings.identity_sequences",
         ],
         "unlogged" => &["table.unlogged"],
-        "trigger" => &["belongings.triggers"],
-        "policy" => &["belongings.policies"],
+        "trigger" => &["belongings.triggers", "prerequisites"],
+        "policy" => &["belongings.policies", "prerequisites"],
         "grant" => &["belongings.grants", "belongings.identity_sequences", "belongings.drawn_sequences"],
         "owner of a sequence" => &["belongings.drawn_sequences"],
         "comment" => &["belongings.comments"],
         "name of NOT NULL" | "NOT NULL" => &["belongings.not_nulls"],
-        "extended statistics" | "owner of extended statistics" => &["belongings.statistics"],
-        "foreign key" => &["belongings.foreign_keys"],
+        "extended statistics" | "owner of extended statistics" => &["belongings.statistics", "prerequisites"],
+        "foreign key" => &["belongings.foreign_keys", "prerequisites"],
+        "validation of foreign key" => &["belongings.foreign_keys"],
         "foreign key to this table" => &["belongings.referencing_keys"],
         "publication" => &["belongings.publications"],
         "tablespace" => &["belongings.table", "belongings.indexes"],
@@ -147,8 +150,10 @@ pub struct Described {
     fields: Map<String, Value>,
 }
 
-/// What is a server's own, or the role's that asks.
-const OWN: [&str; 11] = [
+/// What is a server's own (versions of extensions among it), or the role's that asks.
+const OWN: [&str; 13] = [
+    "version",
+    "extension",
     "oid",
     "id",
     "hypertable_id",

@@ -20,7 +20,7 @@ use hypercopy::plan::{HashRequest, Range};
 use hypercopy::throttle::Rate;
 use hypercopy::verify::{self, Mode};
 
-use self::copy::{JobArguments, LayoutArguments, RangeArguments};
+use self::copy::{DefinitionArguments, JobArguments, LayoutArguments, RangeArguments};
 pub use self::dump::{ArchiveArguments, ArchiveCommand, CheckArguments, DumpArguments};
 pub use self::import::ImportArguments;
 pub use self::rechunk::RechunkArguments;
@@ -87,8 +87,8 @@ each task is one transaction with its row in the ledger, schema _hypercopy of th
 segment is not what the manifest says. The same command again goes on where a run has ended, whatever ended it, and \
 changes nothing once the job is finished.
 
-Defaults, checks and index expressions of the definition are run with your rights, as with pg_restore: --dry-run prints \
-them, and --data-only runs none.";
+Defaults, checks and index expressions of the definition are run with your rights, as with pg_restore, and so is all that \
+--with-dependencies makes: --dry-run prints them, and --data-only runs none.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -294,6 +294,7 @@ impl VerifyArguments {
             max_new_chunks: MAX_NEW_CHUNKS,
             jobs: self.table.jobs(),
             verify: Mode::Checksum,
+            with_dependencies: false,
             strict: false,
             resume: Resume::default(),
             restart: false,
@@ -367,6 +368,8 @@ pub struct MigrateArguments {
     pub table: TableArguments,
     #[command(flatten)]
     pub layout: LayoutArguments,
+    #[command(flatten)]
+    pub definition: DefinitionArguments,
     /// Compare the target with what was read: its rows per range, or a checksum over every bit of them
     #[arg(long, value_enum, value_name = "HOW", default_value_t = VerifyArgument::Counts)]
     pub verify: VerifyArgument,
@@ -485,6 +488,7 @@ impl MigrateArguments {
             max_new_chunks: layout.max_new_chunks,
             jobs: table.jobs(),
             verify: self.verify.mode(),
+            with_dependencies: self.definition.with_dependencies,
             strict: self.strict,
             resume: self.resume.clone(),
             restart: job.restart,

@@ -50,6 +50,7 @@ async fn show(stage: &Stage, rows: u64) -> Result<()> {
         max_new_chunks: 10_000,
         jobs: default_jobs(),
         verify: Mode::Checksum,
+        with_dependencies: false,
         strict: false,
         resume: Resume::default(),
         restart: false,

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use hypercopy::catalog::NotCarried;
+use hypercopy::catalog::prerequisites::Part;
 use hypercopy::error::{Context, Error, Kind, Result, sanitize};
 use hypercopy::plan::Statement;
+use hypercopy::plan::prerequisites::Lacking;
 use hypercopy::progress::LatencySummary;
 use hypercopy::report::{LatencyReport, Outcome, PlanReport, Report, RunReport, to_json};
 use serde::Serialize;
@@ -95,8 +97,25 @@ pub fn plan_notes(report: &Report) -> String {
     for warning in report.plan.iter().flat_map(|plan| &plan.warnings) {
         let _ = writeln!(text, "warning: {warning}");
     }
+    text.push_str(&missing(report));
     text.push_str(&not_carried(&report.not_carried));
     text.trim_end().to_string()
+}
+
+/// What the table uses and is not there, with what would make it.
+fn missing(report: &Report) -> String {
+    let lacking = report.plan.iter().flat_map(|plan| &plan.missing);
+    let mut text = String::new();
+    for Lacking { object, version, parts, statements, reason } in lacking {
+        let version = version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+        let users: Vec<String> = parts.iter().map(Part::to_string).collect();
+        let reason = reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let _ = writeln!(text, "  {object}{version}, for {}{reason}", users.join(", "));
+        for statement in statements {
+            let _ = writeln!(text, "    {};", statement.sql.trim_end().replace('\n', "\n    "));
+        }
+    }
+    if text.is_empty() { text } else { format!("missing on the target:\n{text}") }
 }
 
 /// What will be missing.

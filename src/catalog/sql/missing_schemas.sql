@@ -1,2 +1,2 @@
 -- Which of the given schemas are not there. $1: names.
-select schema from unnest($1::text[]) schema where to_regnamespace(quote_ident(schema)) is null order by schema
+select distinct schema from unnest($1::text[]) schema where to_regnamespace(quote_ident(schema)) is null order by schema

@@ -63,7 +63,19 @@ select
         join pg_catalog.pg_type attribute_type on attribute_type.oid = attribute.atttypid
         where type.typtype = 'c' and attribute.attrelid = type.typrelid
             and attribute.attnum > 0 and not attribute.attisdropped
-    ) as attributes
+    ) as attributes,
+    case when type.typtype = 'r' then jsonb_build_object(
+        'subtype', format_type(range.rngsubtype, null),
+        'subtype_opclass', (select format('%I.%I', n.nspname, c.opcname) from pg_catalog.pg_opclass c
+            join pg_catalog.pg_namespace n on n.oid = c.opcnamespace where c.oid = range.rngsubopc and not c.opcdefault),
+        'collation', (select format('%I.%I', n.nspname, c.collname) from pg_catalog.pg_collation c
+            join pg_catalog.pg_namespace n on n.oid = c.collnamespace
+            join pg_catalog.pg_type subtype on subtype.oid = range.rngsubtype
+            where c.oid = range.rngcollation and c.oid <> subtype.typcollation),
+        'canonical', nullif(range.rngcanonical, 0)::regproc,
+        'subtype_diff', nullif(range.rngsubdiff, 0)::regproc,
+        'multirange', (select format('%I.%I', n.nspname, t.typname) from pg_catalog.pg_type t
+            join pg_catalog.pg_namespace n on n.oid = t.typnamespace where t.oid = range.rngmultitypid)) end as range
 from (select oid, max(depth) as depth from reachable group by oid) reachable
 join pg_catalog.pg_type type on type.oid = reachable.oid
 join pg_catalog.pg_namespace namespace on namespace.oid = type.typnamespace

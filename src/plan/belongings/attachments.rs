@@ -83,14 +83,14 @@ fn drop_constraint(table: &QualifiedName, name: &str) -> Statement {
 pub(super) fn validate(wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {
     let own = wanted.foreign_keys.iter().filter(|key| key.validated).map(|key| (table, &key.name));
     let others = wanted.referencing_keys.iter().filter(|key| key.validated).map(|key| (&key.referencing, &key.name));
-    own.chain(others)
-        .map(|(table, name)| {
-            Statement::new(
-                format!("validate foreign key {} of {table}", display_ident(name)),
-                format!("alter table {} validate constraint {}", table.sql(), quote_ident(name)),
-            )
-        })
-        .collect()
+    own.chain(others).map(|(table, name)| validate_key(table, name)).collect()
+}
+
+pub(super) fn validate_key(table: &QualifiedName, name: &str) -> Statement {
+    Statement::new(
+        format!("validate foreign key {} of {table}", display_ident(name)),
+        format!("alter table {} validate constraint {}", table.sql(), quote_ident(name)),
+    )
 }
 
 /// Makes the table a member of its publications, and its chunks where they were. Chunks that it has left there stay

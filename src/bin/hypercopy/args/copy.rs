@@ -65,6 +65,14 @@ impl LayoutArguments {
 }
 
 #[derive(Debug, Args)]
+pub struct DefinitionArguments {
+    /// Create on the target what the table uses and is missing there: types, functions, collations, extensions, and the
+    /// tables of foreign keys, without rows [default: list it, as SQL]
+    #[arg(long)]
+    pub with_dependencies: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct JobArguments {
     /// Forget an earlier job on the table, with all it has copied, and begin anew
     #[arg(long, help_heading = "Job")]

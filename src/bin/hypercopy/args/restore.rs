@@ -7,7 +7,7 @@ use clap::Args;
 use hypercopy::error::{Error, Kind, Result};
 use hypercopy::migrate::{IfExists, Origin, Parts, Request, Resume};
 
-use super::copy::{JobArguments, LayoutArguments, RangeArguments};
+use super::copy::{DefinitionArguments, JobArguments, LayoutArguments, RangeArguments};
 use super::{OutputArguments, VerifyArgument, conninfo, default_jobs};
 
 #[derive(Debug, Args)]
@@ -23,11 +23,13 @@ pub struct RestoreArguments {
     #[command(flatten)]
     pub layout: LayoutArguments,
     /// Only the rows, into a table that is there; nothing that the archive has as SQL is run
-    #[arg(long, conflicts_with = "schema_only")]
+    #[arg(long, conflicts_with_all = ["schema_only", "with_dependencies"])]
     pub data_only: bool,
     /// Only the definition: the table and what belongs to it
     #[arg(long, conflicts_with_all = ["from", "until"])]
     pub schema_only: bool,
+    #[command(flatten)]
+    pub definition: DefinitionArguments,
     /// Workers; each holds one session [default: the machine's cores, at most 8]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
@@ -73,6 +75,7 @@ impl RestoreArguments {
             max_new_chunks: layout.max_new_chunks,
             jobs: self.jobs(),
             verify: self.verify.mode(),
+            with_dependencies: self.definition.with_dependencies,
             strict: self.strict,
             // An archive does not change.
             resume: Resume::Trust,

@@ -11,6 +11,7 @@ mod grants;
 use std::collections::HashSet;
 
 use self::grants::Owners;
+use super::attachments::validate_key;
 use super::{Statement, arrival, sequences, settings};
 use crate::catalog::belongings::{
     Belongings, Comment, CommentOn, DrawnSequence, Grant, IdentitySequence, IndexSettings, NotNull, ReplicaIdentity,
@@ -52,6 +53,17 @@ impl Carried {
         let wanted = source.belongings.clone();
         let grants = vec![grants::owners_of_table(&wanted.table.owner, from.postgresql_number)];
         Carried { foreseen: made(&wanted, &wanted.table.owner, grants), wanted, lost: Vec::new() }
+    }
+
+    /// Keys that refer to these tables stay as they are made: the rows that they need are not there.
+    pub fn leave_unvalidated(&mut self, empty: &[QualifiedName], table: &QualifiedName) {
+        for key in self.wanted.foreign_keys.iter_mut().filter(|key| key.validated && empty.contains(&key.referenced)) {
+            let sql = vec![validate_key(table, &key.name).script()];
+            let reason = format!("{} is made without rows", key.referenced);
+            let lost = NotCarried::new("validation of foreign key", display_ident(&key.name));
+            self.lost.push(lost.because(reason).made_by(sql));
+            key.validated = false;
+        }
     }
 
     /// What will be run on the empty table, as far as that can be foreseen.
