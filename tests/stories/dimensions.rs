@@ -556,6 +556,13 @@ fn random_table(random: &mut Random, table: &str, mixed: bool) -> (String, Vec<S
     for column in ["k", "l"].into_iter().take(random.below(3) as usize) {
         columns.push((column, random.of(&CLOSED), None));
     }
+    // Further dimensions come in any order.
+    if let [_, further @ ..] = &mut columns[..]
+        && !further.is_empty()
+    {
+        let first = random.below(further.len() as u64) as usize;
+        further.rotate_left(first);
+    }
     let definitions: Vec<String> =
         columns.iter().rev().map(|(name, type_name, _)| format!("{name} {type_name}")).collect();
     let _ = write!(sql, "create table {table} (note text, {});", definitions.join(", "));

@@ -1,4 +1,5 @@
--- The chunks of a hypertable with the slices they cover, in the order of their slices. $1: hypertable id.
+-- The chunks of a hypertable with the slices they cover, those of each in the order of dimensions.sql, in the order of their
+-- slices. $1: hypertable id.
 -- The text of chunk_slices*.sql is put in: (chunk_id, dimension_slice_id).
 with chunk as (
     select
@@ -12,9 +13,10 @@ with chunk as (
     select
         link.chunk_id,
         jsonb_agg(jsonb_build_array(dimension_slice.range_start, dimension_slice.range_end)
-            order by dimension_slice.dimension_id) as slices
+            order by dimension.num_slices is not null, dimension.id) as slices
     from ({slices}) link
     join _timescaledb_catalog.dimension_slice on dimension_slice.id = link.dimension_slice_id
+    join _timescaledb_catalog.dimension on dimension.id = dimension_slice.dimension_id
     join chunk on chunk.id = link.chunk_id
     group by link.chunk_id
 )

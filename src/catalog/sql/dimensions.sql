@@ -1,4 +1,5 @@
--- The dimensions in their order; the first is the primary one. $1: hypertable id.
+-- The dimensions: the primary one, further ones with an interval, then those of hashes, each kind in the order in which they
+-- were added. TimescaleDB lets them come in any; nothing but lists depends on it. $1: hypertable id.
 select
     (row ->> 'id')::int as id,
     row ->> 'column_name' as column,
@@ -11,4 +12,4 @@ select
     row ->> 'integer_now_func' as integer_now_function
 from (select to_jsonb(dimension) as row from _timescaledb_catalog.dimension) dimensions
 where (row ->> 'hypertable_id')::int = $1
-order by (row ->> 'id')::int
+order by row ->> 'num_slices' is not null, (row ->> 'id')::int
