@@ -9,7 +9,7 @@ use crate::plan::belongings::Carried;
 use crate::plan::prerequisites::{Demand, Lacking, Provision, provide};
 use crate::plan::readers::Readers;
 use crate::plan::{
-    Keys, Layout, Statement, TargetNames, create_jobs, integer_now_function, policies, post_data, pre_data,
+    Beside, Keys, Layout, Statement, TargetNames, create_jobs, integer_now_function, policies, post_data, pre_data,
     sequence_values,
 };
 
@@ -25,13 +25,10 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
     let names = TargetNames::new(table, table.name().clone(), functions, &[]);
     let sequences: Vec<&Sequence> = table.sequences.iter().filter(|sequence| !sequence.identity).collect();
     let Provision { before, behind, lacking, .. } = prerequisites(table);
-    let mut making = pre_data(table, layout, &names, &[], &sequences, Keys::PrimaryFirst);
-    making.splice(sequences.len() + 1..sequences.len() + 1, behind);
-    making.splice(sequences.len()..sequences.len(), before);
     let function = integer_now_function(table).zip(integer_now.clone());
-    let behind_table = making.len().saturating_sub(1);
     let function = function.map(|(name, sql)| Statement::new(format!("create function {name}"), sql));
-    making.splice(behind_table..behind_table, function);
+    let beside = Beside { schemas: &[], sequences: &sequences, before, behind, integer_now: function };
+    let mut making = pre_data(table, layout, &names, beside, Keys::PrimaryFirst);
     let carried = Carried::all(table, &manifest.server);
     making.extend(carried.before_rows(table.name()));
     making.extend(policies::on_empty_table(&table.policies, table.name(), &manifest.server));

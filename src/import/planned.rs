@@ -19,7 +19,7 @@ use crate::input::Input;
 use crate::ledger::{Job, Stretch};
 use crate::look::partitioning;
 use crate::pgcopy::encode::Encoder;
-use crate::plan::{Keys, Layout, Partitioning, Statement, TargetNames, post_data, pre_data};
+use crate::plan::{Beside, Keys, Layout, Partitioning, Statement, TargetNames, post_data, pre_data};
 use crate::reader::csv::block::Block;
 use crate::reader::csv::cut::{Cutter, Opened};
 use crate::reader::csv::places::Places;
@@ -159,7 +159,7 @@ impl Planned {
         if let (true, Some(layout)) = (self.makes_table, &self.layout) {
             let schema = ground.server.timescaledb_schema.clone().unwrap_or_else(|| "public".to_string());
             let names = TargetNames::new(&self.table, ground.table.clone(), schema, &ground.place.taken);
-            self.before_rows = pre_data(&self.table, layout, &names, &[], &[], Keys::PrimaryFirst);
+            self.before_rows = pre_data(&self.table, layout, &names, Beside::default(), Keys::PrimaryFirst);
             self.indexes = post_data(&self.table, &names, Keys::PrimaryFirst)?.1;
             return Ok(());
         }

@@ -19,8 +19,8 @@ use crate::look::Bounds;
 use crate::plan::prerequisites::{Demand, Lacking, provide};
 use crate::plan::readers::Readers;
 use crate::plan::{
-    Compressed, Entry, Keys, Layout, Moment, Partitioning, Point, Range, Statement, TargetNames, Task, Upkeep, Wire,
-    compare_types, create_jobs, fit_version, policies, post_data, pre_data, set_owner,
+    Beside, Compressed, Entry, Keys, Layout, Moment, Partitioning, Point, Range, Statement, TargetNames, Task, Upkeep,
+    Wire, compare_types, create_jobs, fit_version, policies, post_data, pre_data, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::Shares;
@@ -387,13 +387,14 @@ impl Definition {
         refuse_schemas(sides, &schemas).await?;
         let schemas = [schemas, std::mem::take(&mut provision.extension_schemas)].concat();
         let schemas = read::missing_schemas(&sides.target, &schemas).await?;
-        let mut pre_data = pre_data(source, layout, &names, &schemas, &sequences, keys);
-        let before_table = schemas.len() + sequences.len();
-        pre_data.splice(before_table + 1..before_table + 1, std::mem::take(&mut provision.behind));
-        pre_data.splice(before_table..before_table, std::mem::take(&mut provision.before));
-        // The function that answers "now" usually reads the table itself, so it is made behind it.
-        let behind_table = pre_data.len().saturating_sub(1);
-        pre_data.splice(behind_table..behind_table, integer_now.map(|(_, statement)| statement));
+        let beside = Beside {
+            schemas: &schemas,
+            sequences: &sequences,
+            before: std::mem::take(&mut provision.before),
+            behind: std::mem::take(&mut provision.behind),
+            integer_now: integer_now.map(|(_, statement)| statement),
+        };
+        let mut pre_data = pre_data(source, layout, &names, beside, keys);
         // On the empty table: later PostgreSQL would ask whether the owner may create things among TimescaleDB's chunks.
         let gives_away = sides.place.may_own_for_source_owner && sides.source.table().owner != sides.target_server.role;
         pre_data.extend(gives_away.then(|| set_owner(&names.table, &sides.source.table().owner)));

@@ -144,21 +144,37 @@ impl Keys {
     }
 }
 
-/// What is made on the empty table, in one transaction with the job's row: schemas, sequences, the table, its checks,
+/// What is made beside a table because it lacks there.
+#[derive(Debug, Default)]
+pub struct Beside<'a> {
+    /// Schemas.
+    pub schemas: &'a [String],
+    /// Sequences, those of identities aside.
+    pub sequences: &'a [&'a Sequence],
+    /// What the table uses.
+    pub before: Vec<Statement>,
+    /// What uses the table.
+    pub behind: Vec<Statement>,
+    /// The function that answers "now". It usually reads the table itself.
+    pub integer_now: Option<Statement>,
+}
+
+/// What is made on the empty table, in one transaction with the job's row: what is made beside it, the table, its checks,
 /// the hypertable, and the keys that come first.
 pub fn pre_data(
     source: &Hypertable,
     layout: &Layout,
     names: &TargetNames,
-    missing_schemas: &[String],
-    missing_sequences: &[&Sequence],
+    beside: Beside<'_>,
     keys: Keys,
 ) -> Vec<Statement> {
-    let mut statements: Vec<Statement> = missing_schemas.iter().map(|schema| create_schema(schema)).collect();
-    statements.extend(missing_sequences.iter().map(|sequence| create_sequence(sequence)));
+    let mut statements: Vec<Statement> = beside.schemas.iter().map(|schema| create_schema(schema)).collect();
+    statements.extend(beside.sequences.iter().map(|sequence| create_sequence(sequence)));
+    statements.extend(beside.before);
     statements.push(create_table(source, names));
+    statements.extend(beside.behind);
     statements.extend(source.columns.iter().flat_map(|column| alter_column(column, &names.table)));
-    statements.extend(missing_sequences.iter().filter_map(|sequence| own_sequence(sequence, &names.table)));
+    statements.extend(beside.sequences.iter().filter_map(|sequence| own_sequence(sequence, &names.table)));
     statements.extend(source.constraints.iter().filter(|c| is_early(c, keys)).map(|c| add_constraint(c, names)));
     statements.push(create_hypertable(&layout.primary, names));
     statements.extend(layout.open.iter().map(|dimension| add_open_dimension(dimension, names)));
@@ -166,6 +182,7 @@ pub fn pre_data(
     let early = source.indexes.iter().filter(|index| index.valid && is_early_index(index, keys));
     // One that cannot be written is an error of those that are made behind the rows.
     statements.extend(early.filter_map(|index| create_index(index, names).ok()));
+    statements.extend(beside.integer_now);
     statements.extend(integer_now(source, names));
     statements
 }

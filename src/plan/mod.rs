@@ -28,7 +28,7 @@ pub(crate) use bucket::bucket_number;
 pub use bucket::{BucketRun, Buckets};
 pub use capture::{Capture, Guard, close, open};
 pub use compression::{CompressRequest, Compressed, Filling, Moment};
-pub use ddl::{Keys, Statement, TargetNames, post_data, pre_data, sequence_values};
+pub use ddl::{Beside, Keys, Statement, TargetNames, post_data, pre_data, sequence_values};
 pub(crate) use ddl::{column_list, create_schema, integer_now_function, set_owner};
 pub use dimension::{ClosedDimension, OpenDimension};
 pub(crate) use layout::describe_interval;

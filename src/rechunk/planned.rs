@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, quote_ident};
 use crate::ledger::JobId;
 use crate::look::{partitioning, refuse_minus_infinity};
-use crate::plan::{Keys, describe_interval, post_data, pre_data};
+use crate::plan::{Beside, Keys, describe_interval, post_data, pre_data};
 use crate::plan::{Layout, OpenDimension, Partitioning, Range, Statement, TargetNames, aggregates};
 use crate::reader::cells::{self, Rows};
 use crate::reader::snapshot::{Snapshot, Subject};
@@ -99,7 +99,7 @@ impl Planned {
         let names = TargetNames::new(&ground.hypertable, table, timescaledb_schema, &[]);
         let keys = Keys::of(self.new_chunks, false);
         let (constraints, indexes) = post_data(&ground.hypertable, &names, keys)?;
-        let before_rows = pre_data(&ground.hypertable, &self.layout, &names, &[], &[], keys);
+        let before_rows = pre_data(&ground.hypertable, &self.layout, &names, Beside::default(), keys);
         Ok(Definition { before_rows, constraints, indexes })
     }
 
