@@ -19,7 +19,8 @@ use hypercopy::reader::chunk::{condition, copy_out_of};
 use hypercopy::reader::rows::RowScanner;
 use serde_json::Value;
 
-use crate::harness::{Database, Folder, Run};
+use crate::folders::Folder;
+use crate::harness::{Database, Run};
 
 /// An archive, removed with its story.
 pub struct Archive {

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::harness::{File, Run, Story};
+use crate::folders::File;
+use crate::harness::{Run, Story};
 
 const METRICS: &str = "
     create table metrics (time timestamptz not null, n int);

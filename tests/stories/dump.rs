@@ -1,7 +1,8 @@
 //! Archives are what they say, and can be read without the tool.
 
 use crate::dumps::Dump;
-use crate::harness::{Database, Folder, Run, Server};
+use crate::folders::Folder;
+use crate::harness::{Database, Run, Server};
 use crate::resume::METRICS;
 
 /// Values that a format may spoil, in columns with names that it may.

@@ -8,7 +8,8 @@ use hypercopy::failpoint;
 use serde_json::Value;
 
 use crate::dumps::Dump;
-use crate::harness::{Folder, Hold, Run, Running, wait_until, wait_until_held};
+use crate::folders::Folder;
+use crate::harness::{Hold, Run, Running, wait_until, wait_until_held};
 use crate::imports::kill_at;
 use crate::resume::METRICS;
 

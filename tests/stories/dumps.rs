@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::harness::{Database, Folder, Run, Server};
+use crate::folders::Folder;
+use crate::harness::{Database, Run, Server};
 
 /// A database and a directory of archives.
 pub struct Dump {

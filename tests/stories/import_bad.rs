@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use bytes::Bytes;
 use futures_util::SinkExt as _;
 
-use crate::harness::{Ended, Hold, Import, end, wait_until_held};
+use crate::harness::{Hold, end, wait_until_held};
+use crate::import_ways::{Ended, Import};
 
 const METRICS: &str = "
     create table metrics (time int not null, v text);
@@ -462,7 +463,7 @@ fn stdin_that_is_closed_early_leaves_a_bad_record() {
 #[test]
 fn a_fifo_is_read_to_its_end() {
     let import = Import::new("import_fifo", METRICS);
-    for (n, way) in crate::harness::WAYS.iter().enumerate() {
+    for (n, way) in crate::import_ways::WAYS.iter().enumerate() {
         let path = import.folder.path(&format!("fifo{n}"));
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         let writer = std::thread::spawn({

@@ -1,6 +1,6 @@
 //! `--on-conflict skip` and `update` end as if one process had read the file, record by record.
 
-use crate::harness::{Import, WAYS};
+use crate::import_ways::{Import, WAYS};
 use crate::random::Random;
 
 /// A table, its key, and whether keys may have nulls.

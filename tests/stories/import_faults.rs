@@ -4,13 +4,15 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::faults::{CANARY, FORGETFUL, assert_no_canary, cluster};
-use crate::harness::{Database, File, Hold, Role, Run, Running, Server, Story, wait_until_held};
+use crate::faults::{FORGETFUL, cluster};
+use crate::folders::File;
+use crate::harness::{Database, Hold, Role, Run, Running, Server, Story, wait_until_held};
 use crate::imports::{
     BLOCK_BYTES, CHUNKS, IN_BLOCKS, METRICS, RECORDS, assert_complete, assert_complete_by_one_job, begin_anew,
     done_blocks, expect, gated_records, import, imported, records, run, story, through_stdin,
 };
 use crate::proxy::{COMMIT, Fault, Proxy, Trigger, Way};
+use crate::secrets::{CANARY, assert_no_canary};
 
 /// The command of an import in blocks.
 fn command(story: &Story, file: &File, arguments: &[&str]) -> Command {

@@ -6,7 +6,8 @@ use std::process::Stdio;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::harness::{File, Running, Story};
+use crate::folders::File;
+use crate::harness::{Running, Story};
 use crate::imports::{
     IN_BLOCKS, METRICS, RECORDS, assert_complete, assert_complete_by_one_job, begin_anew, done_blocks, expect, import,
     import_until, imported, kill_at, records, run, story, through_stdin,

@@ -1,6 +1,7 @@
 //! Records that are left out: named, counted, written so that they can be corrected, whatever refuses them.
 
-use crate::harness::{Import, Run, WAYS};
+use crate::harness::Run;
+use crate::import_ways::{Import, WAYS};
 
 const METRICS: &str = "
     create table devices (id int primary key);

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::process::{Command, Stdio};
 
-use crate::harness::{File, Run, Story};
+use crate::folders::File;
+use crate::harness::{Run, Story};
 
 /// A hypertable with two indexes, and a plain table for what it should hold. Rows of device 7 wait at a gate.
 pub const METRICS: &str = "

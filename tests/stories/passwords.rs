@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use hypercopy::cluster::{Cluster, Installation, Release, Settings};
 
-use crate::harness::{File, Run, Story};
+use crate::folders::File;
+use crate::harness::{Run, Story};
 
 const CANARY: &str = "kanarien:vogel";
 

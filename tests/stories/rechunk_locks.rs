@@ -1,6 +1,7 @@
 //! `rechunk` beside others who hold locks: it backs off, names them, gives up when it was asked to, and goes on later.
 
-use crate::harness::{File, Hold, Run, Running, wait_until};
+use crate::folders::File;
+use crate::harness::{Hold, Run, Running, wait_until};
 use crate::imports::kill_at;
 use crate::rechunks::Rechunk;
 

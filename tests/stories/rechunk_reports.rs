@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::harness::{File, Hold, wait_until_held};
+use crate::folders::File;
+use crate::harness::{Hold, wait_until_held};
 use crate::rechunks::Rechunk;
 
 const METRICS: &str = "

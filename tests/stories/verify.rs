@@ -4,7 +4,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Database, File, Role, Run, Server, Story};
+use crate::folders::File;
+use crate::harness::{Database, Role, Run, Server, Story};
 
 /// 2,400 rows, a quarter of an hour apart, in chunks of a day.
 const METRICS: &str = "
