@@ -3,6 +3,7 @@
 mod copy;
 mod dump;
 mod import;
+mod patience;
 mod rechunk;
 mod restore;
 
@@ -23,6 +24,7 @@ use hypercopy::verify::{self, Mode};
 use self::copy::{DefinitionArguments, JobArguments, LayoutArguments, RangeArguments};
 pub use self::dump::{ArchiveArguments, ArchiveCommand, CheckArguments, DumpArguments};
 pub use self::import::ImportArguments;
+use self::patience::PatienceArguments;
 pub use self::rechunk::RechunkArguments;
 pub use self::restore::RestoreArguments;
 
@@ -493,7 +495,7 @@ impl MigrateArguments {
             resume: self.resume.clone(),
             restart: job.restart,
             if_exists,
-            retry_for: job.retry_for,
+            retry_for: job.patience.retry_for,
             yield_after: self.yield_after,
             dry_run: self.dry_run,
             repair: None,
