@@ -83,6 +83,7 @@ mod writers;
 mod zoo;
 mod zoo_belongings;
 mod zoo_names;
+mod zoo_ordinary;
 mod zoo_random;
 mod zoo_timescaledb;
 mod zoo_types;
