@@ -5,11 +5,23 @@
 //!
 //! **Invariant:** understands where words, names and literals end, and nothing else of SQL.
 
+use crate::catalog::Trappings;
 use crate::catalog::belongings::{Around, Belongings, CommentOn, Grant};
 use crate::plan::sql_tokens;
 
-pub(super) const PRIVILEGES: [&str; 9] =
-    ["DELETE", "INSERT", "MAINTAIN", "REFERENCES", "SELECT", "TRIGGER", "TRUNCATE", "UPDATE", "USAGE"];
+pub(super) const PRIVILEGES: [&str; 11] = [
+    "CREATE",
+    "DELETE",
+    "EXECUTE",
+    "INSERT",
+    "MAINTAIN",
+    "REFERENCES",
+    "SELECT",
+    "TRIGGER",
+    "TRUNCATE",
+    "UPDATE",
+    "USAGE",
+];
 const COMMANDS: [&str; 5] = ["all", "delete", "insert", "select", "update"];
 
 /// All names that are in it.
@@ -39,9 +51,8 @@ pub(super) fn names(of: &Belongings) -> Vec<String> {
 
 /// What of it would say more than it claims; none where all is well.
 pub(super) fn suspect(of: &Belongings) -> Option<String> {
-    let all_known = |grant: &Grant| grant.privileges.iter().all(|one| PRIVILEGES.contains(&one.as_str()));
     let doubts = [
-        of.all_grants().find(|grant| !all_known(grant)).map(|grant| format!("a privilege of {}", grant.grantor)),
+        of.all_grants().find(|grant| !is_known(grant)).map(|grant| format!("a privilege of {}", grant.grantor)),
         doubtful(&of.column_settings, |it| it.option.is_some() || it.value.parse::<i32>().is_ok())
             .map(|it| format!("the statistics target of column {}", it.column)),
         doubtful(&of.policies, |it| {
@@ -61,17 +72,45 @@ pub(super) fn suspect(of: &Belongings) -> Option<String> {
     doubts.into_iter().flatten().next()
 }
 
+/// Whether all its privileges are such.
+pub(super) fn is_known(grant: &Grant) -> bool {
+    grant.privileges.iter().all(|one| PRIVILEGES.contains(&one.as_str()))
+}
+
+/// All names that are in them.
+pub(super) fn names_of_trappings(of: &Trappings) -> impl Iterator<Item = String> {
+    let columns = of.grants.iter().filter_map(|grant| grant.column.as_ref());
+    let columns = columns.chain(of.comments.iter().filter_map(|comment| comment.column.as_ref()));
+    of.roles().chain(columns).cloned()
+}
+
 fn doubtful<T>(all: &[T], is_well: impl Fn(&T) -> bool) -> Option<&T> {
     all.iter().find(|one| !is_well(one))
 }
 
 /// `CREATE TRIGGER … ON` and what follows the table's name.
-fn is_trigger((before, after): &Around) -> bool {
+pub(super) fn is_trigger((before, after): &Around) -> bool {
     let words = words(before);
     let is_create = ["create", "trigger"] == words[..2.min(words.len())]
         || ["create", "constraint", "trigger"] == words[..3.min(words.len())];
     let ons = words.iter().filter(|word| *word == "on").count();
     is_create && ons == 1 && words.last().is_some_and(|last| last == "on") && is_whole(before) && is_whole(after)
+}
+
+/// `CREATE RULE … AS ON … TO` and what follows the view's name: several statements only in parentheses.
+pub(super) fn is_rule((before, after): &Around) -> bool {
+    let words = words(before);
+    let is_head = words.len() == 7
+        && words[..2] == ["create", "rule"]
+        && words[3..5] == ["as", "on"]
+        && ["delete", "insert", "select", "update"].contains(&words[5].as_str())
+        && words[6] == "to";
+    is_head && is_whole(before) && is_one(after, Inside::Statements)
+}
+
+/// `CREATE STATISTICS` and what it is of.
+pub(super) fn is_statistics(definition: &str) -> bool {
+    is_whole(definition) && words(definition).starts_with(&["create".to_string(), "statistics".to_string()])
 }
 
 /// `FOREIGN KEY (…) REFERENCES` and what follows the table's name.
@@ -91,7 +130,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// Whether a word or sign is in the text and in none of its parentheses.
-fn has_word(text: &str, wanted: &str) -> bool {
+pub(super) fn has_word(text: &str, wanted: &str) -> bool {
     let mut depth = 0;
     words(text).iter().any(|word| {
         match word.as_str() {
@@ -106,12 +145,25 @@ fn has_word(text: &str, wanted: &str) -> bool {
 /// Whether it ends where it seems to: no comment, no other statement, every quote and parenthesis closed. What the server never
 /// prints (`e'…'`, `$$…$$`, a backslash) is not taken for anything.
 pub(super) fn is_whole(text: &str) -> bool {
+    is_one(text, Inside::Expressions)
+}
+
+/// What may be in parentheses.
+#[derive(PartialEq, Eq)]
+enum Inside {
+    Expressions,
+    /// With semicolons between them.
+    Statements,
+}
+
+fn is_one(text: &str, inside: Inside) -> bool {
     let tokens = sql_tokens(text);
     let mut depth = 0;
     for (token, next) in tokens.iter().zip(tokens[1.min(tokens.len())..].iter().chain([&""])) {
         match (*token, *next) {
             ("(", _) => depth += 1,
             (")", _) => depth -= 1,
+            (";", _) if depth > 0 && inside == Inside::Statements => {}
             (";" | "\\", _) | ("-", "-") | ("/", "*") => return false,
             ("e", next) if next.starts_with('\'') => return false,
             (token, _) if token.starts_with('$') || !is_closed(token) => return false,

@@ -11,6 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::belongings::{is_known, names_of_trappings};
 use super::identity::is_hexadecimal;
 use super::{ArchiveId, Directory, Extent, belongings, json, unreadable, upkeep};
 use crate::catalog::prerequisites::Making;
@@ -438,7 +439,7 @@ fn check_lengths(names: impl IntoIterator<Item = String>) -> Result<(), Malforme
 
 /// Refuses needs that lead out of the list, and names as [`check_names`] does.
 fn check_prerequisites(prerequisites: &Prerequisites) -> Result<(), Malformed> {
-    let Prerequisites { objects, types } = prerequisites;
+    let Prerequisites { objects, types, schemas } = prerequisites;
     if let Some(wrong) = objects.iter().find(|object| object.needs.iter().any(|need| *need >= objects.len())) {
         return Err(Malformed::new(format!("its {} uses what is not described", wrong.object)));
     }
@@ -450,13 +451,25 @@ fn check_prerequisites(prerequisites: &Prerequisites) -> Result<(), Malformed> {
             let constraints = table.constraints.iter().map(|constraint| constraint.name.clone());
             columns.chain(constraints).chain([table.name.schema.clone(), table.name.name.clone()]).collect()
         }
-        Making::Extension { .. } | Making::Statement(_) | Making::Nothing { .. } => Vec::new(),
+        Making::Extension { .. } | Making::Statement(_) | Making::Statements(_) | Making::Nothing { .. } => Vec::new(),
     };
     let attributes = types.iter().flat_map(|part| &part.attributes).map(|attribute| attribute.name.clone());
     let of_types = types.iter().flat_map(|part| [part.name.schema.clone(), part.name.name.clone()]);
-    let schemas = objects.iter().filter_map(|object| object.schema.clone());
+    let of_objects = objects.iter().filter_map(|object| object.schema.clone());
+    let trappings = objects.iter().filter_map(|object| object.trappings.as_ref());
+    let trappings = trappings.chain(schemas.iter().map(|schema| &schema.trappings));
+    if trappings.clone().flat_map(|found| &found.grants).any(|grant| !is_known(grant)) {
+        return Err(Malformed::new("a privilege on what it uses is more than it says"));
+    }
     check_lengths(
-        objects.iter().flat_map(|object| of_making(&object.making)).chain(schemas).chain(of_types).chain(attributes),
+        objects
+            .iter()
+            .flat_map(|object| of_making(&object.making))
+            .chain(of_objects)
+            .chain(of_types)
+            .chain(attributes)
+            .chain(schemas.iter().map(|schema| schema.name.clone()))
+            .chain(trappings.flat_map(names_of_trappings)),
     )
 }
 

@@ -2,7 +2,11 @@
 //!
 //! **Invariant:** as in [`belongings`](super::belongings): no text says more than it claims.
 
-use super::belongings::{PRIVILEGES, is_whole};
+use super::belongings::{
+    PRIVILEGES, has_word, is_known, is_rule, is_statistics, is_trigger, is_whole, names_of_trappings,
+};
+use crate::catalog::dependents::Heap;
+use crate::catalog::views::View;
 use crate::catalog::{Columnstore, Grant, Hypertable, Job};
 use crate::ident::QualifiedName;
 
@@ -22,15 +26,25 @@ pub(super) fn names(of: &Hypertable) -> Vec<String> {
     }
     for view in &of.views {
         add_relation(&view.name, &mut names);
-        add_grants(&view.grants, &mut names);
-        names.push(view.owner.clone());
-        names.extend(view.comments.iter().filter_map(|comment| comment.column.clone()));
+        names.extend(names_of_trappings(&view.trappings));
+        names.extend(view.defaults.iter().map(|default| default.column.clone()));
+        names.extend(view.triggers.iter().map(|trigger| trigger.name.clone()));
+        names.extend(view.rules.iter().map(|rule| rule.name.clone()));
+        view.kept.iter().for_each(|kept| add_heap(&kept.heap, &mut names));
     }
     names
 }
 
 fn add_relation(name: &QualifiedName, names: &mut Vec<String>) {
     names.extend([name.schema.clone(), name.name.clone()]);
+}
+
+fn add_heap(heap: &Heap, names: &mut Vec<String>) {
+    names.extend(heap.tablespace.iter().chain([&heap.method]).cloned());
+    names.extend(heap.columns.iter().map(|column| column.name.clone()));
+    names.extend(heap.indexes.iter().flat_map(|index| index.tablespace.iter().chain([&index.name]).cloned()));
+    heap.statistics.iter().for_each(|statistics| add_relation(&statistics.name, names));
+    names.extend(heap.statistics.iter().map(|statistics| statistics.owner.clone()));
 }
 
 fn add_columnstore(settings: &Columnstore, names: &mut Vec<String>) {
@@ -56,7 +70,24 @@ pub(super) fn suspect(of: &Hypertable) -> Option<String> {
         let is_well = bodies.chain([&aggregate.definition]).all(|text| is_whole(text)) && all_known(&aggregate.grants);
         (is_well, &aggregate.name)
     });
-    let views = of.views.iter().map(|view| (is_whole(&view.definition) && all_known(&view.grants), &view.name));
+    let views = of.views.iter().map(|view| (is_well(view), &view.name));
     let doubtful = aggregates.chain(views).find(|(is_well, _)| !is_well);
     doubtful.map(|(_, name)| format!("view {name}"))
+}
+
+fn is_well(view: &View) -> bool {
+    let View { definition, trappings, defaults, triggers, rules, kept, .. } = view;
+    is_whole(definition)
+        && trappings.grants.iter().all(is_known)
+        && defaults.iter().all(|default| is_whole(&default.expression) && !has_word(&default.expression, ","))
+        && triggers.iter().all(|trigger| trigger.around.iter().all(is_trigger))
+        && rules.iter().all(|rule| rule.around.iter().all(is_rule))
+        && kept.iter().all(|kept| is_well_kept(&kept.heap))
+}
+
+fn is_well_kept(heap: &Heap) -> bool {
+    let is_word = |text: &String| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    heap.columns.iter().flat_map(|column| column.storage.iter().chain(&column.compression)).all(is_word)
+        && heap.indexes.iter().flat_map(|index| &index.body).all(|body| is_whole(body))
+        && heap.statistics.iter().all(|statistics| is_statistics(&statistics.definition))
 }

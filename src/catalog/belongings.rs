@@ -377,6 +377,19 @@ pub struct Publication {
     pub columns: Option<Vec<String>>,
     /// The rows that are published; none for all.
     pub filter: Option<String>,
+    /// What it publishes instead, where it names neither.
+    #[serde(default)]
+    pub scope: Option<PublicationScope>,
+}
+
+/// What a publication publishes that names no table.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum PublicationScope {
+    /// FOR ALL TABLES.
+    AllTables,
+    /// FOR TABLES IN SCHEMA.
+    Schema,
 }
 
 /// What belongings name beside their table.

@@ -128,22 +128,11 @@ pub struct MaterializedView {
     pub rights: Rights,
     /// Its query.
     pub definition: String,
-    /// Holds the rows of its last refresh, and can be read.
-    pub populated: bool,
-    /// Its access method.
-    pub method: String,
-    /// Its tablespace, where it is not the database's.
-    pub tablespace: Option<String>,
-    /// Its storage parameters, those of its toast table among them.
-    pub options: Vec<StorageParameter>,
+    /// How its rows are kept.
+    #[serde(flatten)]
+    pub heap: Heap,
     /// Its comment.
     pub comment: Option<String>,
-    /// Columns of which something is set.
-    pub columns: Vec<MaterializedColumn>,
-    /// Its indexes.
-    pub indexes: Vec<MaterializedIndex>,
-    /// Its extended statistics.
-    pub statistics: Vec<Statistics>,
     /// What may be done with it, by whom; the owner is among them.
     pub grants: Vec<Grant>,
     /// Roles that the default privileges of the current role give something to.
@@ -151,6 +140,25 @@ pub struct MaterializedView {
     /// What uses it, materialized views apart.
     #[serde(default)]
     pub users: Users,
+}
+
+/// How a materialized view keeps its rows.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Heap {
+    /// It holds the rows of its last refresh, and can be read.
+    pub populated: bool,
+    /// Its access method.
+    pub method: String,
+    /// Its tablespace, where it is not the database's.
+    pub tablespace: Option<String>,
+    /// Its storage parameters, those of its toast table among them.
+    pub options: Vec<StorageParameter>,
+    /// Columns of which something is set.
+    pub columns: Vec<MaterializedColumn>,
+    /// Its indexes.
+    pub indexes: Vec<MaterializedIndex>,
+    /// Its extended statistics.
+    pub statistics: Vec<Statistics>,
 }
 
 /// What is set for a column of a materialized view.

@@ -6,7 +6,8 @@
 
 use serde::Deserialize;
 
-use super::belongings::{Belongings, ForeignKey, Grant};
+use super::belongings::{Belongings, ForeignKey};
+use super::trappings::Ground;
 use super::{ObjectName, Obstacle};
 use crate::ident::QualifiedName;
 
@@ -14,7 +15,7 @@ use crate::ident::QualifiedName;
 #[derive(Clone, Debug)]
 pub struct Footing {
     /// The roles that they name, as far as they are there.
-    pub roles: Vec<RoleHere>,
+    pub ground: Ground,
     /// The tablespaces that they name and in which the role may make something.
     pub tablespaces: Vec<String>,
     /// The publications that they name, as far as they are there.
@@ -29,8 +30,6 @@ pub struct Footing {
     pub foreign_keys: Vec<Obstacle>,
     /// What keeps foreign keys to the table from being made, by `schema.table.name`.
     pub referencing_keys: Vec<Obstacle>,
-    /// What the role's new tables in the table's schema are granted.
-    pub default_grants: Vec<Grant>,
 }
 
 impl Footing {
@@ -50,8 +49,12 @@ pub struct RoleHere {
     pub name: String,
     /// The current role may become it.
     pub may_act: bool,
-    /// It may look into the schema that the table is or will be in.
+    /// It may look into the schema that was asked for.
     pub may_use_schema: bool,
+    /// The current role may give to it what is in that schema.
+    pub may_own: bool,
+    /// The current role may give schemas to it.
+    pub may_own_schema: bool,
 }
 
 /// A publication of a server.

@@ -10,11 +10,12 @@ pub mod belongings;
 pub mod dependents;
 pub mod prerequisites;
 pub mod read;
+pub mod trappings;
+pub mod views;
 
 mod aggregates;
 mod footing;
 mod policies;
-pub mod views;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ pub use aggregates::{Aggregate, Comment, Grant};
 pub use footing::{Footing, PublicationHere, RoleHere};
 pub use policies::{Columnstore, Job, Means, OrderBy, Policies, SparseIndex};
 pub use prerequisites::{ObjectName, Prerequisites};
+pub use trappings::{Ground, Schema, Trappings};
 
 use self::belongings::Belongings;
 use crate::ident::{QualifiedName, quote_ident};

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Column, Constraint, Sequence, Type};
+use super::{Column, Constraint, Schema, Sequence, Trappings, Type};
 use crate::ident::QualifiedName;
 
 /// What a hypertable uses, and what that uses in turn, of what neither PostgreSQL nor TimescaleDB ships.
@@ -14,9 +14,19 @@ pub struct Prerequisites {
     pub objects: Vec<Prerequisite>,
     /// Those types among them, and their parts, that are not among the types of the table's columns.
     pub types: Vec<Type>,
+    /// The schemas of all this, of the table and of its views.
+    #[serde(default)]
+    pub schemas: Vec<Schema>,
 }
 
 impl Prerequisites {
+    /// Every role that is said to own, to have granted or to have been granted something.
+    pub fn roles(&self) -> Vec<String> {
+        let of_objects = self.objects.iter().filter_map(|object| object.trappings.as_ref());
+        let trappings = of_objects.chain(self.schemas.iter().map(|schema| &schema.trappings));
+        trappings.flat_map(Trappings::roles).cloned().collect()
+    }
+
     /// The extensions among them, as if a server had their files.
     pub fn extensions(&self) -> Vec<AvailableExtension> {
         let available = |object: &Prerequisite| match &object.making {
@@ -39,7 +49,16 @@ pub struct Prerequisite {
     pub schema: Option<String>,
     /// How it is made.
     pub making: Making,
-    /// What it has and would lack if it were made, in words: `grants`, `comment`, `rows`.
+    /// Only a superuser can make it.
+    #[serde(default)]
+    pub of_superusers: bool,
+    /// It runs with the rights of its owner.
+    #[serde(default)]
+    pub as_owner: bool,
+    /// What it has beside that; none of what brings it with itself.
+    #[serde(default)]
+    pub trappings: Option<Trappings>,
+    /// What it has and would lack if it were made, in words: `rows`, `triggers`.
     pub left_out: Vec<String>,
     /// What of the hypertable uses it directly.
     pub parts: Vec<Part>,
@@ -71,6 +90,8 @@ impl std::fmt::Display for ObjectName {
 pub enum Making {
     /// By a statement in the server's own words.
     Statement(String),
+    /// By several, in this order.
+    Statements(Vec<String>),
     /// By a statement, where the server has the extension's files.
     Extension {
         /// Its name.
@@ -90,8 +111,8 @@ pub enum Making {
     Nothing {
         /// Why, as a sentence about it.
         reason: String,
-        /// The statement that would, where there is one.
-        statement: Option<String>,
+        /// The statements that would, where there are some.
+        statements: Vec<String>,
     },
 }
 
@@ -114,6 +135,7 @@ impl Making {
     pub fn is_same(&self, other: &Making) -> bool {
         match (self, other) {
             (Making::Statement(one), Making::Statement(other)) => one == other,
+            (Making::Statements(one), Making::Statements(other)) => one == other,
             (Making::Table(one), Making::Table(other)) => one.shape().eq(other.shape()),
             (Making::Sequence(one), Making::Sequence(other)) => one.same_definition(other),
             (Making::Nothing { .. }, _) | (_, Making::Nothing { .. }) => true,
@@ -166,6 +188,8 @@ pub struct Inventory {
     pub types: Vec<Type>,
     /// Extensions that are not there and could be made.
     pub extensions: Vec<AvailableExtension>,
+    /// The role is a superuser.
+    pub superuser: bool,
 }
 
 /// An extension whose files the server has.

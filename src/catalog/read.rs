@@ -1,6 +1,7 @@
 //! The questions, one function each.
 
 mod prerequisites;
+mod trappings;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -8,9 +9,11 @@ use serde::Deserialize;
 use serde_json::json;
 
 pub use self::prerequisites::{inventory, missing_objects, prerequisites};
-use super::belongings::{Belongings, DrawnSequence, Grant, IdentitySequence, Named, OwnedSequence};
-use super::dependents::{Dependents, MaterializedView, Users};
-use super::views::{View, ViewPlaces};
+use self::trappings::{PG_CLASS, trappings};
+pub use self::trappings::{ground, grounds};
+use super::belongings::{Belongings, DrawnSequence, IdentitySequence, Named, OwnedSequence};
+use super::dependents::{Dependents, Heap, MaterializedView, StorageParameter, Users};
+use super::views::{ColumnDefault, Kept, Rule, View, ViewPlaces};
 use super::*;
 use crate::connect::{Params, Session};
 use crate::error::Result;
@@ -56,15 +59,20 @@ pub async fn hypertable(session: &Session, server: &Server, table: Table, row: H
     let mut not_carried: Vec<NotCarried> = session.records(include_str!("sql/not_carried.sql"), &[oid]).await?;
     not_carried.extend(chunk_differences(session, server, oid, row.id).await?);
     let aggregates = aggregates(session, server, row.id).await?;
+    let views = views(session, *oid, &aggregates).await?;
+    let sequences = sequences(session, table.oid).await?;
+    let relations = sequences.iter().map(|sequence| &sequence.name).chain(views.iter().map(|view| &view.name));
+    let relations = relations.chain(aggregates.iter().map(|aggregate| &aggregate.name)).chain([&table.name]);
+    let schemas: Vec<&str> = relations.map(|name| name.schema.as_str()).collect();
     Ok(Hypertable {
-        views: views(session, *oid, &aggregates).await?,
+        prerequisites: prerequisites(session, table.oid, &types, &schemas).await?,
+        views,
         aggregates,
         policies: policies(session, row.id, &table.name).await?,
         dimensions: dimensions(session, row.id).await?,
         constraints: constraints(session, table.oid).await?,
         indexes: indexes(session, table.oid).await?,
-        sequences: sequences(session, table.oid).await?,
-        prerequisites: prerequisites(session, table.oid, &types).await?,
+        sequences,
         types,
         belongings: belongings(session, table.oid).await?,
         not_carried,
@@ -91,7 +99,12 @@ pub async fn indexes(session: &Session, oid: u32) -> Result<Vec<Index>> {
 
 /// The sequences that a table's columns draw from.
 pub async fn sequences(session: &Session, oid: u32) -> Result<Vec<Sequence>> {
-    session.records(include_str!("sql/sequences.sql"), &[&oid]).await
+    session.records(&of_used_sequences(include_str!("sql/sequences.sql")), &[&oid]).await
+}
+
+/// Puts the text of used_sequences.sql into a query.
+fn of_used_sequences(sql: &str) -> String {
+    sql.replace("{used}", include_str!("sql/used_sequences.sql"))
 }
 
 /// The dimensions of a hypertable, the primary one first.
@@ -202,10 +215,51 @@ fn about_view(sql: &str) -> String {
         .replace("{needs}", include_str!("sql/view_needs.sql"))
 }
 
+/// What a query answers of a view at once.
+#[derive(Deserialize)]
+struct ViewRow {
+    oid: u32,
+    #[serde(flatten)]
+    name: QualifiedName,
+    materialized: bool,
+    bytes: u64,
+    options: Vec<StorageParameter>,
+    definition: String,
+    reads: Vec<QualifiedName>,
+    needs: Vec<ObjectName>,
+    defaults: Vec<ColumnDefault>,
+    rules: Vec<Rule>,
+}
+
 /// The views that read a table, aggregates over it, or each other, in the order in which they can be made.
 async fn views(session: &Session, table: u32, aggregates: &[Aggregate]) -> Result<Vec<View>> {
     let oids: Vec<u32> = std::iter::once(table).chain(aggregates.iter().map(|aggregate| aggregate.oid)).collect();
-    session.records(&about_view(include_str!("sql/views.sql")), &[&oids]).await
+    let rows: Vec<ViewRow> = session.records(&about_view(include_str!("sql/views.sql")), &[&oids]).await?;
+    let mut views = Vec::new();
+    for row in rows {
+        views.extend(view(session, row).await?);
+    }
+    Ok(views)
+}
+
+/// None where it is gone.
+async fn view(session: &Session, row: ViewRow) -> Result<Option<View>> {
+    let ViewRow { oid, name, materialized, bytes, options, definition, reads, needs, defaults, rules } = row;
+    let Some(trappings) = trappings(session, (PG_CLASS, oid)).await? else { return Ok(None) };
+    let kept = match materialized {
+        true => Some(Kept { heap: heap(session, oid).await?, bytes }),
+        false => None,
+    };
+    let triggers = session.records(include_str!("sql/belongings/triggers.sql"), &[&oid]).await?;
+    Ok(Some(View { name, kept, options, definition, reads, needs, trappings, defaults, triggers, rules }))
+}
+
+/// How a materialized view keeps its rows; comments on its columns are among its trappings.
+async fn heap(session: &Session, oid: u32) -> Result<Heap> {
+    let view: MaterializedView = session.record(include_str!("sql/dependents/materialized_view.sql"), &[&oid]).await?;
+    let mut heap = view.heap;
+    heap.columns.iter_mut().for_each(|column| column.comment = None);
+    Ok(heap)
 }
 
 /// What stands where views of these names shall be, which read these relations, belong to these roles and use these objects.
@@ -292,12 +346,12 @@ pub async fn type_by_name(session: &Session, name: &QualifiedName) -> Result<Opt
 /// What belongs to the table with this oid beside its columns, constraints and indexes. Definitions name the table as it
 /// is called now: asked within the transaction that gives it another name, each answer is of its own moment.
 pub async fn belongings(session: &Session, oid: u32) -> Result<Belongings> {
+    let (owned_sequences, drawn_sequences, identity_sequences) = sequences_of_columns(session, oid).await?;
+    let grants = trappings(session, (PG_CLASS, oid)).await?.map(|found| found.grants);
     let oid: Params<'_> = &[&oid];
-    let sequences = session.records(include_str!("sql/belongings/sequences.sql"), oid).await?;
-    let (owned_sequences, identity_sequences) = sequences_of_columns(session, sequences).await?;
     Ok(Belongings {
         table: session.record(include_str!("sql/belongings/table.sql"), oid).await?,
-        grants: session.records(include_str!("sql/belongings/grants.sql"), oid).await?,
+        grants: grants.unwrap_or_default(),
         comments: session.records(include_str!("sql/belongings/comments.sql"), oid).await?,
         storage_parameters: session.records(include_str!("sql/belongings/storage_parameters.sql"), oid).await?,
         column_settings: session.records(include_str!("sql/belongings/column_settings.sql"), oid).await?,
@@ -306,7 +360,7 @@ pub async fn belongings(session: &Session, oid: u32) -> Result<Belongings> {
         policies: session.records(include_str!("sql/belongings/policies.sql"), oid).await?,
         statistics: session.records(include_str!("sql/belongings/statistics.sql"), oid).await?,
         owned_sequences,
-        drawn_sequences: drawn_sequences(session, oid).await?,
+        drawn_sequences,
         identity_sequences,
         triggers: session.records(include_str!("sql/belongings/triggers.sql"), oid).await?,
         foreign_keys: session.records(include_str!("sql/belongings/foreign_keys.sql"), oid).await?,
@@ -316,62 +370,47 @@ pub async fn belongings(session: &Session, oid: u32) -> Result<Belongings> {
     })
 }
 
-/// A sequence that a column draws from.
-#[derive(Deserialize)]
-struct SequenceOfDefault {
-    oid: u32,
-    #[serde(flatten)]
-    name: QualifiedName,
-    owner: String,
-    comment: Option<String>,
-}
-
-async fn drawn_sequences(session: &Session, table: Params<'_>) -> Result<Vec<DrawnSequence>> {
-    let mut found = Vec::new();
-    let sequences = session.records(include_str!("sql/belongings/drawn_sequences.sql"), table).await?;
-    for SequenceOfDefault { oid, name, owner, comment } in sequences {
-        let grants = session.records(include_str!("sql/belongings/grants.sql"), &[&oid]).await?;
-        found.push(DrawnSequence { name, owner, grants, comment });
-    }
-    Ok(found)
-}
-
-/// A sequence of a column.
+/// A sequence of a column, or that a column draws from.
 #[derive(Deserialize)]
 struct SequenceOfColumn {
     oid: u32,
-    name: String,
-    column: String,
+    #[serde(flatten)]
+    name: QualifiedName,
+    column: Option<String>,
     identity: bool,
-    comment: Option<String>,
 }
 
+/// Those that columns own, those that they draw from, and their identities.
 async fn sequences_of_columns(
     session: &Session,
-    sequences: Vec<SequenceOfColumn>,
-) -> Result<(Vec<OwnedSequence>, Vec<IdentitySequence>)> {
-    let (mut owned, mut identities) = (Vec::new(), Vec::new());
-    for SequenceOfColumn { oid, name, column, identity, comment } in sequences {
-        if identity {
-            let grants: Vec<Grant> = session.records(include_str!("sql/belongings/grants.sql"), &[&oid]).await?;
-            identities.push(IdentitySequence { name, column, grants, comment });
-        } else {
-            owned.push(OwnedSequence { name, column });
+    table: u32,
+) -> Result<(Vec<OwnedSequence>, Vec<DrawnSequence>, Vec<IdentitySequence>)> {
+    let (mut owned, mut drawn, mut identities) = (Vec::new(), Vec::new(), Vec::new());
+    let sql = of_used_sequences(include_str!("sql/belongings/sequences.sql"));
+    for SequenceOfColumn { oid, name, column, identity } in session.records(&sql, &[&table]).await? {
+        // Gone meanwhile, it is nobody's.
+        let Some(Trappings { owner, grants, comments }) = trappings(session, (PG_CLASS, oid)).await? else { continue };
+        let comment = comments.into_iter().next().map(|comment| comment.text);
+        match (column, identity) {
+            (Some(column), true) => identities.push(IdentitySequence { name: name.name, column, grants, comment }),
+            (column, _) => {
+                owned.extend(column.map(|column| OwnedSequence { name: name.name.clone(), column }));
+                drawn.push(DrawnSequence { name, owner, grants, comment });
+            }
         }
     }
-    Ok((owned, identities))
+    Ok((owned, drawn, identities))
 }
 
 /// What of a table's belongings can stand on the target, where a table of this name and owner shall have them.
 pub async fn footing(session: &Session, wanted: &Belongings, table: &QualifiedName, owner: &str) -> Result<Footing> {
     let names = Named::of(wanted);
-    let schema = &table.schema;
     let objects = json!(names.objects).to_string();
     let tablespaces = session.rows(include_str!("sql/footing/tablespaces.sql"), &[&names.tablespaces]).await?;
     let keys = |keys: serde_json::Value| keys.to_string();
     let (own, others) = (keys(json!(wanted.foreign_keys)), keys(json!(wanted.referencing_keys)));
     Ok(Footing {
-        roles: session.records(include_str!("sql/footing/roles.sql"), &[&names.roles, schema]).await?,
+        ground: ground(session, &names.roles, &table.schema).await?,
         tablespaces: tablespaces.iter().map(|row| row.get(0)).collect(),
         publications: session.records(include_str!("sql/footing/publications.sql"), &[&names.publications]).await?,
         statistics: session.records(include_str!("sql/footing/statistics.sql"), &[&table.sql()]).await?,
@@ -381,7 +420,6 @@ pub async fn footing(session: &Session, wanted: &Belongings, table: &QualifiedNa
         referencing_keys: session
             .records(include_str!("sql/footing/referencing_keys.sql"), &[&others, &table.sql()])
             .await?,
-        default_grants: session.records(include_str!("sql/footing/default_grants.sql"), &[schema]).await?,
     })
 }
 

@@ -4,8 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::dependents::StorageParameter;
-use super::{Comment, Grant, ObjectName};
+use super::belongings::{Around, Trigger};
+use super::dependents::{Heap, StorageParameter};
+use super::{ObjectName, Trappings};
 use crate::ident::QualifiedName;
 
 /// A view.
@@ -14,10 +15,8 @@ pub struct View {
     /// Its name.
     #[serde(flatten)]
     pub name: QualifiedName,
-    /// Keeps rows of its own; no continuous aggregate.
-    pub materialized: bool,
-    /// Its owner's name.
-    pub owner: String,
+    /// The rows of its own that a materialized view keeps; continuous aggregates are described elsewhere.
+    pub kept: Option<Kept>,
     /// What stands in its WITH clause, the check option among it.
     pub options: Vec<StorageParameter>,
     /// Its query.
@@ -26,14 +25,45 @@ pub struct View {
     pub reads: Vec<QualifiedName>,
     /// Functions, types and so on that it calls.
     pub needs: Vec<ObjectName>,
+    /// Its owner, privileges and comments.
+    #[serde(flatten)]
+    pub trappings: Trappings,
+    /// Defaults of its columns, for rows that are inserted into it.
+    pub defaults: Vec<ColumnDefault>,
     /// Its triggers.
-    pub triggers: Vec<String>,
+    pub triggers: Vec<Trigger>,
     /// Its rules, that which makes it a view apart.
-    pub rules: Vec<String>,
-    /// What others than the owner may do with it.
-    pub grants: Vec<Grant>,
-    /// Comments on it and its columns.
-    pub comments: Vec<Comment>,
+    pub rules: Vec<Rule>,
+}
+
+/// What a materialized view has beside its query.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Kept {
+    /// How its rows are kept.
+    #[serde(flatten)]
+    pub heap: Heap,
+    /// What they and its indexes take, in bytes.
+    pub bytes: u64,
+}
+
+/// The default of a column of a view.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct ColumnDefault {
+    /// The column.
+    pub column: String,
+    /// The expression.
+    pub expression: String,
+}
+
+/// A rewrite rule of a view.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Rule {
+    /// Its name.
+    pub name: String,
+    /// Its definition before and after the view's name; none where that cannot be told in it.
+    pub around: Option<Around>,
+    /// Its comment.
+    pub comment: Option<String>,
 }
 
 /// What stands on a server where views shall be, and what it has of what they use.

@@ -4,10 +4,11 @@ use std::fmt::Write;
 
 use crate::archive::{Definition, Manifest};
 use crate::catalog::prerequisites::Inventory;
-use crate::catalog::{Hypertable, Sequence};
+use crate::catalog::{Hypertable, Sequence, Server};
 use crate::plan::belongings::Carried;
 use crate::plan::prerequisites::{Demand, Lacking, Provision, provide};
 use crate::plan::readers::Readers;
+use crate::plan::trappings::{Passage, grounds_at_home};
 use crate::plan::{
     Beside, Keys, Layout, Statement, TargetNames, create_jobs, integer_now_function, policies, post_data, pre_data,
     sequence_values,
@@ -24,12 +25,13 @@ pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
     let functions = manifest.server.timescaledb_schema.clone().unwrap_or_default();
     let names = TargetNames::new(table, table.name().clone(), functions, &[]);
     let sequences: Vec<&Sequence> = table.sequences.iter().filter(|sequence| !sequence.identity).collect();
-    let Provision { before, behind, lacking, .. } = prerequisites(table);
+    let Provision { before, behind, trappings, lacking, .. } = prerequisites(table, &manifest.server);
     let function = integer_now_function(table).zip(integer_now.clone());
     let function = function.map(|(name, sql)| Statement::new(format!("create function {name}"), sql));
     let beside = Beside { schemas: &[], sequences: &sequences, before, behind, integer_now: function };
     let mut making = pre_data(table, layout, &names, beside, Keys::PrimaryFirst);
     let carried = Carried::all(table, &manifest.server);
+    making.extend(trappings);
     making.extend(carried.before_rows(table.name()));
     making.extend(policies::on_empty_table(&table.policies, table.name(), &manifest.server));
 
@@ -53,14 +55,17 @@ fn upkeep(manifest: &Manifest, names: &TargetNames) -> Vec<Statement> {
     let (table, server) = (&manifest.definition.hypertable, &manifest.server);
     let columnstore = table.policies.columnstore.iter();
     let enable = columnstore.map(|settings| policies::enable_columnstore(settings, table.name()));
-    let readers = Readers::all(table).script(names.moved(table), server);
+    let passage = Passage { from: server, to: server, grounds: &grounds_at_home(table, server) };
+    let readers = Readers::all(table, &passage).script(names.moved(table), server);
     enable.chain(readers).chain(create_jobs(&table.policies.jobs, table, names, server)).collect()
 }
 
-/// All that the table uses, for a server that has nothing of it, but every extension's files.
-fn prerequisites(table: &Hypertable) -> Provision {
-    let inventory = Inventory { extensions: table.prerequisites.extensions(), ..Inventory::default() };
-    provide(&Demand { source: table, table: table.name(), inventory: &inventory, with_dependencies: true })
+/// All that the table uses, for a server that has nothing of it, but every extension's files and every role.
+fn prerequisites(source: &Hypertable, server: &Server) -> Provision {
+    let extensions = source.prerequisites.extensions();
+    let inventory = Inventory { extensions, superuser: true, ..Inventory::default() };
+    let passage = Passage { from: server, to: server, grounds: &grounds_at_home(source, server) };
+    provide(&Demand { source, table: source.name(), inventory: &inventory, passage, with_dependencies: true })
 }
 
 /// What no statement makes is left to whoever reads this.

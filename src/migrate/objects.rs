@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::look::Sides;
-use crate::catalog::{Hypertable, NotCarried, Sequence, Type, read};
+use crate::catalog::{Ground, Hypertable, NotCarried, Sequence, Type, read};
 use crate::connect::Session;
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
@@ -18,6 +18,21 @@ pub(super) async fn target_types(target: &Session, types: &[Type]) -> Result<Has
         }
     }
     Ok(found)
+}
+
+/// What the target has of the roles that are named by what the table uses and is used by.
+pub(super) async fn grounds(sides: &Sides, source: &Hypertable) -> Result<Vec<Ground>> {
+    let schemas = &source.prerequisites.schemas;
+    let views = source.views.iter().flat_map(|view| view.trappings.roles().cloned());
+    let roles: Vec<String> = source.prerequisites.roles().into_iter().chain(views).collect();
+    let names: Vec<String> = schemas.iter().map(|schema| schema.name.clone()).collect();
+    let mut grounds = read::grounds(&sides.target, &roles, &names).await?;
+    let missing = read::missing_schemas(&sides.target, &names).await?;
+    for schema in schemas.iter().filter(|schema| missing.contains(&schema.name)) {
+        let grounds = grounds.iter_mut().filter(|ground| ground.schema == schema.name);
+        grounds.for_each(|ground| ground.foresee(schema));
+    }
+    Ok(grounds)
 }
 
 /// Refuses where something is missing that the table cannot be made without.

@@ -18,6 +18,7 @@ use crate::ledger::DoneTask;
 use crate::look::{Bounds, refuse_unknown_dimensions};
 use crate::plan::prerequisites::{Demand, Lacking, provide};
 use crate::plan::readers::Readers;
+use crate::plan::trappings::Passage;
 use crate::plan::{
     Beside, Compressed, Entry, Keys, Layout, Moment, Partitioning, Point, Range, Statement, TargetNames, Task, Upkeep,
     Wire, compare_types, create_jobs, fit_version, policies, post_data, pre_data, primary_dimension, set_owner,
@@ -353,6 +354,7 @@ impl Planned {
                 self.layout.primary.name()
             ));
         }
+        warnings.extend(self.readers.costs().cloned());
         if self.layout.closed.iter().any(|dimension| dimension.hash_type.is_none()) {
             warnings.push("the hash of a dimension's type is left to the server: rows reach their chunks unsorted, which is slower".into());
         }
@@ -377,12 +379,14 @@ impl Definition {
         let wire = sides.source.wire(source, &types)?;
         let inventory = read::inventory(&sides.target, &source.prerequisites).await?;
         let (table, inventory, with_dependencies) = (&sides.target_table, &inventory, case.request.with_dependencies);
-        let mut provision = provide(&Demand { source, table, inventory, with_dependencies });
+        let grounds = grounds(sides, source).await?;
+        let passage = Passage { from: sides.source.server(), to: &sides.target_server, grounds: &grounds };
+        let mut provision = provide(&Demand { source, table, inventory, passage, with_dependencies });
         let missing_sequences = missing_sequences(&sides.target, source).await?;
 
         let timescaledb_schema = sides.target_server.timescaledb_schema.clone().unwrap_or_default();
         let names = TargetNames::new(source, sides.target_table.clone(), timescaledb_schema, &taken_names(sides));
-        let (upkeep, readers) = foreseen(case, source, &names).await?;
+        let (upkeep, readers) = foreseen(case, source, &names, &passage).await?;
         let compressed = compressed(case, layout, &upkeep, stock).await?;
         let columnstore = upkeep.policies.columnstore.as_ref().filter(|_| compressed.is_any());
         let carried = carry(sides, source, &names, &provision, &missing_sequences).await?;
@@ -393,8 +397,10 @@ impl Definition {
         let integer_now = missing_integer_now(sides, source).await?;
         let schemas = needed_schemas(&names, &provision.schemas, &sequences, integer_now.as_ref());
         refuse_schemas(sides, &schemas).await?;
-        let schemas = [schemas, std::mem::take(&mut provision.extension_schemas)].concat();
+        let of_readers = readers.names().map(|name| name.schema.clone()).collect();
+        let schemas = [schemas, std::mem::take(&mut provision.extension_schemas), of_readers].concat();
         let schemas = read::missing_schemas(&sides.target, &schemas).await?;
+        let (trappings, lost_trappings) = passage.dress_schemas(&source.prerequisites.schemas, &schemas);
         let beside = Beside {
             schemas: &schemas,
             sequences: &sequences,
@@ -409,9 +415,9 @@ impl Definition {
         let (constraints, indexes) = post_data(source, &names, keys)?;
         Ok(Definition {
             foreseen: [carried.before_rows(&names.table), carried.after_rows(&names.table)],
-            early: early(&upkeep, &names, &sides.target_server, compression),
+            early: [trappings, provision.trappings, early(&upkeep, &names, &sides.target_server, compression)].concat(),
             belongings: Some(carried.wanted),
-            lost: [lost, carried.lost, provision.losses].concat(),
+            lost: [lost, carried.lost, lost_trappings, provision.losses].concat(),
             names,
             wire,
             pre_data,

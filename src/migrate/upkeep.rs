@@ -19,9 +19,10 @@ use crate::ident::quote_literal;
 use crate::ledger;
 use crate::pipeline::Follow;
 use crate::plan::readers::{self, Readers};
+use crate::plan::trappings::Passage;
 use crate::plan::{
     CompressRequest, Compressed, Layout, Moment, Statement, TargetNames, Task, Upkeep, aggregates, create_jobs,
-    create_schema, default_columnstore, policies,
+    default_columnstore, policies,
 };
 use crate::report::Report;
 use crate::schema::{self, Finisher, Words};
@@ -34,7 +35,12 @@ pub(super) struct Case<'a> {
 }
 
 /// What the target can have of what TimescaleDB does to the source, and of what reads that.
-pub(super) async fn foreseen(case: &Case<'_>, source: &Hypertable, names: &TargetNames) -> Result<(Upkeep, Readers)> {
+pub(super) async fn foreseen(
+    case: &Case<'_>,
+    source: &Hypertable,
+    names: &TargetNames,
+    passage: &Passage<'_>,
+) -> Result<(Upkeep, Readers)> {
     let Case { request, sides, standing } = case;
     let of_aggregates = source.aggregates.iter().flat_map(|aggregate| &aggregate.jobs);
     let jobs: Vec<&Job> = source.policies.jobs.iter().chain(of_aggregates).collect();
@@ -45,7 +51,7 @@ pub(super) async fn foreseen(case: &Case<'_>, source: &Hypertable, names: &Targe
         let forgotten = made_readers(&sides.target, job).await?;
         places.relations.retain(|name| !forgotten.names().any(|gone| gone == name));
     }
-    let readers = Readers::of(source, &names.table, &sides.target_server, &places, &means);
+    let readers = Readers::of(source, &names.table, passage, &places, &means);
     let mut upkeep = Upkeep::of(source, names, &sides.target_server, &means);
     let is_asked = matches!(request.compress, Some(CompressRequest::All | CompressRequest::OlderThan(_)));
     if is_asked && sides.target_server.is_apache() {
@@ -191,11 +197,6 @@ impl Work<'_> {
         if readers.names().next().is_none() {
             return Ok(());
         }
-        let mut schemas: Vec<String> = readers.names().map(|name| name.schema.clone()).collect();
-        schemas.sort_unstable();
-        schemas.dedup();
-        let schemas = read::missing_schemas(target, &schemas).await?;
-        self.make(finisher, schemas.iter().map(|schema| create_schema(schema)).collect(), report).await?;
         self.make(finisher, readers.create_aggregates(names), report).await?;
         let made = read::aggregates(target, server, self.target_hypertable_id().await?).await?;
         let of = |old: &Aggregate| made.iter().find(|made| made.name == old.name).cloned();
@@ -208,7 +209,8 @@ impl Work<'_> {
         for (old, new) in readers.aggregates.iter().filter_map(|old| Some((old, of(old)?))) {
             self.compress_aggregate(finisher.sessions, old, &new, report).await?;
         }
-        self.make(finisher, readers.create_views(names), report).await
+        self.make(finisher, readers.create_views(), report).await?;
+        self.make(finisher, readers.fill_views(), report).await
     }
 
     /// Compresses the materialization of an aggregate as it was asked for: its columnstore was switched on before it was

@@ -301,7 +301,7 @@ pub(super) fn privilege(grant: &Grant, verb: &str, preposition: &str, on: &Quali
 }
 
 /// To PostgreSQL it is a view.
-pub(super) fn comment_on(view: &QualifiedName, comment: &Comment) -> Statement {
+fn comment_on(view: &QualifiedName, comment: &Comment) -> Statement {
     let name = view.sql();
     let object = match &comment.column {
         Some(column) => format!("column {name}.{}", quote_ident(column)),

@@ -242,7 +242,7 @@ pub fn sequence_values(source: &Hypertable, names: &TargetNames, missing_sequenc
     moved.collect()
 }
 
-pub(crate) fn create_schema(schema: &str) -> Statement {
+fn create_schema(schema: &str) -> Statement {
     Statement::new(format!("create schema {schema}"), format!("create schema {}", quote_ident(schema)))
 }
 

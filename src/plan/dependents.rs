@@ -9,19 +9,20 @@
 
 use std::time::Duration;
 
-use super::Statement;
+use super::materialized::with_clause;
+use super::{Statement, materialized};
 use crate::catalog::Obstacle;
 use crate::catalog::dependents::{
-    Dependents, Function, Grant, Grantee, MaterializedColumn, MaterializedIndex, MaterializedView, Policy, Rights,
-    Rule, Statistics, StorageParameter, Users, View,
+    Dependents, Function, Grant, Grantee, MaterializedIndex, MaterializedView, Policy, Rights, Rule, Statistics, Users,
+    View,
 };
-use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
+use crate::ident::{QualifiedName, display_ident, quote_ident};
 
 /// What forbids the exchange. `role` is the one that would do it.
 pub fn obstacles(dependents: &Dependents, role: &str) -> Vec<Obstacle> {
     let anew = dependents.materialized_views.iter().flat_map(|view| {
         let itself = obstacle_of_rights("materialized view", view.name.to_string(), &view.rights, role);
-        let unreadable = view.indexes.iter().filter(|index| index.body.is_none()).map(|index| {
+        let unreadable = view.heap.indexes.iter().filter(|index| index.body.is_none()).map(|index| {
             let object = format!("{} of materialized view {}", display_ident(&index.name), view.name);
             Obstacle::new("index", object, "its definition cannot be read")
         });
@@ -158,7 +159,7 @@ pub fn after_swap(dependents: &Dependents, gone: &[QualifiedName], job: i64, loc
     let (given_up, renewals): (Vec<Renewal>, Vec<Renewal>) =
         renewals.into_iter().partition(|renewal| gone.contains(&renewal.view.name));
     let made = renewals.iter().flat_map(|renewal| {
-        let fill = renewal.view.populated.then(|| renewal.fill());
+        let fill = renewal.view.heap.populated.then(|| renewal.fill());
         std::iter::once(renewal.build()).chain(fill).chain([renewal.exchange()]).chain(renewal.analyze())
     });
     let given_up = given_up.iter().rev().map(Renewal::give_up);
@@ -205,47 +206,27 @@ impl Renewal<'_> {
 
     /// Without rows at first: as the owner's it can be filled by what the owner may do, and not by what we may.
     fn build(&self) -> Statement {
-        let (view, new) = (self.view, self.beside("new").sql());
+        let (view, beside) = (self.view, self.beside("new"));
+        let (heap, new) = (&view.heap, beside.sql());
         let mut sql = vec![
             // What has no tablespace of its own shall not get the session's.
             "set local default_tablespace = ''".to_string(),
             format!(
                 "create materialized view {new} using {}{}{} as\n{}\nwith no data",
-                quote_ident(&view.method),
-                with_clause(&view.options),
-                tablespace_clause(view.tablespace.as_deref()),
+                quote_ident(&heap.method),
+                with_clause(&heap.options),
+                tablespace_clause(heap.tablespace.as_deref()),
                 query(&view.definition)
             ),
             format!("alter materialized view {new} owner to {}", quote_ident(&view.rights.owner)),
         ];
-        sql.extend(view.columns.iter().flat_map(|column| alter_column(&new, column)));
-        sql.extend(comment("materialized view", &new, view.comment.as_deref()));
-        sql.extend(view.indexes.iter().enumerate().flat_map(|(number, index)| self.create_index(index, number)));
+        sql.extend(heap.columns.iter().flat_map(|column| texts(materialized::alter_column(&beside, column))));
+        sql.extend(texts(materialized::comment("materialized view", &new, view.comment.as_deref())));
+        let index =
+            |(number, index)| texts(materialized::create_index(&beside, &self.index_beside("new", number).name, index));
+        sql.extend(heap.indexes.iter().enumerate().flat_map(index));
         sql.extend(self.grants());
         self.step("build", &sql)
-    }
-
-    fn create_index(&self, index: &MaterializedIndex, number: usize) -> Vec<String> {
-        let (new, name) = (self.beside("new").sql(), self.index_beside("new", number));
-        let unique = if index.unique { "unique " } else { "" };
-        let body = index.body.as_deref().unwrap_or_default();
-        let mut sql = vec![format!("create {unique}index {} on {new} {body}", quote_ident(&name.name))];
-        let name = name.sql();
-        sql.extend(
-            index.tablespace.iter().map(|space| format!("alter index {name} set tablespace {}", quote_ident(space))),
-        );
-        sql.extend(
-            index
-                .statistics_targets
-                .iter()
-                .map(|(column, target)| format!("alter index {name} alter column {column} set statistics {target}")),
-        );
-        sql.extend(comment("index", &name, index.comment.as_deref()));
-        if index.clustered {
-            let index = quote_ident(&self.index_beside("new", number).name);
-            sql.push(format!("alter materialized view {new} cluster on {index}"));
-        }
-        sql
     }
 
     /// What the old one grants, without what the default privileges of our role have added; the owner is who grants it.
@@ -274,7 +255,6 @@ impl Renewal<'_> {
     fn exchange(&self) -> Statement {
         let (view, old, new) = (self.view, self.beside("old"), self.beside("new"));
         let mut sql = vec![format!("set local lock_timeout = {}", self.lock_timeout.as_millis())];
-        let texts = |statements: Vec<Statement>| statements.into_iter().map(|statement| statement.sql);
         sql.extend(texts(user_locks(&view.users)));
         sql.push(rename("materialized view", &view.name, &old));
         sql.extend(
@@ -285,17 +265,17 @@ impl Renewal<'_> {
             self.numbered().map(|(n, index)| rename("index", &self.index_beside("new", n), &self.index_name(index))),
         );
         sql.extend(texts(repoint(&view.users)));
-        sql.extend(view.statistics.iter().flat_map(recreate_statistics));
+        sql.extend(view.heap.statistics.iter().flat_map(recreate_statistics));
         self.step("exchange", &sql)
     }
 
     fn numbered(&self) -> impl Iterator<Item = (usize, &MaterializedIndex)> {
-        self.view.indexes.iter().enumerate()
+        self.view.heap.indexes.iter().enumerate()
     }
 
     /// Extended statistics have come with the name.
     fn analyze(&self) -> Option<Statement> {
-        let needed = self.view.populated && !self.view.statistics.is_empty();
+        let needed = self.view.heap.populated && !self.view.heap.statistics.is_empty();
         needed.then(|| self.step("analyze", &[format!("analyze {}", self.view.name.sql())]))
     }
 
@@ -321,31 +301,14 @@ fn rename(kind: &str, from: &QualifiedName, to: &QualifiedName) -> String {
     format!("alter {kind} {} rename to {}", from.sql(), quote_ident(&to.name))
 }
 
-fn alter_column(view: &str, column: &MaterializedColumn) -> Vec<String> {
-    let name = quote_ident(&column.name);
-    let alter = |what: String| format!("alter materialized view {view} alter column {name} set {what}");
-    let mut sql = Vec::new();
-    sql.extend(column.storage.iter().map(|storage| alter(format!("storage {storage}"))));
-    sql.extend(column.compression.iter().map(|method| alter(format!("compression {method}"))));
-    sql.extend(column.statistics_target.iter().map(|target| alter(format!("statistics {target}"))));
-    if !column.options.is_empty() {
-        sql.push(alter(format!("({})", parameter_list(&column.options))));
-    }
-    sql.extend(comment("column", &format!("{view}.{name}"), column.comment.as_deref()));
-    sql
-}
-
 /// They belong to the old one until it is out of the way.
 fn recreate_statistics(statistics: &Statistics) -> Vec<String> {
-    let name = statistics.name.sql();
-    let mut sql = vec![
-        format!("drop statistics {name}"),
-        statistics.definition.clone(),
-        format!("alter statistics {name} owner to {}", quote_ident(&statistics.owner)),
-    ];
-    sql.extend(statistics.target.iter().map(|target| format!("alter statistics {name} set statistics {target}")));
-    sql.extend(comment("statistics", &name, statistics.comment.as_deref()));
-    sql
+    let drop = format!("drop statistics {}", statistics.name.sql());
+    std::iter::once(drop).chain(texts(materialized::create_statistics(statistics))).collect()
+}
+
+fn texts(statements: impl IntoIterator<Item = Statement>) -> impl Iterator<Item = String> {
+    statements.into_iter().map(|statement| statement.sql)
 }
 
 fn grant_sql(relation: &str, grant: &Grant) -> String {
@@ -359,26 +322,9 @@ fn role(grantee: &Grantee) -> String {
     grantee.0.as_deref().map_or("public".to_string(), quote_ident)
 }
 
-fn comment(kind: &str, name: &str, text: Option<&str>) -> Option<String> {
-    text.map(|text| format!("comment on {kind} {name} is {}", quote_literal(text)))
-}
-
 /// A query or statement as the server prints it, without the semicolon at its end.
 fn query(definition: &str) -> &str {
     definition.trim_end().trim_end_matches(';')
-}
-
-pub(super) fn with_clause(parameters: &[StorageParameter]) -> String {
-    if parameters.is_empty() { String::new() } else { format!(" with ({})", parameter_list(parameters)) }
-}
-
-fn parameter_list(parameters: &[StorageParameter]) -> String {
-    let parameter = |parameter: &StorageParameter| {
-        let namespace =
-            parameter.namespace.as_ref().map(|space| format!("{}.", quote_ident(space))).unwrap_or_default();
-        format!("{namespace}{} = {}", quote_ident(&parameter.name), quote_literal(&parameter.value))
-    };
-    parameters.iter().map(parameter).collect::<Vec<_>>().join(", ")
 }
 
 fn tablespace_clause(tablespace: Option<&str>) -> String {

@@ -9,10 +9,11 @@ use super::ddl::{
     alter_column, column_definition, create_sequence, create_table_of, identity_sequence, own_sequence,
     sequence_options,
 };
+use super::trappings::{Bare, Passage};
 use super::types::{create_type, is_same_type};
 use crate::catalog::prerequisites::{Inventory, Making, ObjectName, Part, PlainTable, Prerequisite, Prerequisites};
-use crate::catalog::{Hypertable, NotCarried, Type, TypeKind};
-use crate::ident::{QualifiedName, quote_ident};
+use crate::catalog::{Hypertable, NotCarried, Trappings, Type, TypeKind};
+use crate::ident::{QualifiedName, display_ident, quote_ident};
 
 /// What is asked, and of whom.
 #[derive(Clone, Copy)]
@@ -23,6 +24,8 @@ pub struct Demand<'a> {
     pub table: &'a QualifiedName,
     /// What the target has.
     pub inventory: &'a Inventory,
+    /// Which way things go.
+    pub passage: Passage<'a>,
     /// Whether everything is made that can be. Otherwise only the columns' own types are: enums, domains and composites.
     pub with_dependencies: bool,
 }
@@ -34,6 +37,8 @@ pub struct Provision {
     pub before: Vec<Statement>,
     /// What uses the table, and is made right behind it.
     pub behind: Vec<Statement>,
+    /// Owners, privileges and comments of all that, when it is there.
+    pub trappings: Vec<Statement>,
     /// The schemas of what is made, but for extensions.
     pub schemas: Vec<String>,
     /// The schemas of extensions, in which a role may make one without any right to make something else.
@@ -145,6 +150,13 @@ impl Decision<'_> {
         let object = &self.demand.source.prerequisites.objects[place];
         let statements = if self.behind[place] { &mut provision.behind } else { &mut provision.before };
         statements.extend(self.demand.statements(object));
+        if let Some((bare, trappings)) = self.demand.bare(object) {
+            let mut dressed = self.demand.passage.dress(&bare, trappings);
+            // Nobody may call it while it is another one's.
+            statements.extend(dressed.owner.take_if(|_| object.as_owner));
+            provision.losses.append(&mut dressed.losses);
+            provision.trappings.extend(dressed.statements());
+        }
         if let Making::Table(table) = &object.making {
             let made = table.sequences.iter().filter(|sequence| self.makes_sequence(&sequence.name));
             statements.extend(made.filter_map(|sequence| own_sequence(sequence, &table.name)));
@@ -193,7 +205,28 @@ impl Demand<'_> {
         self.source.types.iter().any(|found| found.name == *name && is_plain(found.kind))
     }
 
+    /// The object as it is when it was made, and what it shall have then.
+    fn bare<'a>(&self, object: &'a Prerequisite) -> Option<(Bare, &'a Trappings)> {
+        Bare::of(&object.object, object.schema.as_deref().unwrap_or_default()).zip(object.trappings.as_ref())
+    }
+
+    /// In the hands of somebody else, who may be a superuser, what runs with the rights of its owner is something else.
+    fn cannot_keep_owner(&self, object: &Prerequisite) -> Option<String> {
+        let (bare, trappings) = self.bare(object).filter(|_| object.as_owner)?;
+        let owner = &trappings.owner;
+        (!self.passage.may_belong_to(&bare, owner)).then(|| {
+            let (owner, role) = (display_ident(owner), display_ident(&self.passage.to.role));
+            format!("it runs with the rights of its owner, {owner}, to whom {role} cannot give it")
+        })
+    }
+
     fn cannot_be_made(&self, object: &Prerequisite) -> Option<String> {
+        if object.of_superusers && !self.inventory.superuser {
+            return Some("only a superuser can make it".into());
+        }
+        if let Some(reason) = self.cannot_keep_owner(object) {
+            return Some(reason);
+        }
         match &object.making {
             Making::Nothing { reason, .. } => Some(reason.clone()),
             Making::Type(_) if self.statements(object).is_empty() => Some("its definition does not make it".into()),
@@ -238,7 +271,9 @@ impl Demand<'_> {
         let title = format!("create {}", object.object);
         match &object.making {
             Making::Statement(sql) | Making::Extension { statement: sql, .. } => vec![Statement::new(title, sql)],
-            Making::Nothing { statement, .. } => statement.iter().map(|sql| Statement::new(&title, sql)).collect(),
+            Making::Statements(all) | Making::Nothing { statements: all, .. } => {
+                all.iter().map(|sql| Statement::new(&title, sql)).collect()
+            }
             Making::Type(name) => self.type_of(name).and_then(create_type).into_iter().collect(),
             Making::Sequence(sequence) => vec![create_sequence(sequence)],
             Making::Table(table) => plain_table(table),
@@ -326,6 +361,9 @@ mod tests {
             object: ObjectName { kind: "function".into(), identity: name.into() },
             schema: Some("app".into()),
             making: Making::Statement(format!("create function {name}")),
+            of_superusers: false,
+            as_owner: false,
+            trappings: None,
             left_out: Vec::new(),
             parts: Vec::new(),
             needs: needs.to_vec(),

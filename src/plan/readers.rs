@@ -1,18 +1,19 @@
 //! What reads a hypertable, on another server: continuous aggregates and views, what that can have of them, and what it cannot.
 //!
 //! Aggregates are made empty behind everything that is done to rows, get what they have beside their definition, and are
-//! filled by their own refresh, those over others behind those; then the views, each behind what it reads.
+//! filled by their own refresh, those over others behind those; then the views, each behind what it reads; then the
+//! materialized ones among them are filled.
 //!
 //! **Invariant:** pure. Nothing is left out without being named, with the statement that would make it or the reason.
 
 use serde::{Deserialize, Serialize};
 
-use super::aggregates::{comment_on, create_as, has_history, privilege, refresh_one};
-use super::dependents::with_clause;
+use super::aggregates::{create_as, has_history, privilege, refresh_one};
 use super::jobs::{self, Host};
 use super::layout::time_type;
-use super::retarget::retarget;
+use super::trappings::Passage;
 use super::upkeep::{NO_COMMUNITY, lose_sparse_indexes, obstacle};
+use super::views::{self, ViewScript};
 use super::{Statement, type_name};
 use crate::catalog::views::{View, ViewPlaces};
 use crate::catalog::{Aggregate, Grant, Hypertable, Means, NotCarried, ObjectName, Server};
@@ -24,10 +25,10 @@ pub struct Readers {
     /// The aggregates, each behind what it is over.
     pub aggregates: Vec<Aggregate>,
     /// The views, each behind what it reads.
-    pub views: Vec<View>,
+    pub views: Vec<ViewScript>,
     /// What is lost.
     pub losses: Vec<NotCarried>,
-    /// Who they will belong to, where that is not the role that makes them.
+    /// Who the aggregates will belong to, where that is not the role that makes them.
     owners: Vec<String>,
     /// Whether the role that makes them gives them away, or has to become their owner beforehand.
     gives_away: bool,
@@ -48,19 +49,21 @@ pub fn relations(source: &Hypertable) -> Vec<&QualifiedName> {
     aggregates.chain(source.views.iter().flat_map(|view| view.reads.iter().chain([&view.name]))).collect()
 }
 
-/// Every role that is said to own, or to have a right on one of them.
+/// Every role that is said to own an aggregate, or to have a right on one.
 pub fn roles(source: &Hypertable) -> Vec<String> {
-    let granted = |grants: &[Grant]| grants.iter().filter_map(|grant| grant.grantee.clone()).collect::<Vec<_>>();
-    let of_aggregate =
-        |aggregate: &Aggregate| [granted(&aggregate.grants), vec![aggregate.rights.owner.clone()]].concat();
-    let of_view = |view: &View| [granted(&view.grants), vec![view.owner.clone()]].concat();
-    source.aggregates.iter().flat_map(of_aggregate).chain(source.views.iter().flat_map(of_view)).collect()
+    let granted = |aggregate: &Aggregate| {
+        let grantees = aggregate.grants.iter().filter_map(|grant| grant.grantee.clone());
+        grantees.chain([aggregate.rights.owner.clone()]).collect::<Vec<String>>()
+    };
+    source.aggregates.iter().flat_map(granted).collect()
 }
 
 /// Every object that one of them calls.
 pub fn needs(source: &Hypertable) -> Vec<ObjectName> {
     let aggregates = source.aggregates.iter().flat_map(|aggregate| &aggregate.needs);
-    aggregates.chain(source.views.iter().flat_map(|view| &view.needs)).cloned().collect()
+    let of_triggers = |view: &View| view.triggers.iter().flat_map(|trigger| trigger.needs.clone()).collect::<Vec<_>>();
+    let views = source.views.iter().flat_map(|view| [view.needs.clone(), of_triggers(view)].concat());
+    aggregates.cloned().chain(views).collect()
 }
 
 impl Readers {
@@ -68,10 +71,11 @@ impl Readers {
     pub fn of(
         source: &Hypertable,
         table: &QualifiedName,
-        server: &Server,
+        passage: &Passage<'_>,
         places: &ViewPlaces,
         means: &Means,
     ) -> Readers {
+        let server = passage.to;
         let mut readers = Readers { gives_away: places.superuser, ..Readers::default() };
         let names = Move { from: source.name(), to: table };
         for aggregate in &source.aggregates {
@@ -81,28 +85,36 @@ impl Readers {
             }
         }
         for view in &source.views {
-            let kind = if view.materialized { "materialized view" } else { "view" };
-            match readers.obstacle_of_view(view, names, places) {
-                Some(reason) => readers.lose(kind, &create_view(view, names), &reason),
-                None => readers.keep_view(view.clone(), server, places),
+            match readers.obstacle(&view.name, &view.reads, &view.needs, names, places) {
+                Some(reason) => {
+                    readers.lose(views::kind(view.kept.is_some()), &views::create(view, names), &reason);
+                }
+                None => {
+                    let (script, losses) = views::script(view, names, passage, places, why_unfilled(source));
+                    readers.views.push(script);
+                    readers.losses.extend(losses);
+                }
             }
         }
         readers
     }
 
     /// All that `source` has, for a server that is like its own.
-    pub fn all(source: &Hypertable) -> Readers {
-        let (aggregates, views) = (source.aggregates.clone(), source.views.clone());
-        let owners =
-            aggregates.iter().map(|aggregate| &aggregate.rights.owner).chain(views.iter().map(|view| &view.owner));
-        Readers { owners: owners.cloned().collect(), aggregates, views, losses: Vec::new(), gives_away: true }
+    pub fn all(source: &Hypertable, passage: &Passage<'_>) -> Readers {
+        let names = Move { from: source.name(), to: source.name() };
+        let aggregates = source.aggregates.clone();
+        let owners = aggregates.iter().map(|aggregate| aggregate.rights.owner.clone()).collect();
+        let script = |view| views::script(view, names, passage, &ViewPlaces::default(), why_unfilled(source));
+        let views = source.views.iter().map(|view| script(view).0).collect();
+        Readers { owners, aggregates, views, losses: Vec::new(), gives_away: true }
     }
 
     /// Everything, in its order.
     pub fn script(&self, names: Move<'_>, server: &Server) -> Vec<Statement> {
         let mut statements = self.create_aggregates(names);
         statements.extend(self.fill(server, |_| true));
-        statements.extend(self.create_views(names));
+        statements.extend(self.create_views());
+        statements.extend(self.fill_views());
         statements.extend(self.create_jobs(server));
         statements
     }
@@ -126,12 +138,6 @@ impl Readers {
         is_old
             .then(|| "it is of a form that cannot be made any more".to_string())
             .or_else(|| self.obstacle(&aggregate.name, &aggregate.reads, &aggregate.needs, names, places))
-    }
-
-    fn obstacle_of_view(&self, view: &View, names: Move<'_>, places: &ViewPlaces) -> Option<String> {
-        view.materialized
-            .then(|| "materialized views are not carried".to_string())
-            .or_else(|| self.obstacle(&view.name, &view.reads, &view.needs, names, places))
     }
 
     /// Why a view of this name, which reads and needs these, cannot be made.
@@ -182,17 +188,6 @@ impl Readers {
         self.aggregates.push(aggregate);
     }
 
-    fn keep_view(&mut self, mut view: View, server: &Server, places: &ViewPlaces) {
-        let name = view.name.clone();
-        self.keep_owner(&name, &view.owner, server, places);
-        self.keep_grants(&name, &mut view.grants, places);
-        let triggers =
-            view.triggers.iter().map(|trigger| NotCarried::new("trigger of a view", format!("{trigger} on {name}")));
-        let rules = view.rules.iter().map(|rule| NotCarried::new("rule of a view", format!("{rule} on {name}")));
-        self.losses.extend(triggers.chain(rules));
-        self.views.push(view);
-    }
-
     fn keep_owner(&mut self, name: &QualifiedName, owner: &str, server: &Server, places: &ViewPlaces) {
         if owner == server.role {
             return;
@@ -221,7 +216,7 @@ impl Readers {
     pub fn create_aggregates(&self, names: Move<'_>) -> Vec<Statement> {
         let create = |aggregate: &Aggregate| {
             let create = create_aggregate(aggregate, names);
-            self.owned("materialized view", &aggregate.name, &aggregate.rights.owner, create)
+            self.owned(&aggregate.name, &aggregate.rights.owner, create)
         };
         self.aggregates.iter().flat_map(create).collect()
     }
@@ -234,14 +229,18 @@ impl Readers {
     }
 
     /// Makes the views, with what they have beside their query.
-    pub fn create_views(&self, names: Move<'_>) -> Vec<Statement> {
-        let create = |view: &View| {
-            let mut statements = self.owned("view", &view.name, &view.owner, create_view(view, names));
-            statements.extend(view.grants.iter().map(|grant| privilege(grant, "grant", "to", &view.name)));
-            statements.extend(view.comments.iter().map(|comment| comment_on(&view.name, comment)));
-            statements
-        };
-        self.views.iter().flat_map(create).collect()
+    pub fn create_views(&self) -> Vec<Statement> {
+        self.views.iter().flat_map(|view| view.making.clone()).collect()
+    }
+
+    /// Fills those that keep rows, in their order.
+    pub fn fill_views(&self) -> Vec<Statement> {
+        self.views.iter().flat_map(|view| view.filling.clone()).collect()
+    }
+
+    /// What that costs.
+    pub fn costs(&self) -> impl Iterator<Item = &String> {
+        self.views.iter().filter_map(|view| view.cost.as_ref())
     }
 
     /// Makes the jobs of the aggregates.
@@ -253,7 +252,7 @@ impl Readers {
     pub fn made(mut self, steps: &[String]) -> Readers {
         let is_made = |title: String| steps.contains(&title);
         self.aggregates.retain(|aggregate| is_made(format!("create continuous aggregate {}", aggregate.name)));
-        self.views.retain(|view| is_made(format!("create view {}", view.name)));
+        self.views.retain(|view| is_made(views::create_title(&view.name, view.materialized)));
         self
     }
 
@@ -267,19 +266,19 @@ impl Readers {
         let drop = |kind: &str, name: &QualifiedName| {
             Statement::new(format!("drop {name}"), format!("drop {kind} if exists {}", name.sql()))
         };
-        let views = self.views.iter().rev().map(|view| drop("view", &view.name));
+        let views = self.views.iter().rev().map(|view| drop(views::kind(view.materialized), &view.name));
         views.chain(self.aggregates.iter().rev().map(|made| drop("materialized view", &made.name))).collect()
     }
 
     /// TimescaleDB lets nobody but a superuser give an aggregate away: everybody else becomes its owner to make it.
-    fn owned(&self, kind: &str, name: &QualifiedName, owner: &str, create: Statement) -> Vec<Statement> {
+    fn owned(&self, name: &QualifiedName, owner: &str, create: Statement) -> Vec<Statement> {
         if !self.owners.iter().any(|known| known == owner) {
             return vec![create];
         }
         if !self.gives_away {
             return vec![create.by(owner)];
         }
-        let give = format!("alter {kind} {} owner to {}", name.sql(), quote_ident(owner));
+        let give = format!("alter materialized view {} owner to {}", name.sql(), quote_ident(owner));
         vec![create, Statement::new(format!("give {name} to {}", display_ident(owner)), give)]
     }
 }
@@ -289,13 +288,9 @@ fn create_aggregate(aggregate: &Aggregate, names: Move<'_>) -> Statement {
     create_as(aggregate, &aggregate.name, source)
 }
 
-fn create_view(view: &View, names: Move<'_>) -> Statement {
-    let (kind, options) = (if view.materialized { "materialized view" } else { "view" }, with_clause(&view.options));
-    let query = retarget(&view.definition, names.from, names.to);
-    Statement::new(
-        format!("create {kind} {}", view.name),
-        format!("create {kind} {}{options} as {query}", view.name.sql()),
-    )
+/// Why materialized views cannot be filled, where they would show more than they may: what holds for the owner, too, comes last.
+fn why_unfilled(source: &Hypertable) -> Option<&'static str> {
+    source.belongings.table.row_security_forced.then_some("row-level security that holds for its owner comes behind it")
 }
 
 fn create_jobs(aggregate: &Aggregate, server: &Server) -> Vec<Statement> {

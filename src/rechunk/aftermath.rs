@@ -93,7 +93,7 @@ impl Work<'_> {
             }
             let sql = "select relispopulated from pg_catalog.pg_class where oid = to_regclass($1) and relkind = 'm'";
             match self.control().rows(sql, &[&view.name.sql()]).await?.first() {
-                Some(row) => view.populated &= row.get::<_, bool>(0),
+                Some(row) => view.heap.populated &= row.get::<_, bool>(0),
                 None => gone.push(view.name.clone()),
             }
         }

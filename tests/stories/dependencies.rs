@@ -1,10 +1,13 @@
 //! What a table uses is made on the target where that was asked for, and is named with its SQL where it was not.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::archives::Archive;
 use crate::harness::{Database, Role, Server, Story};
 use crate::restore::story;
+use crate::zoo::{Roles, not_carried};
 
 /// A table that uses something of every kind, through others, and in odd places.
 const USES: &str = r#"
@@ -163,37 +166,155 @@ fn what_is_there_with_another_definition_is_named_and_left_alone() {
     story.assert_refused(&["t", "--strict"], "would not be carried");
 }
 
+/// What can be made of any kind, with owners, privileges and comments on all of it, and in nobody's hands some of it.
+const TRAPPINGS: &str = r#"
+    create schema app; comment on schema app is 'the app'; grant usage on schema app to {bob}, {alice} with grant option;
+    create type app.mood as enum ('a', 'b'); comment on type app.mood is 'a mood'; alter type app.mood owner to {alice};
+    revoke usage on type app.mood from public; grant usage on type app.mood to {bob} with grant option;
+    create type app.pair as (a int, "b c" app.mood); comment on column app.pair."b c" is 'it''s';
+    create domain app.count as int check (value >= 0); alter domain app.count owner to {bob}; comment on domain app.count is 'counts';
+    create type app.span as range (subtype = float8); alter type app.span owner to {bob}; comment on type app.span is 'a span';
+    create collation app.bytes from "C"; alter collation app.bytes owner to {bob}; comment on collation app.bytes is 'bytes';
+    create function app.low(int, int) returns int language sql immutable return least($1, $2);
+    create function app.nth_of(int[], int) returns int language sql immutable return $1[$2];
+    create aggregate app.lowest(int) (sfunc = app.low, stype = int, initcond = '5', combinefunc = app.low, parallel = safe);
+    create aggregate app.nth(int order by int) (sfunc = array_append, stype = int[], finalfunc = app.nth_of);
+    create aggregate app.rows(*) (sfunc = int8inc, stype = int8, initcond = '0', msfunc = int8inc, minvfunc = int8dec, mstype = int8,
+        minitcond = '0');
+    alter aggregate app.lowest(int) owner to {alice}; comment on aggregate app.lowest(int) is 'the lowest';
+    revoke execute on function app.nth(int, int) from public; grant execute on function app.nth(int, int) to {bob}, {nobody};
+    create sequence app.numbers increment 3; alter sequence app.numbers owner to {alice}; comment on sequence app.numbers is 'of nobody';
+    grant usage on sequence app.numbers to {bob} with grant option; set role {bob}; grant usage on sequence app.numbers to public; reset role;
+    create table app.sites (id int primary key, name text collate app.bytes); alter table app.sites owner to {bob};
+    grant select (name), update on app.sites to {alice} with grant option; revoke delete on app.sites from {bob};
+    comment on table app.sites is 'sites'; comment on column app.sites.name is 'a name';
+    create view app.named with (security_barrier) as select name, id from app.sites where name is not null; grant select on app.named to {bob};
+    create function app.least_site() returns int language sql stable
+        begin atomic select app.lowest(id) + app.nth(1) within group (order by id) + app.rows(*) from app.sites; end;
+    comment on function app.least_site() is 'least';
+    create function app.next() returns bigint language sql return nextval('app.numbers'::regclass);
+    create function app.guarded() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp
+        as 'begin return new; end';
+    alter function app.guarded() owner to {alice}; revoke execute on function app.guarded() from public;
+    create function app.lost() returns trigger language plpgsql security definer as 'begin return new; end';
+    grant create on schema app to {nobody}; alter function app.lost() owner to {nobody}; revoke create on schema app from {nobody};
+    create operator app.<<< (function = int4lt, leftarg = int, rightarg = int, commutator = operator(app.>>>));
+    alter operator app.<<< (int, int) owner to {alice}; comment on operator app.<<< (int, int) is 'less';
+    create operator app.>>> (function = int4gt, leftarg = int, rightarg = int, commutator = operator(app.<<<));
+    create function app.ordered(text, text) returns int language sql immutable return bttextcmp($2, $1);
+    create operator class app.backwards for type text using btree as operator 1 >, operator 2 >=, operator 3 =, operator 4 <=,
+        operator 5 <, function 1 app.ordered(text, text);
+    comment on operator class app.backwards using btree is 'turned';
+    create text search dictionary app.plain (template = simple, accept = false); comment on text search dictionary app.plain is 'plain';
+    create text search configuration app.words (copy = simple); alter text search configuration app.words owner to {bob};
+    alter text search configuration app.words alter mapping for asciiword, word with app.plain, simple;
+    create table app.t (time timestamptz not null, m app.mood, p app.pair, c app.count, r app.span, n bigint default app.next(), site int references app.sites,
+        note text, least int default app.least_site(), check (c operator(app.<<<) 1000),
+        words tsvector generated always as (to_tsvector('app.words'::regconfig, note)) stored);
+    select create_hypertable('app.t', 'time');
+    create index on app.t (note app.backwards);
+    create trigger guarded before insert on app.t for each row execute function app.guarded();
+    create trigger lost before insert on app.t for each row execute function app.lost();
+    create policy known on app.t using (site in (select id from app.named));
+    insert into app.sites values (1, 'one'); insert into app.t (time, m, p, c, site, note) values ('2025-01-01', 'a', (1, 'b'), 3, 1, 'a note')"#;
+
+#[test]
+fn what_is_made_has_its_owner_privileges_and_comments_and_what_is_not_is_named() {
+    let story = story("trappings", "");
+    let roles = Roles::create(&[&story.source, &story.target]);
+    story.source.run(&roles.in_sql(TRAPPINGS));
+    let archive = Archive::of(&story.source, "app.t", "trappings", &[]);
+    let run = story.hypercopy(&["migrate", "app.t", "--dry-run", "--with-dependencies"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let dump = |database: &Database| -> Vec<String> {
+        let arguments = [
+            "--schema-only",
+            "--exclude-schema=_hypercopy",
+            "--exclude-schema=_timescaledb_*",
+            "--exclude-table=app.t",
+        ];
+        database.dump(&arguments)
+    };
+    let lacks = |these: &[String], those: &[String]| -> Vec<String> {
+        these.iter().filter(|line| !those.contains(line)).cloned().collect()
+    };
+    let see = |report: &Value| {
+        let missing = &report["plan"]["missing"];
+        assert_eq!(texts(missing, "identity"), ["app.lost()"]);
+        let reason = missing[0]["reason"].as_str().expect("there is a reason");
+        assert!(reason.starts_with("it runs with the rights of its owner, nobody"), "{reason}");
+        assert!(missing[0]["statements"][0]["sql"].as_str().unwrap().contains("SECURITY DEFINER"), "{missing}");
+        let said = not_carried(report);
+        for what in [
+            "operator: app.<<<(integer,integer): it is made without its commutator",
+            "table: app.sites: it is made without its rows",
+            "trigger: lost: function app.lost() is missing",
+            "grant: execute on app.nth(integer,integer) to nobody",
+            "validation of foreign key",
+        ] {
+            assert!(said.iter().any(|line| line.starts_with(what)), "{what}: {said:#?}");
+        }
+        assert_eq!(said.len(), 5, "{said:#?}");
+        let (wanted, found) = (dump(&story.source), dump(&story.target));
+        // What is listed, and the operator that nothing uses.
+        let is_listed = |line: &&String| {
+            let words = ["lost", "nobody", ">>>", "int4gt", "RIGHTARG", "COMMUTATOR"];
+            words.iter().any(|word| line.contains(word))
+        };
+        let differences = [lacks(&wanted, &found), lacks(&found, &wanted)].concat();
+        let silent: Vec<&String> = differences.iter().filter(|line| !is_listed(line)).collect();
+        assert!(silent.is_empty(), "{silent:#?}");
+    };
+    see(&story.migrate("app.t", &["--with-dependencies", "--verify", "checksum"]));
+    story.target.run("drop schema app cascade; delete from _hypercopy.job");
+    see(&archive.restored(&story.target, &["--with-dependencies", "--verify", "checksum"]));
+}
+
+#[test]
+fn what_is_missing_is_listed_with_the_sql_that_makes_it() {
+    let story = story("listed_dependencies", "");
+    let roles = Roles::create(&[&story.source, &story.target]);
+    story.source.run(&roles.in_sql(TRAPPINGS));
+    let run = story.hypercopy(&["migrate", "app.t", "--json"]);
+    assert_eq!(run.code, 3, "{}", run.stderr);
+    let missing = run.json()["plan"]["missing"].clone();
+    let kinds: BTreeSet<String> = texts(&missing, "type").into_iter().collect();
+    let all = [
+        "aggregate",
+        "collation",
+        "function",
+        "operator",
+        "operator class",
+        "sequence",
+        "table",
+        "text search configuration",
+        "text search dictionary",
+        "type",
+        "view",
+    ];
+    assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), all);
+    // What is listed is what makes it, in the order in which it can be made.
+    story.target.run("create schema app");
+    for object in missing.as_array().expect("it is a list") {
+        let statements = texts(&object["statements"], "sql");
+        assert!(!statements.is_empty(), "{object}");
+        story.target.run(&statements.join(";\n"));
+    }
+    let report = story.migrate("app.t", &[]);
+    assert_eq!(report["plan"]["missing"].as_array().map(Vec::len), Some(0), "{}", report["plan"]["missing"]);
+}
+
 #[test]
 fn what_nobody_makes_is_named_with_the_reason() {
     let story = story(
         "unmade_dependencies",
-        r#"create function low(int, int) returns int language sql immutable return least($1, $2);
-           create aggregate lowest(int) (sfunc = low, stype = int);
-           create function guarded() returns trigger language plpgsql security definer as 'begin return new; end';
-           create function counted() returns trigger language plpgsql as 'begin return new; end';
-           create function ordered(text, text) returns int language sql immutable return bttextcmp($1, $2);
-           create operator class backwards for type text using btree as operator 1 >, operator 2 >=, operator 3 =, operator 4 <=,
-               operator 5 <, function 1 ordered(text, text);
-           create table t (time timestamptz not null, n text);
-           create trigger guarded before insert on t for each row execute function guarded();
-           create trigger counted before insert on t for each row execute function counted();
-           select create_hypertable('t', 'time'); insert into t values ('2025-01-01')"#,
+        r#"create function code(int) returns int language internal immutable strict as 'int4abs';
+           create table t (time timestamptz not null, n int); select create_hypertable('t', 'time');
+           create index on t (code(n)); insert into t values ('2025-01-01')"#,
     );
-    let report = story.migrate("t", &["--with-dependencies"]);
-    let missing = &report["plan"]["missing"];
-    assert_eq!(texts(missing, "identity"), ["public.guarded()"]);
-    let reason = missing[0]["reason"].as_str().expect("there is a reason");
-    assert!(reason.starts_with("it runs with the rights of its owner"), "{reason}");
-    assert!(missing[0]["statements"][0]["sql"].as_str().unwrap().contains("SECURITY DEFINER"), "{missing}");
-    assert_eq!(
-        story.target.value("select to_regprocedure('guarded()') is null and to_regprocedure('counted()') is not null"),
-        "t"
-    );
-
-    story.source.run("create index backwards_idx on t (n backwards)");
     story.assert_refused(
-        &["t", "--as", "u", "--with-dependencies"],
-        "operator class public.backwards USING btree is missing on the target: nothing of this kind is made",
+        &["t", "--with-dependencies"],
+        "function public.code(integer) is missing on the target: it is code of the server's machine",
     );
 }
 

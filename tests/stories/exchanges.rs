@@ -144,7 +144,7 @@ impl Exchange {
     pub fn renew(&self, found: &Dependents) {
         for statement in dependents::after_swap(found, &[], JOB, LOCK_TIMEOUT) {
             self.run_sql(&statement.title, &format!("begin; {}; commit", statement.sql));
-            for view in found.materialized_views.iter().filter(|view| view.populated) {
+            for view in found.materialized_views.iter().filter(|view| view.heap.populated) {
                 self.database.query(&format!("select count(*) from {}", view.name.sql()));
             }
         }

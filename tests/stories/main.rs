@@ -85,6 +85,7 @@ mod zoo;
 mod zoo_belongings;
 mod zoo_dimensions;
 mod zoo_names;
+mod zoo_ordinary;
 mod zoo_random;
 mod zoo_timescaledb;
 mod zoo_types;

@@ -244,9 +244,12 @@ fn what_a_view_needs_and_the_target_lacks_is_listed() {
          create view over_it as select count(*) from of_sites;
          create function plus(v float8) returns float8 language sql as 'select v + 1';
          create view calls as select plus(value) from metrics;
-         create materialized view kept as select * from metrics;
+         create materialized view kept as select * from a_second;
+         create materialized view later as select * from kept with no data;
+         create function turned() returns trigger language plpgsql as 'begin return null; end';
+         create trigger turned instead of update on a_second for each row execute function turned();
+         create rule elsewhere as on insert to z_first do instead insert into sites values (new.device);
          create view taken as select 1 as n from metrics;
-         create rule ignored as on delete to taken do instead nothing;
          create role readers_only; grant select on z_first to readers_only",
     );
     story.target.run("create view taken as select 2 as n");
@@ -262,7 +265,13 @@ fn what_a_view_needs_and_the_target_lacks_is_listed() {
     for (view, (name, reason)) in views.iter().zip(reasons) {
         assert!(view.starts_with(name) && view.contains(reason), "{view}");
     }
-    assert_eq!(listed(&report, "materialized view").len(), 1, "{report}");
+    assert_eq!(listed(&report, "trigger of a view").len(), 1, "{report}");
+    let refused = listed(&report, "refused by the target");
+    assert!(refused.len() == 1 && refused[0].starts_with("create rule elsewhere on public.z_first"), "{refused:?}");
+    assert_eq!(story.source.multiset("kept"), story.target.multiset("kept"));
+    assert_eq!(story.target.value("select relispopulated from pg_class where relname = 'later'"), "f");
+    let cost = "materialized view public.kept is filled by its own query in the end";
+    assert!(report["plan"]["warnings"].to_string().contains(cost), "{report}");
     assert!(listed(&report, "grant").iter().any(|grant| grant.contains("readers_only")), "{report}");
     assert_eq!(story.target.value("select n from taken"), "2");
     for reader in &READERS[..3] {
@@ -309,16 +318,36 @@ fn a_view_of_an_archive_that_says_more_than_it_claims_is_refused() {
     let story = Story::new("readers_hostile");
     story.source.run(METRICS);
     story.source.run(VIEWS);
-    for (field, text) in [
-        ("/definition", "select 1; drop table kept"),
-        ("/definition", "select 1 as n -- "),
-        ("/grants/0/privilege", "select on kept to public --"),
+    story.source.run(
+        "create view changed as select device, value from metrics; alter view changed alter value set default 7;
+         create rule nothing as on delete to changed do instead nothing;
+         create function turned() returns trigger language plpgsql as 'begin return null; end';
+         create trigger turned instead of update on changed for each row execute function turned();
+         create materialized view filled as select device, count(*) as n, 'x'::text as note from metrics group by 1;
+         create index on filled (n); create statistics filled_n on device, n from filled;
+         alter materialized view filled alter note set storage external",
+    );
+    let archive = Archive::of(&story.source, "metrics", "readers_hostile", &[]);
+    let whole = archive.manifest();
+    for (view, field, text) in [
+        ("z_first", "/definition", "select 1; drop table kept"),
+        ("z_first", "/definition", "select 1 as n -- "),
+        ("z_first", "/grants/0/privileges/0", "select on kept to public --"),
+        ("changed", "/defaults/0/expression", "7, alter column device set default 8"),
+        ("changed", "/rules/0/around/0", "CREATE RULE nothing AS ON DELETE TO kept DO INSTEAD NOTHING -- TO "),
+        ("changed", "/rules/0/around/1", " DO INSTEAD NOTHING; drop table kept"),
+        ("changed", "/triggers/0/around/0", "DROP TABLE kept, "),
+        ("filled", "/kept/indexes/0/body", "USING btree (n); drop table kept"),
+        ("filled", "/kept/statistics/0/definition", "drop table kept"),
+        ("filled", "/kept/columns/0/storage", "external, alter column n set storage plain"),
     ] {
-        let archive = Archive::of(&story.source, "metrics", "readers_hostile", &[]);
         archive.edit(|manifest| {
             let views = manifest["definition"]["hypertable"]["views"].as_array_mut().expect("there are views");
-            *views[0].pointer_mut(field).expect("it is there") = text.into();
+            let view = views.iter_mut().find(|found| found["name"] == view).expect("the archive has it");
+            *view.pointer_mut(field).expect("it is there") = text.into();
         });
         archive.assert_refused(&story.target, &[], 6, "is more than it says");
+        archive.write("manifest.json", whole.to_string());
     }
+    archive.restored(&story.target, &[]);
 }

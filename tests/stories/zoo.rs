@@ -56,22 +56,45 @@ impl Fixture {
 
     #[track_caller]
     fn makes_the_round_trip(&self, from: Server, to: Server) {
+        self.goes(from, to, Hands::Superuser);
+    }
+
+    /// The same by a role that owns what the fixture makes on both sides, and is no superuser.
+    #[track_caller]
+    pub fn makes_the_round_trip_of_an_ordinary_role(&self, from: Server, to: Server) {
+        self.goes(from, to, Hands::Ordinary);
+    }
+
+    #[track_caller]
+    fn goes(&self, from: Server, to: Server, hands: Hands) {
         let Some(story) = Story::between(from, to, self.name) else { return };
         let Some(restored) = Database::create(to, self.name) else { return };
         let roles = Roles::create(&[&story.source, &story.target]);
         let (both, source) = (roles.in_sql(self.both), roles.in_sql(self.source));
+        let listed: Vec<&str> = self.listed.iter().map(|line| &*roles.in_sql(line).leak()).collect();
+        let told = Fixture { listed: listed.leak(), ..*self };
         story.source.run(&format!("{both};{source}"));
         story.target.run(&both);
         restored.run(&both);
+        let conninfo = |database: &Database| match hands {
+            Hands::Superuser => database.conninfo.clone(),
+            Hands::Ordinary => {
+                database.run(&roles.in_sql(include_str!("hand_over.sql")));
+                roles.conninfo(database)
+            }
+        };
+        let [from_source, to_target, to_restored] = [&story.source, &story.target, &restored].map(conninfo);
         let what = format!("{} from {from:?} to {to:?}", self.name);
         let before = Described::read(&story.source, self.table);
 
-        let report = story.migrate(self.table, &[&["--verify", "checksum"], self.arguments].concat());
-        self.assert_told(&before, &Described::read(&story.target, self.table), &report, &format!("{what}, migrated"));
+        let ends = ["--source", &from_source, "--target", &to_target];
+        let report = story.migrate(self.table, &[&ends, &["--verify", "checksum"][..], self.arguments].concat());
+        told.assert_told(&before, &Described::read(&story.target, self.table), &report, &format!("{what}, migrated"));
 
-        let archive = Archive::of(&story.source, self.table, self.name, &[]);
-        let report = archive.restored(&restored, &[&["--verify", "checksum"], self.arguments].concat());
-        self.assert_told(&before, &Described::read(&restored, self.table), &report, &format!("{what}, restored"));
+        let archive = Archive::of(&story.source, self.table, self.name, &["--source", &from_source]);
+        let end = ["--target", &to_restored, "--verify", "checksum"];
+        let report = archive.restored(&restored, &[&end, self.arguments].concat());
+        told.assert_told(&before, &Described::read(&restored, self.table), &report, &format!("{what}, restored"));
         assert_eq!(restored.multiset(self.table), story.source.multiset(self.table), "{what}, restored");
         assert_eq!(Described::read(&story.source, self.table), before, "{what}: the source is left alone");
     }
@@ -99,6 +122,13 @@ impl Fixture {
     }
 }
 
+/// Who makes a round trip.
+#[derive(Clone, Copy)]
+enum Hands {
+    Superuser,
+    Ordinary,
+}
+
 /// `kind: object: reason` of everything that a report lists.
 pub fn not_carried(report: &Value) -> Vec<String> {
     let list = report["not_carried"].as_array().expect("the report has the list");
@@ -118,7 +148,9 @@ fn fields_of(kind: &str) -> &'static [&'static str] {
             "belongings.grants",
             "belongings.drawn_sequences",
             "belongings.identity_sequences",
+            "views",
         ],
+        "dependency on an extension" => &["belongings.triggers", "belongings.indexes"],
         "unlogged" => &["table.unlogged"],
         "trigger" => &["belongings.triggers", "prerequisites"],
         "policy" => &["belongings.policies", "prerequisites"],
@@ -138,7 +170,7 @@ fn fields_of(kind: &str) -> &'static [&'static str] {
         "compression settings" => &["policies.columnstore", "row.columnstore"],
         "policy or job" => &["policies.jobs"],
         "continuous aggregate" => &["aggregates"],
-        "view" => &["views"],
+        "view" | "rows of a materialized view" => &["views"],
         _ => &[],
     }
 }
@@ -150,9 +182,11 @@ pub struct Described {
     fields: Map<String, Value>,
 }
 
-/// What is a server's own (versions of extensions among it), or the role's that asks.
-const OWN: [&str; 13] = [
+/// What is a server's own (versions of extensions and schemas that were there among it), or the role's that asks.
+const OWN: [&str; 15] = [
     "version",
+    "schemas",
+    "bytes",
     "extension",
     "oid",
     "id",
@@ -247,16 +281,17 @@ fn normalize(name: &str, value: &mut Value) {
 }
 
 /// The roles of a fixture, dropped with it.
-struct Roles<'a> {
+pub struct Roles<'a> {
     databases: [&'a Database; 2],
     suffix: String,
 }
 
-const EVERYWHERE: [&str; 3] = ["alice", "bob", "carol"];
+/// The last of them may log in.
+const EVERYWHERE: [&str; 4] = ["alice", "bob", "carol", "mover"];
 
 impl<'a> Roles<'a> {
     /// On the source's server and on the target's.
-    fn create(databases: &[&'a Database; 2]) -> Roles<'a> {
+    pub fn create(databases: &[&'a Database; 2]) -> Roles<'a> {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let suffix = format!("{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -268,16 +303,23 @@ impl<'a> Roles<'a> {
                 format!("do $$ begin if to_regrole('{role}') is null then create role {role}; end if; end $$")
             };
             EVERYWHERE.iter().for_each(|role| database.run(&create(role)));
+            database.run(&format!("alter role {} login password 'ordinary'", roles.name("mover")));
         }
         databases[0].run(&format!("create role {}", roles.name("nobody")));
         roles
+    }
+
+    /// A database as the role that may log in.
+    fn conninfo(&self, database: &Database) -> String {
+        format!("{} user={} password=ordinary", database.conninfo, self.name("mover"))
     }
 
     fn name(&self, role: &str) -> String {
         format!("{role}_{}", self.suffix)
     }
 
-    fn in_sql(&self, sql: &str) -> String {
+    /// With the names of roles in their places.
+    pub fn in_sql(&self, sql: &str) -> String {
         EVERYWHERE
             .iter()
             .chain(&["nobody"])

@@ -6,6 +6,10 @@ use crate::zoo::{Described, Fixture};
 
 #[test]
 fn columns_keep_everything_that_is_said_of_them() {
+    columns().makes_its_round_trips();
+}
+
+fn columns() -> Fixture {
     Fixture {
         both: "",
         ..Fixture::new(
@@ -31,11 +35,14 @@ with two lines and a \ in it';
                comment on sequence t_always_seq is 'counts';"#,
         )
     }
-    .makes_its_round_trips();
 }
 
 #[test]
 fn constraints_and_indexes_keep_their_options_marks_and_comments() {
+    indexes().makes_its_round_trips();
+}
+
+fn indexes() -> Fixture {
     Fixture::new(
         "zoo_indexes",
         r#"create table t (time timestamptz not null, device int not null, value float8, note text, words tsvector, span int4range,
@@ -64,7 +71,6 @@ fn constraints_and_indexes_keep_their_options_marks_and_comments() {
            create statistics computed on (value / 2), device from t;
            comment on statistics pair is 'on a pair'"#,
     )
-    .makes_its_round_trips();
 }
 
 /// A table with a row for each hour, and another one that it can refer to.
@@ -74,6 +80,10 @@ const METRICS: &str = "create table t (time timestamptz not null, device int not
 
 #[test]
 fn foreign_keys_in_both_directions_are_made_and_proven() {
+    keys().makes_its_round_trips();
+}
+
+fn keys() -> Fixture {
     let source = format!(
         r#"{METRICS}
            alter table t add constraint to_devices foreign key (device) references "Far.away".devices on delete cascade on update cascade,
@@ -91,11 +101,14 @@ fn foreign_keys_in_both_directions_are_made_and_proven() {
             insert into events select 1, '2025-01-01'::timestamptz + n * interval '5 hours' + interval '1 hour' from generate_series(0, 5) n"#,
         ..Fixture::new("zoo_keys", source.leak())
     }
-    .makes_its_round_trips();
 }
 
 #[test]
 fn triggers_of_every_kind_have_not_seen_the_copy() {
+    triggers().makes_its_round_trips();
+}
+
+fn triggers() -> Fixture {
     let source = format!(
         r#"{METRICS}
            create trigger "Before ON public.t " before insert or delete or update of note, "value" on t
@@ -113,11 +126,14 @@ fn triggers_of_every_kind_have_not_seen_the_copy() {
                 'begin insert into public.seen values (tg_name); raise exception ''seen''; end'",
         ..Fixture::new("zoo_triggers", source.leak())
     }
-    .makes_its_round_trips();
 }
 
 #[test]
 fn policies_and_forced_row_security_come_last() {
+    policies().makes_its_round_trips();
+}
+
+fn policies() -> Fixture {
     let source = format!(
         r#"{METRICS}
            alter table t enable row level security, force row level security;
@@ -132,11 +148,14 @@ fn policies_and_forced_row_security_come_last() {
         both: "create function visible(int) returns boolean language sql as 'select $1 < 3'",
         ..Fixture::new("zoo_policies", source.leak())
     }
-    .makes_its_round_trips();
 }
 
 #[test]
 fn grants_are_given_by_whom_they_were_given_by() {
+    grants().makes_its_round_trips();
+}
+
+fn grants() -> Fixture {
     let source = format!(
         "{METRICS}
          grant select, insert on t to {{alice}} with grant option;
@@ -159,27 +178,38 @@ fn grants_are_given_by_whom_they_were_given_by() {
             alter default privileges in schema public grant trigger on tables to public",
         ..Fixture::new("zoo_grants", source.leak())
     }
-    .makes_its_round_trips();
 }
 
 #[test]
 fn publications_that_are_there_take_the_table() {
+    publications().makes_its_round_trips();
+}
+
+fn publications() -> Fixture {
     let source = format!(
         "{METRICS}
          alter publication some_rows add table t (device, time) where (device > 1);
          alter publication whole add table only t;
-         create publication absent for table t"
+         create publication absent for table t; create publication everything for all tables;
+         create publication a_schema for tables in schema public"
     );
     Fixture {
         both: "create publication some_rows with (publish = 'insert'); create publication whole",
-        listed: &["publication: absent: there is no such publication on the target"],
+        listed: &[
+            "publication: absent: there is no such publication on the target",
+            "publication: everything: it publishes all tables, and not so on the target",
+            "publication: a_schema: it publishes the tables of the schema",
+        ],
         ..Fixture::new("zoo_publications", source.leak())
     }
-    .makes_its_round_trips();
 }
 
 #[test]
 fn what_names_what_is_missing_is_listed() {
+    missing().makes_its_round_trips();
+}
+
+fn missing() -> Fixture {
     let source = format!(
         r#"create table devices (id int primary key); insert into devices select generate_series(0, 4);
            create table only_here (device int, time timestamptz);
@@ -217,17 +247,24 @@ fn what_names_what_is_missing_is_listed() {
         ],
         ..Fixture::new("zoo_missing", source.leak())
     }
-    .makes_its_round_trips();
 }
 
 #[test]
 fn an_owner_that_is_missing_is_listed() {
+    owner().makes_its_round_trips();
+}
+
+fn owner() -> Fixture {
     let source = format!("{METRICS} grant create on schema public to {{nobody}}; alter table t owner to {{nobody}}");
-    Fixture { listed: &["owner: nobody"], ..Fixture::new("zoo_owner", source.leak()) }.makes_its_round_trips();
+    Fixture { listed: &["owner: nobody"], ..Fixture::new("zoo_owner", source.leak()) }
 }
 
 #[test]
 fn sequences_that_are_made_keep_their_grants_and_comments() {
+    sequences().makes_its_round_trips();
+}
+
+fn sequences() -> Fixture {
     Fixture::new(
         "zoo_sequences",
         r#"create schema other; grant usage on schema other to {alice};
@@ -244,11 +281,14 @@ fn sequences_that_are_made_keep_their_grants_and_comments() {
            comment on sequence t_id_seq is 'counts rows';
            comment on sequence other."Free one" is 'it''s free'"#,
     )
-    .makes_its_round_trips();
 }
 
 #[test]
 fn names_of_any_kind_are_kept_in_every_position() {
+    names().makes_its_round_trips();
+}
+
+fn names() -> Fixture {
     let long = "ä".repeat(31);
     let hostile = |name: &str| format!("\"{name} \"\"x\"\".'y'\\;--\n$$ ON {}\"", "ü".repeat(4));
     let (schema, table) = (hostile("S"), format!("\"{long}\""));
@@ -305,7 +345,6 @@ fn names_of_any_kind_are_kept_in_every_position() {
     );
     let table = format!("{schema}.{table}");
     Fixture { both: both.leak(), table: table.leak(), ..Fixture::new("zoo_names", source.leak()) }
-        .makes_its_round_trips();
 }
 
 /// Triggers in states that only hypertables from 2.27 on can be given, names of NOT NULL, keys that nobody enforces.
@@ -368,14 +407,23 @@ fn what_one_chunk_has_alone_is_listed() {
          create index only_here on _timescaledb_internal._hyper_1_1_chunk (note, value);
          alter table _timescaledb_internal._hyper_1_1_chunk set (fillfactor = 50);
          alter table _timescaledb_internal._hyper_1_2_chunk alter note set statistics 7;
-         alter table _timescaledb_internal._hyper_1_3_chunk add constraint nowhere_else check (device >= 0)"
+         alter table _timescaledb_internal._hyper_1_3_chunk add constraint nowhere_else check (device >= 0);
+         grant update on _timescaledb_internal._hyper_1_3_chunk to {{alice}}; grant select on t to {{bob}};
+         comment on table _timescaledb_internal._hyper_1_3_chunk is 'the third';
+         create statistics of_one on note, value from _timescaledb_internal._hyper_1_3_chunk;
+         create trigger goes after insert on t execute function noted(); alter trigger goes on t depends on extension hstore"
     );
     Fixture {
+        both: "create extension hstore; create function noted() returns trigger language plpgsql as 'begin return new; end'",
         listed: &[
             "index of one chunk: only_here on _timescaledb_internal._hyper_1_1_chunk",
             "storage parameter of one chunk: fillfactor=50 on _timescaledb_internal._hyper_1_1_chunk",
             "setting of a column of one chunk: note on _timescaledb_internal._hyper_1_2_chunk",
             "check of one chunk: nowhere_else on _timescaledb_internal._hyper_1_3_chunk",
+            "grant of one chunk: update to alice",
+            "comment of one chunk: on table _timescaledb_internal._hyper_1_3_chunk",
+            "extended statistics of one chunk: of_one on _timescaledb_internal._hyper_1_3_chunk",
+            "dependency on an extension: trigger goes on table public.t",
         ],
         ..Fixture::new("zoo_chunk", source.leak())
     }
@@ -400,4 +448,20 @@ fn what_nobody_has_proven_or_enforces_is_kept_or_listed() {
         "foreign key: unenforced: PostgreSQL 17",
     ];
     Fixture { pairs: &[(Server::Sid, Server::Trixie)], listed, ..fixture }.makes_its_round_trips();
+}
+
+/// Those that whoever owns the table can have.
+pub fn fixtures() -> Vec<Fixture> {
+    vec![
+        columns(),
+        indexes(),
+        keys(),
+        triggers(),
+        policies(),
+        grants(),
+        publications(),
+        missing(),
+        sequences(),
+        names(),
+    ]
 }

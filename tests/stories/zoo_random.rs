@@ -180,8 +180,128 @@ fn table(random: &mut Random) -> (String, String) {
     statements.push(insert(1, rows));
     statements.push(format!("alter table {table} drop gone"));
     statements.push(insert(rows + 1, rows + random.below(20)));
+    let columns = [vec![time, "hashed".to_string()], columns.into_iter().map(|column| column.name).collect()].concat();
+    for _ in 0..random.below(8) {
+        statements.extend(Hanging { random, table: &table, schema: &schema, columns: &columns }.any());
+    }
     let sql = statements.join(";\n").replace("{s}", &schema);
     (sql, table)
+}
+
+/// What hangs on a table, or is over it.
+struct Hanging<'a> {
+    random: &'a mut Random,
+    table: &'a str,
+    schema: &'a str,
+    columns: &'a [String],
+}
+
+const ROLES: [&str; 4] = ["{alice}", "{bob}", "{carol}", "public"];
+
+impl Hanging<'_> {
+    fn any(&mut self) -> Vec<String> {
+        match self.random.below(6) {
+            0 => self.trigger(),
+            1 => self.policy(),
+            2 => self.view(),
+            3 => self.statistics(),
+            4 => self.grant(),
+            _ => vec![self.comment("table", self.table.to_string()), self.comment_on_column()],
+        }
+    }
+
+    /// A name that is nobody else's.
+    fn name(&mut self) -> String {
+        let number = self.random.below(1 << 40).to_string();
+        name(self.random, &number)
+    }
+
+    fn qualified(&mut self) -> String {
+        let name = self.name();
+        format!("{}.{name}", self.schema)
+    }
+
+    fn column(&mut self) -> String {
+        self.columns[self.random.below(self.columns.len() as u64) as usize].clone()
+    }
+
+    fn comment(&mut self, kind: &str, object: String) -> String {
+        let text = self.random.of(&["it's", "a \\ and\nlines", "ä"]);
+        format!("comment on {kind} {object} is {}", literal(text))
+    }
+
+    fn comment_on_column(&mut self) -> String {
+        let column = self.column();
+        self.comment("column", format!("{}.{column}", self.table))
+    }
+
+    fn trigger(&mut self) -> Vec<String> {
+        let (name, function, table) = (self.name(), self.qualified(), self.table);
+        let event = self.random.of(&["insert", "update", "delete or insert", "update of hashed"]);
+        let level = self.random.of(&["row when (pg_trigger_depth() < 7)", "row", "statement"]);
+        let time = self.random.of(&["before", "after"]);
+        let mut made = vec![
+            format!(
+                "create function {function}() returns trigger language plpgsql as 'begin raise exception ''seen''; end'"
+            ),
+            format!(
+                "create trigger {name} {time} {event} on {table} for each {level} execute function {function}('it''s')"
+            ),
+        ];
+        made.extend((self.random.below(2) == 0).then(|| self.comment("trigger", format!("{name} on {table}"))));
+        made
+    }
+
+    fn policy(&mut self) -> Vec<String> {
+        let (name, table) = (self.name(), self.table);
+        let (kind, role) = (self.random.of(&["permissive", "restrictive"]), self.random.of(&ROLES));
+        let clauses = self.random.of(&[
+            "for all to {r} using (hashed > 1)",
+            "for insert to {r} with check (hashed is not null)",
+            "for select to {r} using (true)",
+            "for update to {r} using (hashed < 5) with check (hashed in (select max(hashed) from {t}))",
+        ]);
+        let clauses = clauses.replace("{r}", role).replace("{t}", table);
+        let mut made = vec![format!("create policy {name} on {table} as {kind} {clauses}")];
+        made.extend((self.random.below(2) == 0).then(|| format!("alter table {table} enable row level security")));
+        made.extend((self.random.below(2) == 0).then(|| self.comment("policy", format!("{name} on {table}"))));
+        made
+    }
+
+    fn view(&mut self) -> Vec<String> {
+        let (view, over) = (self.qualified(), self.qualified());
+        let options =
+            self.random.of(&["", " with (security_barrier)", " with (security_invoker, check_option = local)"]);
+        let column = self.column();
+        let mut made = vec![
+            format!("create view {view}{options} as select {column} as c, hashed from {} where hashed > 3", self.table),
+            format!("create materialized view {over} as select c::text, count(*) as n from {view} group by 1"),
+            format!("create unique index on {over} (c)"),
+            format!("grant select on {view} to {}", self.random.of(&ROLES)),
+        ];
+        made.extend((self.random.below(2) == 0).then(|| self.comment("view", view.clone())));
+        made.extend((self.random.below(2) == 0).then(|| self.comment("materialized view", over)));
+        made.extend(
+            (self.random.below(2) == 0).then(|| format!("alter view {view} alter column hashed set default 7")),
+        );
+        made
+    }
+
+    fn statistics(&mut self) -> Vec<String> {
+        let name = self.qualified();
+        let of =
+            self.random.of(&["(mcv) on hashed, {c}", "on (hashed + 1), (hashed * 2)", "(ndistinct) on {c}, hashed"]);
+        let of = of.replace("{c}", &self.columns[0]);
+        let comment = self.comment("statistics", name.clone());
+        vec![format!("create statistics {name} {of} from {}", self.table), comment]
+    }
+
+    fn grant(&mut self) -> Vec<String> {
+        let (role, column) = (self.random.of(&ROLES), self.column());
+        let privileges = self.random.of(&["select", "insert, update", "all", "select ({c}), update ({c})", "maintain"]);
+        let option = if role != "public" && self.random.below(2) == 0 { " with grant option" } else { "" };
+        vec![format!("grant {} on {} to {role}{option}", privileges.replace("{c}", &column), self.table)]
+    }
 }
 
 fn unquoted(name: &str) -> String {

@@ -6,8 +6,14 @@ use crate::zoo::Fixture;
 
 #[test]
 fn columns_are_skipped_by_and_views_are_read_everywhere() {
+    views().makes_its_round_trips();
+}
+
+/// Views of every kind.
+pub fn views() -> Fixture {
     Fixture {
         table: r#""Ta'b.le""#,
+        both: "create function noted() returns trigger language plpgsql as 'begin return null; end'",
         ..Fixture::new(
             "zoo_views",
             r#"create table "Ta'b.le" (time timestamptz not null, "de'vice" int not null, value float8);
@@ -19,8 +25,43 @@ fn columns_are_skipped_by_and_views_are_read_everywhere() {
                create view a2 as select "de'vice", sum(value) as "Su""m", 'public."Ta''b.le"' as text from "z""1" group by 1;
                alter view a2 owner to {alice};
                comment on view a2 is 'it''s'; comment on column a2."Su""m" is 'a "sum"';
-               grant select on "z""1" to {bob}; grant select ("Su""m") on a2 to {carol} with grant option;"#,
+               grant select on "z""1" to {bob}; grant select ("Su""m") on a2 to {carol} with grant option;
+               grant select on "z""1" to {alice}; grant usage on schema public to {alice}; set role {alice};
+               grant select on a2 to {bob} with grant option; reset role;
+               create view w3 as select time, "de'vice", value, 'x'::text as note from "Ta'b.le";
+               alter view w3 alter column note set default 'd''efault', alter column value set default 1 + least(2, 3);
+               create rule "Ru ""le" as on insert to w3
+                   do instead (insert into "Ta'b.le" values (new.time, new."de'vice", new.value); notify seen);
+               create rule nothing as on delete to w3 do instead nothing; comment on rule nothing on w3 is 'a ''rule';
+               create trigger "Tri TO gger" instead of update on w3 for each row execute function noted('a', 'it''s');
+               comment on trigger "Tri TO gger" on w3 is 'a trigger';
+               create materialized view "kept""1" with (fillfactor = 70, toast.autovacuum_enabled = off) as
+                   select "de'vice", sum("Su""m") as total, count(*) as n, 'x'::text as note from a2 group by 1;
+               create unique index "kept ""idx" on "kept""1" ("de'vice"); create index of_total on "kept""1" (total, (n + 1)); create index on "kept""1" (n) where n > 0;
+               alter index of_total alter column 2 set statistics 40; comment on index of_total is 'of total';
+               alter materialized view "kept""1" cluster on of_total; comment on materialized view "kept""1" is 'kept';
+               alter materialized view "kept""1" alter column note set storage external, alter column note set statistics 17,
+                   alter column n set (n_distinct = 5);
+               comment on column "kept""1".n is 'n'; create statistics "of kept" on "de'vice", n from "kept""1";
+               comment on statistics "of kept" is 'both'; alter materialized view "kept""1" owner to {alice};
+               grant select on "kept""1" to {bob}; grant select (n) on "kept""1" to {carol};
+               create materialized view unfilled as select * from "kept""1" with no data;
+               create view over_kept with (security_invoker = true) as select * from "kept""1" where n > 0;"#,
         )
+    }
+}
+
+#[test]
+fn a_view_that_would_show_more_than_it_may_is_not_filled() {
+    let source = "create table t (time timestamptz not null, value int); select create_hypertable('t', 'time');
+        insert into t values ('2025-01-01', 1); create materialized view kept as select * from t;
+        create policy none on t using (value > 1); alter table t enable row level security, force row level security";
+    Fixture {
+        pairs: &[(Server::Trixie, Server::OtherTrixie)],
+        listed: &[
+            "rows of a materialized view: public.kept: row-level security that holds for its owner comes behind it",
+        ],
+        ..Fixture::new("zoo_forced", source)
     }
     .makes_its_round_trips();
 }

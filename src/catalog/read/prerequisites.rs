@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use serde_json::json;
 
+use super::trappings::{Address, schemas, trappings};
 use super::{columns, constraints, sequence, sequences, types};
 use crate::catalog::prerequisites::{
     AvailableExtension, Inventory, Making, ObjectName, Part, PlainTable, Prerequisite, Prerequisites,
@@ -13,9 +14,6 @@ use crate::catalog::{Sequence, Type};
 use crate::connect::Session;
 use crate::error::Result;
 use crate::ident::QualifiedName;
-
-/// A row of a catalog: the oid of the catalog, and its own.
-type Address = (u32, u32);
 
 /// An object, and where it is.
 #[derive(Clone, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,15 +59,24 @@ impl Need {
     }
 }
 
-/// What the hypertable with this oid uses, directly or not; `column_types` are those of its columns with their parts.
-pub async fn prerequisites(session: &Session, oid: u32, column_types: &[Type]) -> Result<Prerequisites> {
+/// What the hypertable with this oid uses, directly or not; `column_types` are those of its columns with their parts, and
+/// `others` are schemas that something of it is in beside that.
+pub async fn prerequisites(
+    session: &Session,
+    oid: u32,
+    column_types: &[Type],
+    others: &[&str],
+) -> Result<Prerequisites> {
     let class: u32 = session.row("select 'pg_catalog.pg_class'::regclass::oid", &[]).await?.get(0);
     let root = (class, oid);
     let needs = needs(session, root).await?;
     let used: BTreeSet<Located> =
         needs.iter().map(|need| &need.used).filter(|used| used.address() != root).cloned().collect();
     let used: Vec<Located> = used.into_iter().collect();
-    let (objects, found_types) = describe(session, &used).await?;
+    let (mut objects, found_types) = describe(session, &used).await?;
+    for (object, located) in objects.iter_mut().zip(&used) {
+        object.trappings = trappings(session, located.address()).await?;
+    }
     let by_address = |address: Address| used.iter().position(|used| used.address() == address);
     let link = |(place, object): (usize, Prerequisite)| {
         let address = used[place].address();
@@ -84,9 +91,11 @@ pub async fn prerequisites(session: &Session, oid: u32, column_types: &[Type]) -
             ..object
         }
     };
-    let objects = objects.into_iter().enumerate().map(link).collect();
+    let objects: Vec<Prerequisite> = objects.into_iter().enumerate().map(link).collect();
     let is_new = |found: &Type| !column_types.iter().any(|known| known.name == found.name);
-    Ok(Prerequisites { objects, types: found_types.into_iter().filter(is_new).collect() })
+    let names = objects.iter().filter_map(|object| object.schema.as_deref()).chain(others.iter().copied()).collect();
+    let schemas = schemas(session, &names).await?;
+    Ok(Prerequisites { objects, types: found_types.into_iter().filter(is_new).collect(), schemas })
 }
 
 /// Who uses whom, from the root on.
@@ -129,7 +138,8 @@ pub async fn inventory(session: &Session, prerequisites: &Prerequisites) -> Resu
     let names: Vec<String> = prerequisites.extensions().into_iter().map(|extension| extension.name).collect();
     let extensions: Vec<AvailableExtension> =
         session.records(include_str!("../sql/prerequisites/extensions.sql"), &[&names]).await?;
-    Ok(Inventory { present, types, extensions })
+    let superuser = session.row("select current_setting('is_superuser') = 'on'", &[]).await?.get(0);
+    Ok(Inventory { present, types, extensions, superuser })
 }
 
 /// What it takes to make an object, as far as one statement answers it.
@@ -139,9 +149,11 @@ struct Described {
     oid: u32,
     name: Option<String>,
     version: Option<String>,
-    statement: Option<String>,
+    statements: Option<Vec<String>>,
     obstacle: Option<String>,
-    left_out: Vec<String>,
+    left_out: Option<Vec<String>>,
+    of_superusers: bool,
+    as_owner: bool,
 }
 
 /// The objects in their order, each without what it uses; and the types among them, with their parts.
@@ -150,8 +162,7 @@ async fn describe(session: &Session, objects: &[Located]) -> Result<(Vec<Prerequ
         return Ok(Default::default());
     }
     let addresses: Vec<Address> = objects.iter().map(Located::address).collect();
-    let described: Vec<Described> =
-        session.records(include_str!("../sql/prerequisites/objects.sql"), &[&json_of(&addresses)]).await?;
+    let described: Vec<Described> = session.records(&sql_of_objects(), &[&json_of(&addresses)]).await?;
     let mut described: BTreeMap<Address, Described> =
         described.into_iter().map(|described| ((described.class, described.oid), described)).collect();
     let is_type = |located: &&Located| located.object.kind == "type";
@@ -159,18 +170,15 @@ async fn describe(session: &Session, objects: &[Located]) -> Result<(Vec<Prerequ
     let types = types(session, &type_oids).await?;
     let mut found = Vec::new();
     for located in objects {
-        let described = described.remove(&located.address());
-        let left_out = described.iter().flat_map(|described| described.left_out.clone()).collect();
-        let making = match described {
-            Some(described) => making(session, located, described, &types).await?,
-            None => None,
-        };
+        let described = described.remove(&located.address()).unwrap_or_else(|| Described::gone(located));
         found.push(Prerequisite {
             object: located.object.clone(),
             schema: located.schema.clone(),
-            making: making
-                .unwrap_or_else(|| Making::Nothing { reason: "it was dropped meanwhile".into(), statement: None }),
-            left_out,
+            of_superusers: described.of_superusers,
+            as_owner: described.as_owner,
+            left_out: described.left_out.clone().unwrap_or_default(),
+            making: making(session, located, described, &types).await?,
+            trappings: None,
             parts: Vec::new(),
             needs: Vec::new(),
             needs_table: false,
@@ -179,24 +187,53 @@ async fn describe(session: &Session, objects: &[Located]) -> Result<(Vec<Prerequ
     Ok((found, types))
 }
 
-/// How an object is made; none where it is gone.
-async fn making(session: &Session, located: &Located, described: Described, types: &[Type]) -> Result<Option<Making>> {
-    let Described { name, version, statement, obstacle, .. } = described;
+impl Described {
+    fn gone(located: &Located) -> Described {
+        Described {
+            class: located.class,
+            oid: located.oid,
+            name: None,
+            version: None,
+            statements: None,
+            obstacle: Some(GONE.to_string()),
+            left_out: None,
+            of_superusers: false,
+            as_owner: false,
+        }
+    }
+}
+
+const GONE: &str = "it was dropped meanwhile";
+
+/// How an object is made.
+async fn making(session: &Session, located: &Located, described: Described, types: &[Type]) -> Result<Making> {
+    let Described { name, version, statements, obstacle, .. } = described;
+    let mut statements = statements.unwrap_or_default();
     if let Some(reason) = obstacle {
-        return Ok(Some(Making::Nothing { reason, statement }));
+        return Ok(Making::Nothing { reason, statements });
     }
     let name = QualifiedName::new(located.schema.clone().unwrap_or_default(), name.unwrap_or_default());
-    Ok(match (located.object.kind.as_str(), statement) {
-        ("extension", Some(statement)) => {
-            Some(Making::Extension { name: name.name, version: version.unwrap_or_default(), statement })
+    let made = match (located.object.kind.as_str(), statements.len()) {
+        ("extension", 1) => {
+            let version = version.unwrap_or_default();
+            Some(Making::Extension { name: name.name, version, statement: statements.remove(0) })
         }
-        (_, Some(statement)) => Some(Making::Statement(statement)),
-        ("type", None) => {
+        ("type", 0) => {
             types.iter().find(|found| found.oid == located.oid).map(|found| Making::Type(found.name.clone()))
         }
-        ("sequence", None) => sequence(session, &name).await?.map(|found| Making::Sequence(Box::new(found))),
-        _ => Some(Making::Table(Box::new(plain_table(session, located.oid, name).await?))),
-    })
+        ("sequence", 0) => sequence(session, &name).await?.map(|found| Making::Sequence(Box::new(found))),
+        (_, 0) => Some(Making::Table(Box::new(plain_table(session, located.oid, name).await?))),
+        (_, 1) => Some(Making::Statement(statements.remove(0))),
+        _ => Some(Making::Statements(statements)),
+    };
+    Ok(made.unwrap_or_else(|| Making::Nothing { reason: GONE.to_string(), statements: Vec::new() }))
+}
+
+/// Puts the texts of the larger statements into the query.
+fn sql_of_objects() -> String {
+    include_str!("../sql/prerequisites/objects.sql")
+        .replace("{aggregate}", include_str!("../sql/prerequisites/aggregate.sql"))
+        .replace("{operator_class}", include_str!("../sql/prerequisites/operator_class.sql"))
 }
 
 async fn plain_table(session: &Session, oid: u32, name: QualifiedName) -> Result<PlainTable> {

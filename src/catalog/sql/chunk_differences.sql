@@ -1,5 +1,5 @@
 -- What a chunk has and the hypertable has not: indexes, storage parameters, settings of columns, triggers, checks, another
--- tablespace. $1: the relation's oid, $2: oids of its chunks.
+-- tablespace, privileges, comments, policies, statistics. $1: the relation's oid, $2: oids of its chunks.
 -- Text is not all that counts: in a chunk's index TimescaleDB folds constants of expressions and leaves out options of
 -- operator classes, so one whose shape and name are as the hypertable's index would make them is taken for its copy.
 with described as (
@@ -71,4 +71,31 @@ join pg_catalog.pg_tablespace tablespace on tablespace.oid = chunk.reltablespace
 join pg_catalog.pg_class root on root.oid = $1
 where chunk.oid = any ($2::oid[]) and chunk.reltablespace <> root.reltablespace
     and not exists (select from _timescaledb_catalog.tablespace attached where attached.tablespace_name = tablespace.spcname)
+union all
+select distinct 'grant of one chunk', format('%s to %s on %s', lower(item.privilege_type),
+    coalesce(quote_ident(pg_get_userbyid(nullif(item.grantee, 0))), 'public'), chunk.oid::regclass)
+from pg_catalog.pg_class chunk
+cross join lateral aclexplode(chunk.relacl) item
+join pg_catalog.pg_class root on root.oid = $1
+where chunk.oid = any ($2::oid[]) and item.grantee <> chunk.relowner and not exists (
+    select from aclexplode(root.relacl) of_root
+    where of_root.grantee = item.grantee and of_root.privilege_type = item.privilege_type)
+union all
+select distinct 'grant of one chunk', format('on column %I of %s', chunk.attname, chunk.attrelid::regclass)
+from pg_catalog.pg_attribute chunk
+cross join lateral aclexplode(chunk.attacl) item
+join pg_catalog.pg_attribute root on root.attrelid = $1 and root.attname = chunk.attname and not root.attisdropped
+where chunk.attrelid = any ($2::oid[]) and not chunk.attisdropped and not exists (
+    select from aclexplode(root.attacl) of_root
+    where of_root.grantee = item.grantee and of_root.privilege_type = item.privilege_type)
+union all
+select 'comment of one chunk', format('on %s', pg_describe_object(classoid, objoid, objsubid))
+from pg_catalog.pg_description
+where classoid = 'pg_catalog.pg_class'::regclass and objoid = any ($2::oid[])
+union all
+select 'policy of one chunk', format('%I on %s', polname, polrelid::regclass)
+from pg_catalog.pg_policy where polrelid = any ($2::oid[])
+union all
+select 'extended statistics of one chunk', format('%I on %s', stxname, stxrelid::regclass)
+from pg_catalog.pg_statistic_ext where stxrelid = any ($2::oid[])
 order by kind, object

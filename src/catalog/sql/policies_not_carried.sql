@@ -11,6 +11,12 @@ select 'adaptive chunking' as kind, format('chunks of %s bytes', row ->> 'chunk_
 from (select to_jsonb(hypertable) as row from _timescaledb_catalog.hypertable where id = $1) hypertable
 where coalesce((row ->> 'chunk_target_size')::bigint, 0) > 0
 union all
+select 'schema of chunks', quote_ident(associated_schema_name)
+from _timescaledb_catalog.hypertable where id = $1 and associated_schema_name <> '_timescaledb_internal'
+union all
+select 'prefix of chunks', quote_ident(associated_table_prefix)
+from _timescaledb_catalog.hypertable where id = $1 and associated_table_prefix <> '_hyper_' || id
+union all
 select 'direct compress', 'rows are compressed as they come'
 from (select to_jsonb(hypertable) as row from _timescaledb_catalog.hypertable where id = $1) hypertable
 where coalesce((row ->> 'status')::int, 0) & 8 = 8

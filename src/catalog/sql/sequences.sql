@@ -1,25 +1,11 @@
 -- Sequences that a relation's columns draw from: its identities, those it owns, those its defaults name.
--- Values are read now, not in the snapshot: never below what a row of the snapshot used. $1: the relation's oid.
-with used as (
-    select dependency.objid as sequence, attribute.attname as column, dependency.deptype = 'i' as identity, true as owned
-    from pg_catalog.pg_depend dependency
-    join pg_catalog.pg_attribute attribute
-        on attribute.attrelid = dependency.refobjid and attribute.attnum = dependency.refobjsubid
-    where dependency.classid = 'pg_catalog.pg_class'::regclass and dependency.refclassid = 'pg_catalog.pg_class'::regclass
-        and dependency.refobjid = $1 and dependency.deptype in ('i', 'a')
-    union
-    select dependency.refobjid, null, false, false
-    from pg_catalog.pg_attrdef expression
-    join pg_catalog.pg_depend dependency
-        on dependency.classid = 'pg_catalog.pg_attrdef'::regclass and dependency.objid = expression.oid
-    where expression.adrelid = $1 and dependency.refclassid = 'pg_catalog.pg_class'::regclass
-        and dependency.refobjid <> $1
-)
+-- Values are read now, not in the snapshot: never below what a row of the snapshot used. The text of used_sequences.sql is
+-- put in. $1: the relation's oid.
 select
     class.oid::bigint as oid,
     namespace.nspname as schema,
     class.relname as name,
-    max(used.column) as column,
+    max(used."column") as "column",
     bool_or(used.identity) as identity,
     format_type(sequence.seqtypid, null) as type,
     sequence.seqstart as start,
@@ -31,7 +17,7 @@ select
     has_sequence_privilege(class.oid, 'select') or has_sequence_privilege(class.oid, 'usage') as readable,
     case when has_sequence_privilege(class.oid, 'select') or has_sequence_privilege(class.oid, 'usage')
         then pg_sequence_last_value(class.oid) end as last_value
-from used
+from ({used}) used
 join pg_catalog.pg_sequence sequence on sequence.seqrelid = used.sequence
 join pg_catalog.pg_class class on class.oid = used.sequence
 join pg_catalog.pg_namespace namespace on namespace.oid = class.relnamespace

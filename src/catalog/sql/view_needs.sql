@@ -5,7 +5,7 @@ join pg_catalog.pg_depend dependency
 left join pg_catalog.pg_type type
     on dependency.refclassid = 'pg_catalog.pg_type'::regclass and type.oid = dependency.refobjid
 cross join lateral pg_identify_object(dependency.refclassid, dependency.refobjid, 0) object
-where rewrite.ev_class = query.oid and dependency.refobjid >= 16384
+where rewrite.ev_class = query.oid and rewrite.rulename = '_RETURN' and dependency.refobjid >= 16384
     -- Relations, and the types of their rows, are told apart.
     and dependency.refclassid <> 'pg_catalog.pg_class'::regclass and coalesce(type.typrelid, 0) = 0
     and not exists (

@@ -5,6 +5,6 @@ join pg_catalog.pg_depend dependency
 join pg_catalog.pg_class read_class
     on dependency.refclassid = 'pg_catalog.pg_class'::regclass and read_class.oid = dependency.refobjid
 join pg_catalog.pg_namespace read_schema on read_schema.oid = read_class.relnamespace
-where rewrite.ev_class = query.oid and read_class.oid <> query.oid and read_class.relkind in ('r', 'p', 'v', 'm', 'f')
+where rewrite.ev_class = query.oid and rewrite.rulename = '_RETURN' and read_class.oid <> query.oid and read_class.relkind in ('r', 'p', 'v', 'm', 'f')
     -- What every server has.
     and read_class.oid >= 16384

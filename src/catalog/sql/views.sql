@@ -17,27 +17,42 @@ with recursive aggregate_view (oid) as (
     where rewrite.ev_class <> reader.oid and rewrite.ev_class not in (select oid from aggregate_view)
 )
 select
+    view.oid::bigint as oid,
     namespace.nspname as schema,
     view.relname as name,
     view.relkind = 'm' as materialized,
-    pg_get_userbyid(view.relowner) as owner,
+    pg_total_relation_size(view.oid) as bytes,
     (
         select coalesce(jsonb_agg(jsonb_build_object('name', option.name, 'value', option.value) order by option.position), '[]')
-        from pg_options_to_table(view.reloptions) with ordinality option (name, value, position)
+        from pg_options_to_table(case when view.relkind = 'v' then view.reloptions end) with ordinality option (name, value, position)
     ) as options,
     rtrim(pg_get_viewdef(view.oid), ';') as definition,
     (select reads.* from (select view.oid) query, lateral ({reads}) reads) as reads,
+    (select needs.* from (select view.oid) query, lateral ({needs}) needs) as needs,
     (
-        select coalesce(jsonb_agg(tgname order by tgname), '[]') from pg_catalog.pg_trigger
-        where tgrelid = view.oid and not tgisinternal
-    ) as triggers,
+        select coalesce(jsonb_agg(jsonb_build_object('column', attribute.attname,
+            'expression', pg_get_expr(expression.adbin, expression.adrelid)) order by attribute.attnum), '[]')
+        from pg_catalog.pg_attrdef expression
+        join pg_catalog.pg_attribute attribute
+            on attribute.attrelid = expression.adrelid and attribute.attnum = expression.adnum
+        where expression.adrelid = view.oid
+    ) as defaults,
     (
-        select coalesce(jsonb_agg(rulename order by rulename), '[]') from pg_catalog.pg_rewrite
-        where ev_class = view.oid and rulename <> '_RETURN'
-    ) as rules,
-    ({grants}) as grants,
-    ({comments}) as comments,
-    (select needs.* from (select view.oid) query, lateral ({needs}) needs) as needs
+        -- The definition is cut where the view's name must stand.
+        select coalesce(jsonb_agg(jsonb_build_object('name', rule.rulename,
+            'around', case when starts_with(text.definition, text.head || text.relation)
+                then jsonb_build_array(text.head, substr(text.definition, length(text.head || text.relation) + 1)) end,
+            'comment', obj_description(rule.oid, 'pg_rewrite')) order by rule.rulename), '[]')
+        from pg_catalog.pg_rewrite rule
+        cross join lateral (
+            select
+                rtrim(pg_get_ruledef(rule.oid), ';') as definition,
+                format(E'CREATE RULE %I AS\n    ON %s TO ', rule.rulename, case rule.ev_type
+                    when '2' then 'UPDATE' when '3' then 'INSERT' when '4' then 'DELETE' else 'SELECT' end) as head,
+                format('%I.%I', namespace.nspname, view.relname) as relation
+        ) text
+        where rule.ev_class = view.oid and rule.rulename <> '_RETURN'
+    ) as rules
 from (select oid, max(depth) as depth from reader where depth > 0 group by oid) found
 join pg_catalog.pg_class view on view.oid = found.oid
 join pg_catalog.pg_namespace namespace on namespace.oid = view.relnamespace

@@ -5,10 +5,10 @@
 //! the columnstore; [`acting`], what sees rows that come later, or is told of them; and [`closing`], what would keep ourselves
 //! out, in the transaction that finishes the job.
 
-use super::grants::{self, Bearer};
 use super::{Belonging as _, Belongings, Statement, attachments, members, sequences, settings, statistics, turn};
 use crate::catalog::belongings::{ForeignKey, Publication, ReferencingKey, TableSettings};
 use crate::ident::QualifiedName;
+use crate::plan::grants::{self, Bearer};
 
 /// What chunks inherit as they are made, and what is cheap there; see [`settings`](super::settings()).
 pub fn on_empty_table(have: &Belongings, wanted: &Belongings, table: &QualifiedName) -> Vec<Statement> {

@@ -2,7 +2,9 @@
 
 use super::settings::comment_on;
 use super::{Belonging, Statement};
-use crate::catalog::belongings::{Belongings, ForeignKey, Publication, ReferencingKey, Trigger, TriggerState};
+use crate::catalog::belongings::{
+    Belongings, ForeignKey, Publication, PublicationScope, ReferencingKey, Trigger, TriggerState,
+};
 use crate::ident::{QualifiedName, display_ident, quote_columns, quote_ident};
 
 impl Belonging for Trigger {
@@ -118,6 +120,18 @@ pub(super) fn add(publication: &Publication, table: &QualifiedName, only: bool) 
         format!("add {table} to publication {}", display_ident(&publication.name)),
         format!("alter publication {} add table {only}{}{details}", quote_ident(&publication.name), table.sql()),
     )
+}
+
+/// Lets a publication publish what it publishes without naming the table.
+pub(super) fn add_scope(publication: &Publication, scope: PublicationScope, table: &QualifiedName) -> Statement {
+    let name = quote_ident(&publication.name);
+    let sql = match scope {
+        PublicationScope::AllTables => format!("create publication {name} for all tables"),
+        PublicationScope::Schema => {
+            format!("alter publication {name} add tables in schema {}", quote_ident(&table.schema))
+        }
+    };
+    Statement::new(format!("publish {table} by publication {}", display_ident(&publication.name)), sql)
 }
 
 /// Takes the table alone out of a publication: PostgreSQL would refuse to take out chunks of which one is no member.

@@ -19,7 +19,6 @@ mod arrival;
 mod attachments;
 mod away;
 mod carry;
-mod grants;
 mod obstacles;
 mod sequences;
 mod settings;
@@ -30,15 +29,21 @@ pub use away::{Away, Rename, Renamed};
 pub use carry::{Carried, Place, carry};
 pub use obstacles::{irreversible, obstacles};
 
-use self::grants::Bearer;
 use super::Statement;
-use crate::catalog::belongings::{Belongings, Publication};
+use super::grants::{self, Bearer};
+use crate::catalog::belongings::{Belongings, Publication, Trigger};
 use crate::ident::QualifiedName;
 
 /// What is put onto a table by one statement and taken off by another.
 trait Belonging: PartialEq {
     fn put_on(&self, table: &QualifiedName) -> Vec<Statement>;
     fn take_off(&self, table: &QualifiedName) -> Statement;
+}
+
+/// Makes a trigger on a view, with titles that tell it from the table's.
+pub(super) fn create_trigger(trigger: &Trigger, view: &QualifiedName) -> Vec<Statement> {
+    let on_view = |made: Statement| Statement { title: format!("{} on {view}", made.title), ..made };
+    trigger.put_on(view).into_iter().map(on_view).collect()
 }
 
 /// Takes off what is not wanted, the last first, and puts on what is missing.

@@ -1,12 +1,12 @@
 //! Sequences of columns. One that a column owns is the same before and after a swap and changes its owner; an identity
 //! is its table's own, so the new table's takes the old one's name and goes on where that one stands.
 
-use super::grants::{self, Bearer};
 use super::settings::comment;
 use super::statistics::rename;
 use super::{Away, Belonging, Statement};
 use crate::catalog::belongings::{Belongings, DrawnSequence, Grant, IdentitySequence, OwnedSequence};
 use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
+use crate::plan::grants::{self, Bearer};
 
 impl Belonging for OwnedSequence {
     fn put_on(&self, table: &QualifiedName) -> Vec<Statement> {

@@ -31,6 +31,9 @@ cross join lateral (
     select 'pg_catalog.pg_ts_config'::regclass, config.oid, null from pg_catalog.pg_ts_config config
     where wanted.type = 'text search configuration' and config.cfgnamespace = wanted.namespace
     union all
+    select 'pg_catalog.pg_ts_dict'::regclass, dictionary.oid, null from pg_catalog.pg_ts_dict dictionary
+    where wanted.type = 'text search dictionary' and dictionary.dictnamespace = wanted.namespace
+    union all
     select 'pg_catalog.pg_extension'::regclass, extension.oid, namespace.nspname
     from pg_catalog.pg_extension extension
     join pg_catalog.pg_namespace namespace on namespace.oid = extension.extnamespace

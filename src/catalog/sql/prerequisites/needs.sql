@@ -38,6 +38,10 @@ part (class, oid, whole_class, whole_oid, kind, name) as (
         select from pg_catalog.pg_constraint "constraint"
         where "constraint".conindid = index.indexrelid and "constraint".contype in ('p', 'u', 'x')))
     union all
+    select 'pg_catalog.pg_rewrite'::regclass, rule.oid, asked.class, asked.oid, 'table', ''
+    from asked join pg_catalog.pg_rewrite rule on rule.ev_class = asked.oid and rule.rulename = '_RETURN'
+    where asked.class = 'pg_catalog.pg_class'::regclass
+    union all
     select 'pg_catalog.pg_trigger'::regclass, trigger.oid, asked.class, asked.oid, 'trigger', trigger.tgname
     from asked join pg_catalog.pg_trigger trigger on trigger.tgrelid = asked.oid and not trigger.tgisinternal
     where asked.class = 'pg_catalog.pg_class'::regclass and asked.oid = $2
@@ -60,6 +64,22 @@ called (oid) as (
         and function.proname = dimension.partitioning_func and function.pronargs = 1
     where to_regclass(format('%I.%I', hypertable.schema_name, hypertable.table_name)) = $2
 ),
+-- Some operators of an operator class are no dependencies of its own, but of its family.
+member (class, oid, member_class, member_oid) as (
+    select asked.class, asked.oid, 'pg_catalog.pg_operator'::regclass::oid, operator.amopopr
+    from asked
+    join pg_catalog.pg_opclass operator_class on operator_class.oid = asked.oid
+    join pg_catalog.pg_amop operator
+        on operator.amopfamily = operator_class.opcfamily and operator.amoplefttype = operator_class.opcintype
+    where asked.class = 'pg_catalog.pg_opclass'::regclass
+    union all
+    select asked.class, asked.oid, 'pg_catalog.pg_proc'::regclass, function.amproc::oid
+    from asked
+    join pg_catalog.pg_opclass operator_class on operator_class.oid = asked.oid
+    join pg_catalog.pg_amproc function
+        on function.amprocfamily = operator_class.opcfamily and function.amproclefttype = operator_class.opcintype
+    where asked.class = 'pg_catalog.pg_opclass'::regclass
+),
 referred (whole_class, whole_oid, kind, name, class, oid) as (
     select part.whole_class, part.whole_oid, part.kind, part.name, dependency.refclassid, dependency.refobjid
     from part
@@ -69,6 +89,8 @@ referred (whole_class, whole_oid, kind, name, class, oid) as (
     select asked.class, asked.oid, 'table', '', 'pg_catalog.pg_proc'::regclass, called.oid
     from asked cross join called
     where asked.class = 'pg_catalog.pg_class'::regclass and asked.oid = $2
+    union
+    select member.class, member.oid, 'table', '', member.member_class, member.member_oid from member
 )
 select distinct
     referred.whole_class::bigint as user_class,

@@ -1,11 +1,13 @@
 //! What acts on rows or looks at them: triggers, policies, foreign keys, publications, statistics.
 
-use super::super::attachments::add;
+use super::super::attachments::{add, add_scope};
 use super::super::obstacles::{is_at_least, second_keys, trigger_states};
 use super::super::{Belonging, statistics};
 use super::Carrier;
 use crate::catalog::ObjectName;
-use crate::catalog::belongings::{ForeignKey, Policy, Publication, ReferencingKey, Statistics, Trigger};
+use crate::catalog::belongings::{
+    ForeignKey, Policy, Publication, PublicationScope, ReferencingKey, Statistics, Trigger,
+};
 use crate::ident::{QualifiedName, display_ident};
 use crate::plan::losses::{is_known, unknown};
 use crate::plan::retarget::follow_name;
@@ -137,18 +139,27 @@ impl Carrier<'_> {
         for old in &self.source.belongings.publications {
             let here = self.place.footing.publications.iter().find(|here| here.name == old.name);
             let reason = match here {
+                // It publishes the table already.
+                Some(here) if here.all_tables => continue,
+                _ if old.scope == Some(PublicationScope::AllTables) => {
+                    "it publishes all tables, and not so on the target"
+                }
+                _ if old.scope.is_some() => {
+                    "it publishes the tables of the schema; whether it does so on the target is not asked"
+                }
                 _ if !old.table => "it names chunks of the table and not the table itself",
                 _ if self.place.beside_the_old => "its subscribers know the old table, which stays in it",
                 None => "there is no such publication on the target",
-                // It publishes the table already.
-                Some(here) if here.all_tables => continue,
                 Some(here) if !here.may_change => "it belongs to another role on the target",
                 Some(_) => {
                     wanted.push(old.clone());
                     continue;
                 }
             };
-            let sql = add(old, &self.place.names.table, !old.chunks);
+            let sql = match old.scope {
+                None => add(old, &self.place.names.table, !old.chunks),
+                Some(scope) => add_scope(old, scope, &self.place.names.table),
+            };
             self.lose("publication", display_ident(&old.name), reason, vec![sql]);
         }
         wanted

@@ -17,9 +17,11 @@ use crate::catalog::belongings::{
     Belongings, Comment, CommentOn, DrawnSequence, Grant, IdentitySequence, IndexSettings, NotNull, ReplicaIdentity,
     TableSettings,
 };
+use crate::catalog::trappings::GrantKind;
 use crate::catalog::{Constraint, ConstraintKind, Footing, Hypertable, NotCarried, RoleHere, Server};
 use crate::ident::{MAX_IDENT_BYTES, QualifiedName, display_ident, truncate_ident};
 use crate::plan::TargetNames;
+use crate::plan::grants::owners;
 
 /// Where a table shall have them.
 pub struct Place<'a> {
@@ -51,7 +53,7 @@ impl Carried {
     /// Of a table that shall have all of it, on a server like its own.
     pub fn all(source: &Hypertable, from: &Server) -> Carried {
         let wanted = source.belongings.clone();
-        let grants = vec![grants::owners_of_table(&wanted.table.owner, from.postgresql_number)];
+        let grants = vec![owners(&wanted.table.owner, GrantKind::Relation, from.postgresql_number)];
         Carried { foreseen: made(&wanted, &wanted.table.owner, grants), wanted, lost: Vec::new() }
     }
 
@@ -100,13 +102,13 @@ fn made(wanted: &Belongings, owner: &str, grants: Vec<Grant>) -> Belongings {
     let index =
         |index: &IndexSettings| IndexSettings { tablespace: None, statistics_targets: Vec::new(), ..index.clone() };
     let sequence = |sequence: &IdentitySequence| IdentitySequence {
-        grants: vec![grants::owners_of_sequence(owner)],
+        grants: vec![owners(owner, GrantKind::Sequence, ANY_VERSION)],
         comment: None,
         ..sequence.clone()
     };
     let drawn = |drawn: &DrawnSequence| DrawnSequence {
         owner: owner.to_string(),
-        grants: vec![grants::owners_of_sequence(owner)],
+        grants: vec![owners(owner, GrantKind::Sequence, ANY_VERSION)],
         comment: None,
         ..drawn.clone()
     };
@@ -131,9 +133,12 @@ fn default_not_null(table: &str, column: &str) -> String {
 
 /// What the role's new tables are granted, when they have been given to the owner.
 fn default_grants(place: &Place<'_>) -> Vec<Grant> {
-    let grants = place.footing.default_grants.iter();
+    let grants = place.footing.ground.default_grants(GrantKind::Relation);
     grants.map(|grant| grant.given_by(&place.server.role, place.owner)).collect()
 }
+
+/// Those on sequences are the same everywhere.
+const ANY_VERSION: u32 = 0;
 
 struct Carrier<'a> {
     source: &'a Hypertable,
@@ -176,7 +181,7 @@ impl Carrier<'_> {
     }
 
     fn role(&self, name: &str) -> Option<&RoleHere> {
-        self.place.footing.roles.iter().find(|role| role.name == name)
+        self.place.footing.ground.role(name)
     }
 
     /// Who takes the part of a role there: the new owner that of the old one.
