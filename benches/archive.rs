@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use contest::{Run, Server, Tool, argument, number, print_table};
+use contest::{CPU, Run, Server, Tool, argument, number, print_table};
 
 /// The documented procedure's way out.
 const CSV: &str = "psql \\copy … to csv";
@@ -52,7 +52,7 @@ struct Bench {
 impl Bench {
     fn set_up() -> Bench {
         let installation = contest::installation();
-        let source = Server::start(&installation, "bench-source");
+        let source = Server::start(&installation, "bench-source", CPU);
         source.create_table("12 hours");
         source.make_rows(number("--rows", 4_032_000));
         source.create_indexes();
@@ -67,7 +67,7 @@ impl Bench {
             level: number("--level", 1).to_string(),
             truth,
             source,
-            target: Server::start(&installation, "bench-target"),
+            target: Server::start(&installation, "bench-target", CPU),
             directory,
             sizes: RefCell::default(),
         }

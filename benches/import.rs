@@ -10,16 +10,12 @@ mod contest;
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::sleep;
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
-use contest::{Run, Server, Tool, argument, number, print_table};
+use contest::{CPU, Run, Server, Tool, argument, await_end, number, print_table};
 
 /// The environment variable with the path of timescaledb-parallel-copy.
 const PEER: &str = "HYPERCOPY_PEER_PARALLEL_COPY";
-/// How often a client's memory is looked at; its peak is kept by the system, so only the last moments can be missed.
-const POLL: Duration = Duration::from_millis(10);
 
 fn main() {
     let bench = Bench::set_up();
@@ -81,7 +77,7 @@ struct Bench {
 impl Bench {
     fn set_up() -> Bench {
         let installation = contest::installation();
-        let server = Server::start(&installation, "bench-import");
+        let server = Server::start(&installation, "bench-import", CPU);
         server.create_table("1 day");
         server.make_rows(number("--rows", 4_032_000));
         let truth = server.fingerprint();
@@ -170,23 +166,4 @@ impl Bench {
         let output = psql.output().expect("psql starts");
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "2", "both indexes are there after {}", entry.name);
     }
-}
-
-/// Waits for a program, and answers the peak of its memory, too.
-fn await_end(mut child: Child) -> (ExitStatus, u64) {
-    let mut peak_bytes = 0;
-    loop {
-        peak_bytes = peak_memory_bytes(child.id()).unwrap_or(peak_bytes);
-        match child.try_wait().expect("a child of ours") {
-            Some(status) => return (status, peak_bytes),
-            None => sleep(POLL),
-        }
-    }
-}
-
-/// `None` for a program that has ended.
-fn peak_memory_bytes(process: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use contest::{Run, Server, Tool, argument, number, print_table};
+use contest::{CPU, Run, Server, Tool, argument, number, print_table};
 use hypercopy::connect::{Conninfo, Target};
 
 /// Rows that a paced writer commits at once, and how often it does.
@@ -52,7 +52,7 @@ struct Bench {
 impl Bench {
     fn set_up() -> Bench {
         let installation = contest::installation();
-        let server = Server::start(&installation, "bench-rechunk");
+        let server = Server::start(&installation, "bench-rechunk", CPU);
         server.create_table("12 hours");
         server.make_rows(number("--rows", 4_000_000));
         server.create_indexes();

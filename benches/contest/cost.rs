@@ -1,6 +1,30 @@
 //! What processes have cost, as Linux tells it.
 
+use std::process::{Child, ExitStatus};
+use std::thread::sleep;
 use std::time::Duration;
+
+/// How often a client's memory is looked at; its peak is kept by the system, so only the last moments can be missed.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Waits for a program, and answers the peak of its memory, too.
+pub fn await_end(mut child: Child) -> (ExitStatus, u64) {
+    let mut peak_bytes = 0;
+    loop {
+        peak_bytes = peak_memory_bytes(child.id()).unwrap_or(peak_bytes);
+        match child.try_wait().expect("a child of ours") {
+            Some(status) => return (status, peak_bytes),
+            None => sleep(POLL),
+        }
+    }
+}
+
+/// `None` for a program that has ended.
+fn peak_memory_bytes(process: u32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+}
 
 /// CPU seconds of a process, of its living children and of those it has waited for.
 pub fn family_cpu(parent: i32) -> f64 {

@@ -2,14 +2,17 @@
 //!
 //! Tools work in turn, several times, and rows and checksum stand beside the times, so that a fast wrong answer cannot
 //! win.
+#![allow(dead_code, unused_imports, reason = "every program is compiled with all of it and uses its part")]
 
 mod cost;
 mod run;
 mod server;
+mod shape;
 
-pub use cost::children_cpu;
-pub use run::{Run, Tool, print_table};
+pub use cost::{await_end, children_cpu};
+pub use run::{Run, Tool, print_table, write_json};
 pub use server::Server;
+pub use shape::{CPU, Shape};
 
 use hypercopy::cluster::{Installation, Release};
 

@@ -1,7 +1,7 @@
 //! One segment: a file that is written once, under another name until it is whole, and read from its beginning.
 //!
-//! Reading and writing block, so both belong into a thread. Memory is constant: what zstd needs, at most 128 MiB for the
-//! highest levels and some MiB for the usual ones, and [`PIECE_BYTES`].
+//! Reading and writing block, so both belong into a thread. Memory is constant: what zstd needs, some MiB, and
+//! [`FRAME_BYTES`] twice for a writer, [`PIECE_BYTES`] for a reader.
 //!
 //! **Invariant:** a file that has a segment's name was on the disk, whole, before it got that. A reader hands out no more
 //! bytes than the manifest says, and ends without an error only where length and hash are the manifest's. What it has handed
@@ -12,8 +12,9 @@ use std::io::{self, BufReader, Read, Seek, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use zstd::bulk::Compressor;
 use zstd::stream::read::Decoder;
-use zstd::stream::write::Encoder;
+use zstd::zstd_safe::compress_bound;
 
 use super::manifest::{Compression, Segment};
 use super::{Directory, TEMPORARY, damaged, unreadable, unwritable};
@@ -21,6 +22,11 @@ use crate::error::{Context, Error, Kind, Result};
 
 /// What is handed out at once, at most, and what is read of a file.
 const PIECE_BYTES: usize = 256 << 10;
+
+/// What one zstd frame holds, before compression. Frames that are compressed at once take a fifth to a quarter less time
+/// than one that is streamed (whose window is a ring, in two parts that matches have to be looked for in), and are no
+/// larger: `benches/README.md`.
+const FRAME_BYTES: usize = 1 << 20;
 
 /// What zstd(1) takes without being told more, as a power of two: 128 MiB. No level of ours asks for more.
 const MAX_WINDOW_LOG: u32 = 27;
@@ -92,7 +98,7 @@ pub struct SegmentWriter {
 
 enum Sink {
     Plain(Hashing<File>),
-    Zstd(Encoder<'static, Hashing<File>>),
+    Zstd(Box<Frames>),
 }
 
 impl SegmentWriter {
@@ -107,7 +113,7 @@ impl SegmentWriter {
             let file = Hashing::new(temporary.directory.create_file(&temporary.name)?);
             Ok(match compression {
                 Compression::None => Sink::Plain(file),
-                Compression::Zstd { level } => Sink::Zstd(Encoder::new(file, level)?),
+                Compression::Zstd { level } => Sink::Zstd(Box::new(Frames::new(file, level)?)),
             })
         };
         let sink = open().map_err(|error| unwritable(&temporary.path(), error))?;
@@ -122,7 +128,7 @@ impl SegmentWriter {
         self.bytes += bytes.len() as u64;
         let written = match &mut self.sink {
             Sink::Plain(file) => file.write_all(bytes),
-            Sink::Zstd(encoder) => encoder.write_all(bytes),
+            Sink::Zstd(frames) => frames.write(bytes),
         };
         written.map_err(|error| unwritable(&self.file.path(), error))
     }
@@ -136,13 +142,55 @@ impl SegmentWriter {
         let finish = || {
             let written = match sink {
                 Sink::Plain(written) => written,
-                Sink::Zstd(encoder) => encoder.finish()?,
+                Sink::Zstd(frames) => frames.finish()?,
             };
             written.inner.sync_all()?;
             Ok(Stored { bytes, file_bytes: written.bytes, blake3: written.digits() })
         };
         let stored = finish().map_err(|error| unwritable(&file.path(), error))?;
         Ok(Nameless { stored, file })
+    }
+}
+
+/// Bytes that become zstd frames of [`FRAME_BYTES`] each, one behind the other, as the format allows.
+struct Frames {
+    compressor: Compressor<'static>,
+    /// What is in no frame yet.
+    open: Vec<u8>,
+    compressed: Vec<u8>,
+    file: Hashing<File>,
+}
+
+impl Frames {
+    fn new(file: Hashing<File>, level: i32) -> io::Result<Self> {
+        let (open, compressed) = (Vec::with_capacity(FRAME_BYTES), Vec::with_capacity(compress_bound(FRAME_BYTES)));
+        Ok(Frames { compressor: Compressor::new(level)?, open, compressed, file })
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let (now, later) = bytes.split_at(bytes.len().min(FRAME_BYTES - self.open.len()));
+            self.open.extend_from_slice(now);
+            bytes = later;
+            if self.open.len() == FRAME_BYTES {
+                self.close()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        self.compressor.compress_to_buffer(&self.open, &mut self.compressed)?;
+        self.open.clear();
+        self.file.write_all(&self.compressed)
+    }
+
+    /// Bytes of no frame are no zstd file, so that no bytes are a frame of their own.
+    fn finish(mut self) -> io::Result<Hashing<File>> {
+        if !self.open.is_empty() || self.file.bytes == 0 {
+            self.close()?;
+        }
+        Ok(self.file)
     }
 }
 
@@ -442,7 +490,7 @@ mod tests {
     fn what_was_written_is_read_and_nothing_else_is_left() {
         let scratch = Scratch::new("whole");
         for compression in BOTH {
-            for length in [0, 1, PIECE_BYTES, 3 * PIECE_BYTES + 5] {
+            for length in [0, 1, PIECE_BYTES, FRAME_BYTES - 1, FRAME_BYTES, 2 * FRAME_BYTES + 5] {
                 let segment = scratch.write(compression, &contents(length));
                 assert_eq!(scratch.read(compression, &segment).unwrap(), contents(length));
             }

@@ -30,6 +30,7 @@ mod stale;
 mod standing;
 mod surroundings;
 mod swap;
+mod wal;
 mod work;
 
 use std::time::Instant;
@@ -266,12 +267,12 @@ impl Work<'_> {
                     JobState::Copying
                 }
                 JobState::Copying => {
-                    self.copy(planned.take()).await?;
+                    wal::flushing(self.run, self.copy(planned.take())).await?;
                     self.set_state(JobState::Finalizing).await?;
                     JobState::Finalizing
                 }
                 JobState::Finalizing => {
-                    self.finalize().await?;
+                    wal::flushing(self.run, self.finalize()).await?;
                     self.set_ready().await?;
                     JobState::Ready
                 }

@@ -148,6 +148,22 @@ fn a_deadlock_with_ddl_costs_us_and_nobody_else() {
 }
 
 #[test]
+fn while_rows_are_copied_the_log_is_kept_going_for_those_who_commit() {
+    let story = Rechunk::new("rc_wal", METRICS);
+    story.kill_at("before-claim", &DAYS);
+    let hold = Hold::ledger(&story.database);
+    let running = story.start(&DAYS);
+    let last = "select max(state_change)::text from pg_stat_activity
+                where datname = current_database() and application_name = 'hypercopy rechunk wal'
+                  and query like '%pg_current_xact_id%'";
+    story.database.wait_until("empty commits", &format!("select ({last}) is not null"));
+    let first = story.database.value(last);
+    story.database.wait_until("more of them", &format!("select ({last}) > '{first}'"));
+    hold.open();
+    assert_eq!(running.end().code, 0);
+}
+
+#[test]
 fn a_second_run_finds_the_job_held() {
     let story = Rechunk::new("rc_second", METRICS);
     let hold = Hold::ledger(&story.database);
