@@ -15,11 +15,25 @@ use super::authentication::RequireAuth;
 use super::hosts::{Host, hosts};
 use super::parameters::{PARAMETERS, Parameters, unreadable};
 use super::passfile::{self, Login, find_password};
-use super::service;
 use super::session_attributes::SessionAttributes;
 use super::tls::Tls;
 use super::transport::{Address, Keepalives, Patience, Route};
+use super::{keywords, service, uri};
 use crate::error::{Error, Kind, Result};
+
+impl Parameters {
+    /// Reads a connection string, a URI (`postgresql://…`) or keywords (`host=… dbname=…`), as libpq does. Nothing but
+    /// what stands in the text is there afterwards.
+    ///
+    /// # Errors
+    /// [`Kind::Usage`], in libpq's words; what may be a part of a password is not repeated.
+    pub fn parse(text: &str) -> Result<Parameters> {
+        match ["postgresql://", "postgres://"].iter().find_map(|prefix| text.strip_prefix(prefix)) {
+            Some(rest) => uri::parse(rest),
+            None => keywords::parse(text),
+        }
+    }
+}
 
 /// Servers and a database to connect to. Holds the password, and shows neither it nor itself.
 #[derive(Clone)]
@@ -153,7 +167,7 @@ impl Terms {
     ) -> Result<Terms> {
         refuse_unsupported(parameters)?;
         let home = variable("HOME").map(PathBuf::from);
-        let user = match given(parameters, "user") {
+        let user = match parameters.given("user") {
             Some(user) => user.to_string(),
             None => whoami::username().map_err(|error| {
                 Error::new(Kind::Usage, "cannot find out the name of the operating system's user")
@@ -161,9 +175,9 @@ impl Terms {
                     .hint("Name the user in the conninfo, or in PGUSER.")
             })?,
         };
-        let database = given(parameters, "dbname").unwrap_or(&user).to_string();
+        let database = parameters.given("dbname").unwrap_or(&user).to_string();
         let tls = Tls::new(parameters, home.as_deref())?;
-        if let Some(file) = tls.missing_roots().filter(|_| given(parameters, "sslrootcert").is_some()) {
+        if let Some(file) = tls.missing_roots().filter(|_| parameters.given("sslrootcert").is_some()) {
             warnings.push(format!("root certificate file \"{}\" does not exist", file.display()));
         }
         let mut terms = Terms {
@@ -172,14 +186,14 @@ impl Terms {
             database,
             options: options(parameters, variable),
             password_file: None,
-            attributes: choice(parameters, "target_session_attrs", &SessionAttributes::NAMES, SessionAttributes::Any)?,
-            is_random: choice(parameters, "load_balance_hosts", &[("disable", false), ("random", true)], false)?,
+            attributes: parameters.choice("target_session_attrs", &SessionAttributes::NAMES, SessionAttributes::Any)?,
+            is_random: parameters.choice("load_balance_hosts", &[("disable", false), ("random", true)], false)?,
             timeout: timeout(parameters)?,
             patience: patience(parameters)?,
-            require_auth: given(parameters, "require_auth").map_or(Ok(RequireAuth::default()), RequireAuth::parse)?,
-            require_auth_text: given(parameters, "require_auth").unwrap_or_default().to_string(),
-            require_peer: given(parameters, "requirepeer").map(str::to_string),
-            channel_binding: choice(parameters, "channel_binding", CHANNEL_BINDINGS, ChannelBinding::Prefer)?,
+            require_auth: parameters.given("require_auth").map_or(Ok(RequireAuth::default()), RequireAuth::parse)?,
+            require_auth_text: parameters.given("require_auth").unwrap_or_default().to_string(),
+            require_peer: parameters.given("requirepeer").map(str::to_string),
+            channel_binding: parameters.choice("channel_binding", CHANNEL_BINDINGS, ChannelBinding::Prefer)?,
             tls: Arc::new(tls),
         };
         terms.add_servers(parameters, home.as_deref(), warnings)?;
@@ -188,12 +202,12 @@ impl Terms {
 
     fn add_servers(&mut self, parameters: &Parameters, home: Option<&Path>, warnings: &mut Vec<String>) -> Result<()> {
         let hosts = hosts(parameters)?;
-        if let Some(password) = given(parameters, "password") {
+        if let Some(password) = parameters.given("password") {
             let password = || Some(password.to_string());
             self.servers = hosts.into_iter().map(|host| Server { host, password: password() }).collect();
             return Ok(());
         }
-        let file = given(parameters, "passfile").map(PathBuf::from).or_else(|| home.map(|home| home.join(".pgpass")));
+        let file = parameters.given("passfile").map(PathBuf::from).or_else(|| home.map(|home| home.join(".pgpass")));
         let text = file.as_deref().map(passfile::read).unwrap_or(Ok(String::new()));
         let text = text.unwrap_or_else(|warning| {
             warnings.push(warning);
@@ -244,12 +258,12 @@ const CHANNEL_BINDINGS: &[(&str, ChannelBinding)] =
 /// What libpq would do, and this does not.
 fn refuse_unsupported(parameters: &Parameters) -> Result<()> {
     let modes = &[("disable", false), ("prefer", false), ("require", true)];
-    if choice(parameters, "gssencmode", modes, false)? {
+    if parameters.choice("gssencmode", modes, false)? {
         return Err(unreadable("gssencmode=require is not supported: hypercopy speaks no GSSAPI")
             .hint("Encrypt by TLS: gssencmode=disable sslmode=verify-full."));
     }
     let off = ["", "0", "false", "off", "no"];
-    match given(parameters, "replication") {
+    match parameters.given("replication") {
         Some(mode) if !off.contains(&mode) => {
             Err(unreadable("a replication connection cannot copy tables")
                 .hint("Leave replication out of the conninfo."))
@@ -260,7 +274,7 @@ fn refuse_unsupported(parameters: &Parameters) -> Result<()> {
 
 /// The options of the server's command line, with the variables that libpq passes on as settings; those come last and win.
 fn options(parameters: &Parameters, variable: &impl Fn(&str) -> Option<String>) -> String {
-    let mut options = given(parameters, "options").unwrap_or_default().to_string();
+    let mut options = parameters.given("options").unwrap_or_default().to_string();
     for (name, setting) in [("PGTZ", "TimeZone"), ("PGDATESTYLE", "DateStyle"), ("PGGEQO", "geqo")] {
         if let Some(value) = variable(name) {
             let value = value.replace('\\', "\\\\").replace(' ', "\\ ");
@@ -272,21 +286,16 @@ fn options(parameters: &Parameters, variable: &impl Fn(&str) -> Option<String>) 
 
 /// A minute unless it is given; what is not positive is for ever.
 fn timeout(parameters: &Parameters) -> Result<Option<Duration>> {
-    match parameters.get("connect_timeout") {
-        None => Ok(Some(Duration::from_secs(60))),
-        Some(text) => {
-            let seconds = u64::try_from(integer("connect_timeout", text)?).unwrap_or_default();
-            Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
-        }
-    }
+    let seconds = parameters.number("connect_timeout")?.map_or(60, |seconds| u64::try_from(seconds).unwrap_or(0));
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
 }
 
 /// A server that is gone without a word is noticed within two minutes also while nothing is sent; by the system's defaults it
 /// would take more than two hours.
 fn patience(parameters: &Parameters) -> Result<Patience> {
-    let number = |keyword: &str, default: u32| match parameters.get(keyword) {
-        None => Ok(default),
-        Some(text) => Ok(u32::try_from(integer(keyword, text)?).ok().filter(|number| *number > 0).unwrap_or(default)),
+    let number = |keyword: &str, default: u32| {
+        let given = parameters.number(keyword)?.and_then(|number| u32::try_from(number).ok());
+        Ok::<_, Error>(given.filter(|number| *number > 0).unwrap_or(default))
     };
     let seconds = |keyword, default| Ok::<_, Error>(Duration::from_secs(number(keyword, default)?.into()));
     let keepalives = Keepalives {
@@ -294,32 +303,8 @@ fn patience(parameters: &Parameters) -> Result<Patience> {
         interval: seconds("keepalives_interval", 10)?,
         count: number("keepalives_count", 6)?,
     };
-    let is_kept_alive = match parameters.get("keepalives") {
-        None => true,
-        Some(text) => integer("keepalives", text)? != 0,
-    };
+    let is_kept_alive = parameters.number("keepalives")? != Some(0);
     Ok(Patience { keepalives: is_kept_alive.then_some(keepalives), user_timeout_ms: number("tcp_user_timeout", 0)? })
-}
-
-/// A value that is not empty.
-pub(super) fn given<'p>(parameters: &'p Parameters, keyword: &str) -> Option<&'p str> {
-    parameters.get(keyword).filter(|value| !value.is_empty())
-}
-
-/// What one of a few words means.
-pub(super) fn choice<T: Copy>(parameters: &Parameters, keyword: &str, names: &[(&str, T)], default: T) -> Result<T> {
-    let Some(value) = parameters.get(keyword) else { return Ok(default) };
-    names.iter().find(|(name, _)| *name == value).map(|(_, meaning)| *meaning).ok_or_else(|| {
-        let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
-        unreadable(format!("invalid {keyword} value: \"{value}\"")).hint(format!("It takes {}.", names.join(", ")))
-    })
-}
-
-/// A number, as C reads one.
-pub(super) fn integer(keyword: &str, text: &str) -> Result<i32> {
-    text.trim()
-        .parse()
-        .map_err(|_| unreadable(format!("invalid integer value \"{text}\" for connection option \"{keyword}\"")))
 }
 
 #[cfg(test)]
@@ -409,5 +394,105 @@ mod tests {
         assert!(refused("", &[("PGPORT", "x")]).contains("invalid integer value \"x\" for connection option \"port\""));
         assert!(refused("", &[("PGSSLMODE", "maybe")]).contains("invalid sslmode value: \"maybe\""));
         assert!(refused("", &[("PGSERVICE", "x")]).contains("definition of service \"x\" not found"));
+    }
+
+    /// The one value that a text gives a keyword.
+    fn value_of(text: &str, keyword: &str) -> Option<String> {
+        Parameters::parse(text).unwrap_or_else(|error| panic!("{}", error.report())).get(keyword).map(str::to_string)
+    }
+
+    fn unreadable_text(text: &str) -> String {
+        match Parameters::parse(text) {
+            Ok(_) => panic!("{text} is taken"),
+            Err(error) => error.report(),
+        }
+    }
+
+    #[test]
+    fn keywords_are_quoted_as_libpq_has_it() {
+        for (text, host) in [
+            ("host=a", "a"),
+            (" host = a\tport=1", "a"),
+            ("host='a b' port=1", "a b"),
+            ("host='it\\'s' port=1", "it's"),
+            ("host=a\\ b port=1", "a b"),
+            ("host='a'port=1", "a"),
+            ("host='' port=1", ""),
+            ("host= port", "port"),
+            ("host=a\\", "a"),
+            ("host=a host=b", "b"),
+        ] {
+            assert_eq!(value_of(text, "host").as_deref(), Some(host), "{text}");
+        }
+        assert_eq!(value_of("requiressl=1", "sslmode").as_deref(), Some("require"));
+        assert!(unreadable_text("host").contains("missing \"=\" after \"host\" in connection info string"));
+        assert!(unreadable_text("host port=1").contains("missing \"=\" after \"host\""));
+        assert!(unreadable_text("host='a").contains("unterminated quoted string in connection info string"));
+        assert!(unreadable_text("nonsense=1").contains("invalid connection option \"nonsense\""));
+        assert!(unreadable_text("=1").contains("invalid connection option \"\""));
+    }
+
+    #[test]
+    fn a_uri_has_all_its_parts_or_none() {
+        for (text, keyword, expected) in [
+            ("postgresql://", "host", None),
+            ("postgres://h", "host", Some("h")),
+            ("postgresql://ann:p%40ss@h:7/d%20b", "password", Some("p@ss")),
+            ("postgresql://ann:p?q@h:7/d", "password", Some("p?q")),
+            ("postgresql://ann:p%40ss@h:7/d%20b", "dbname", Some("d b")),
+            ("postgresql://ann@/d", "host", None),
+            ("postgresql://ann@/d", "user", Some("ann")),
+            ("postgresql://:secret@h", "user", None),
+            ("postgresql://%2Fvar%2Frun/d", "host", Some("/var/run")),
+            ("postgresql:///d?host=/var/run", "host", Some("/var/run")),
+            ("postgresql://[::1]:7/d", "host", Some("::1")),
+            ("postgresql://[::1]", "host", Some("::1")),
+            ("postgresql://a:1,b,[::2]:3/d", "host", Some("a,b,::2")),
+            ("postgresql://a:1,b,[::2]:3/d", "port", Some("1,,3")),
+            ("postgresql://a,b", "port", Some(",")),
+            ("postgresql://h/", "dbname", None),
+            ("postgresql://h?sslmode=require", "sslmode", Some("require")),
+            ("postgresql://h/d?ssl=true", "sslmode", Some("require")),
+            ("postgresql://h/d?options=-c%20a%3Db", "options", Some("-c a=b")),
+            ("postgresql://h:7/d?options=a@b&", "options", Some("a@b")),
+            ("postgresql://h:7/d?options=a@b&", "port", Some("7")),
+        ] {
+            assert_eq!(value_of(text, keyword).as_deref(), expected, "{text}");
+        }
+        for (text, said) in [
+            ("postgresql://[::1/d", "end of string reached when looking for matching \"]\""),
+            ("postgresql://[]/d", "IPv6 host address may not be empty in URI"),
+            ("postgresql://[::1]x/d", "unexpected character \"x\""),
+            ("postgresql://h/d?a=b=c", "extra key/value separator \"=\" in URI query parameter"),
+            ("postgresql://h/d?a", "missing key/value separator \"=\" in URI query parameter: \"a\""),
+            ("postgresql://h/d?user=bob&&", "missing key/value separator"),
+            ("postgresql://h/d?a=b", "invalid URI query parameter: \"a\""),
+            ("postgresql://h/d%2", "invalid percent-encoded token"),
+            ("postgresql://h/d%zz", "invalid percent-encoded token"),
+            ("postgresql://h/d%00", "forbidden value %00 in percent-encoded value"),
+            ("postgresql://h/d%ff", "not UTF-8"),
+        ] {
+            assert!(unreadable_text(text).contains(said), "{text}: {}", unreadable_text(text));
+        }
+    }
+
+    #[test]
+    fn no_error_shows_a_part_of_a_password() {
+        for text in [
+            "host=h password=hunter2 nonsense=hunter2",
+            "host=h password=hun ter2",
+            "host=h password=hun ter2=x",
+            "host=h password='hun' ter2'",
+            "postgresql://bob:hun@ter2@localhost:1/d",
+            "postgresql://bob:hun@h/ter2@localhost:1/d",
+            "postgresql://bob:hun@h?ter2=x@localhost:1/d",
+            "postgresql://bob:hun@h?ter2@localhost:1/d",
+            "postgresql://bob:ter2/x@localhost:1/d",
+            "postgresql://bob:ter2%zz@localhost:1/d",
+            "postgresql://bob:hun@[ter2/d",
+            "postgresql://bob:hun@[h]ter2/d",
+        ] {
+            assert!(!unreadable_text(text).contains("ter2"), "{}", unreadable_text(text));
+        }
     }
 }

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use super::parameters::{Parameters, unreadable};
+use super::parameters::{Parameters, number, unreadable};
 use crate::error::Result;
 
 /// Where a server of this machine listens when nothing else is said, by Debian's and Red Hat's packages.
@@ -102,8 +102,7 @@ fn port(text: &str) -> Result<u16> {
     if text.is_empty() {
         return Ok(DEFAULT_PORT);
     }
-    let number: i32 = super::conninfo::integer("port", text)?;
-    let port = u16::try_from(number).ok().filter(|port| *port > 0);
+    let port = u16::try_from(number("port", text)?).ok().filter(|port| *port > 0);
     port.ok_or_else(|| unreadable(format!("invalid port number: \"{text}\"")).hint("A port is between 1 and 65535."))
 }
 

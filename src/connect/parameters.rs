@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 
-use super::{keywords, uri};
 use crate::error::{Error, Kind, Result};
 
 /// One parameter.
@@ -76,21 +75,28 @@ pub(super) const PARAMETERS: &[Parameter] = &[
 pub struct Parameters(BTreeMap<&'static str, String>);
 
 impl Parameters {
-    /// Reads a connection string, a URI (`postgresql://…`) or keywords (`host=… dbname=…`), as libpq does. Nothing but
-    /// what stands in the text is there afterwards.
-    ///
-    /// # Errors
-    /// [`Kind::Usage`], in libpq's words; what may be a part of a password is not repeated.
-    pub fn parse(text: &str) -> Result<Parameters> {
-        match ["postgresql://", "postgres://"].iter().find_map(|prefix| text.strip_prefix(prefix)) {
-            Some(rest) => uri::parse(rest),
-            None => keywords::parse(text),
-        }
-    }
-
     /// The value of a parameter, where one was given.
     pub fn get(&self, keyword: &str) -> Option<&str> {
         self.0.get(keyword).map(String::as_str)
+    }
+
+    /// The value of a parameter, where it is not empty.
+    pub(super) fn given(&self, keyword: &str) -> Option<&str> {
+        self.get(keyword).filter(|value| !value.is_empty())
+    }
+
+    /// What one of a few words means.
+    pub(super) fn choice<T: Copy>(&self, keyword: &str, names: &[(&str, T)], default: T) -> Result<T> {
+        let Some(value) = self.get(keyword) else { return Ok(default) };
+        names.iter().find(|(name, _)| *name == value).map(|(_, meaning)| *meaning).ok_or_else(|| {
+            let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+            unreadable(format!("invalid {keyword} value: \"{value}\"")).hint(format!("It takes {}.", names.join(", ")))
+        })
+    }
+
+    /// A number, as C reads one, where the parameter has a value.
+    pub(super) fn number(&self, keyword: &str) -> Result<Option<i32>> {
+        self.get(keyword).map(|text| number(keyword, text)).transpose()
     }
 
     /// All that was given.
@@ -138,111 +144,13 @@ pub(super) fn unreadable(message: impl Into<String>) -> Error {
     Error::new(Kind::Usage, message)
 }
 
+/// A number, as C reads one.
+pub(super) fn number(keyword: &str, text: &str) -> Result<i32> {
+    text.trim()
+        .parse()
+        .map_err(|_| unreadable(format!("invalid integer value \"{text}\" for connection option \"{keyword}\"")))
+}
+
 /// How values with odd characters are written.
 pub(super) const QUOTING: &str = "In a URI write an @ of the user's name or password as %40, a : as %3A and a / as %2F; in \
                                   keyword form put a value with spaces into single quotes.";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The one value that a text gives a keyword.
-    fn value(text: &str, keyword: &str) -> Option<String> {
-        Parameters::parse(text).unwrap_or_else(|error| panic!("{}", error.report())).get(keyword).map(str::to_string)
-    }
-
-    fn refused(text: &str) -> String {
-        match Parameters::parse(text) {
-            Ok(_) => panic!("{text} is taken"),
-            Err(error) => error.report(),
-        }
-    }
-
-    #[test]
-    fn keywords_are_quoted_as_libpq_has_it() {
-        for (text, host) in [
-            ("host=a", "a"),
-            (" host = a\tport=1", "a"),
-            ("host='a b' port=1", "a b"),
-            ("host='it\\'s' port=1", "it's"),
-            ("host=a\\ b port=1", "a b"),
-            ("host='a'port=1", "a"),
-            ("host='' port=1", ""),
-            ("host= port", "port"),
-            ("host=a\\", "a"),
-            ("host=a host=b", "b"),
-        ] {
-            assert_eq!(value(text, "host").as_deref(), Some(host), "{text}");
-        }
-        assert_eq!(value("requiressl=1", "sslmode").as_deref(), Some("require"));
-        assert!(refused("host").contains("missing \"=\" after \"host\" in connection info string"));
-        assert!(refused("host port=1").contains("missing \"=\" after \"host\""));
-        assert!(refused("host='a").contains("unterminated quoted string in connection info string"));
-        assert!(refused("nonsense=1").contains("invalid connection option \"nonsense\""));
-        assert!(refused("=1").contains("invalid connection option \"\""));
-    }
-
-    #[test]
-    fn a_uri_has_all_its_parts_or_none() {
-        for (text, keyword, expected) in [
-            ("postgresql://", "host", None),
-            ("postgres://h", "host", Some("h")),
-            ("postgresql://ann:p%40ss@h:7/d%20b", "password", Some("p@ss")),
-            ("postgresql://ann:p?q@h:7/d", "password", Some("p?q")),
-            ("postgresql://ann:p%40ss@h:7/d%20b", "dbname", Some("d b")),
-            ("postgresql://ann@/d", "host", None),
-            ("postgresql://ann@/d", "user", Some("ann")),
-            ("postgresql://:secret@h", "user", None),
-            ("postgresql://%2Fvar%2Frun/d", "host", Some("/var/run")),
-            ("postgresql:///d?host=/var/run", "host", Some("/var/run")),
-            ("postgresql://[::1]:7/d", "host", Some("::1")),
-            ("postgresql://[::1]", "host", Some("::1")),
-            ("postgresql://a:1,b,[::2]:3/d", "host", Some("a,b,::2")),
-            ("postgresql://a:1,b,[::2]:3/d", "port", Some("1,,3")),
-            ("postgresql://a,b", "port", Some(",")),
-            ("postgresql://h/", "dbname", None),
-            ("postgresql://h?sslmode=require", "sslmode", Some("require")),
-            ("postgresql://h/d?ssl=true", "sslmode", Some("require")),
-            ("postgresql://h/d?options=-c%20a%3Db", "options", Some("-c a=b")),
-            ("postgresql://h:7/d?options=a@b&", "options", Some("a@b")),
-            ("postgresql://h:7/d?options=a@b&", "port", Some("7")),
-        ] {
-            assert_eq!(value(text, keyword).as_deref(), expected, "{text}");
-        }
-        for (text, said) in [
-            ("postgresql://[::1/d", "end of string reached when looking for matching \"]\""),
-            ("postgresql://[]/d", "IPv6 host address may not be empty in URI"),
-            ("postgresql://[::1]x/d", "unexpected character \"x\""),
-            ("postgresql://h/d?a=b=c", "extra key/value separator \"=\" in URI query parameter"),
-            ("postgresql://h/d?a", "missing key/value separator \"=\" in URI query parameter: \"a\""),
-            ("postgresql://h/d?user=bob&&", "missing key/value separator"),
-            ("postgresql://h/d?a=b", "invalid URI query parameter: \"a\""),
-            ("postgresql://h/d%2", "invalid percent-encoded token"),
-            ("postgresql://h/d%zz", "invalid percent-encoded token"),
-            ("postgresql://h/d%00", "forbidden value %00 in percent-encoded value"),
-            ("postgresql://h/d%ff", "not UTF-8"),
-        ] {
-            assert!(refused(text).contains(said), "{text}: {}", refused(text));
-        }
-    }
-
-    #[test]
-    fn no_error_shows_a_part_of_a_password() {
-        for text in [
-            "host=h password=hunter2 nonsense=hunter2",
-            "host=h password=hun ter2",
-            "host=h password=hun ter2=x",
-            "host=h password='hun' ter2'",
-            "postgresql://bob:hun@ter2@localhost:1/d",
-            "postgresql://bob:hun@h/ter2@localhost:1/d",
-            "postgresql://bob:hun@h?ter2=x@localhost:1/d",
-            "postgresql://bob:hun@h?ter2@localhost:1/d",
-            "postgresql://bob:ter2/x@localhost:1/d",
-            "postgresql://bob:ter2%zz@localhost:1/d",
-            "postgresql://bob:hun@[ter2/d",
-            "postgresql://bob:hun@[h]ter2/d",
-        ] {
-            assert!(!refused(text).contains("ter2"), "{}", refused(text));
-        }
-    }
-}

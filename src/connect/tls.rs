@@ -15,7 +15,6 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, InconsistentKeys, SignatureScheme, SupportedProtocolVersion};
 
 use super::chain::Chain;
-use super::conninfo::{choice, given};
 use super::parameters::{Parameters, unreadable};
 use crate::error::{Context, Error, Kind, Result};
 
@@ -63,15 +62,22 @@ pub(super) struct Tls {
     /// Whether TLS begins with the first byte, without asking the server.
     pub(super) is_direct: bool,
     /// Whether the server is told the name that it is called by.
-    pub(super) has_sni: bool,
+    has_sni: bool,
     cert_mode: CertMode,
     roots: Roots,
     revocations: Revocations,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
     versions: Vec<&'static SupportedProtocolVersion>,
-    config: OnceLock<ClientConfig>,
-    identity: OnceLock<Option<Arc<CertifiedKey>>>,
+    material: OnceLock<Material>,
+}
+
+/// What the files hold.
+#[derive(Debug)]
+struct Material {
+    config: ClientConfig,
+    /// Our own certificate.
+    key: Option<Arc<CertifiedKey>>,
 }
 
 /// Where the authorities are that are believed.
@@ -87,30 +93,29 @@ impl Tls {
     /// Reads the parameters; `home` is where `.postgresql` may be.
     pub(super) fn new(parameters: &Parameters, home: Option<&Path>) -> Result<Tls> {
         let in_home = |name: &str| home.map(|home| home.join(".postgresql").join(name));
-        let named = |keyword: &str, name: &str| given(parameters, keyword).map(PathBuf::from).or_else(|| in_home(name));
-        let roots = match given(parameters, "sslrootcert") {
+        let named = |keyword: &str, name: &str| parameters.given(keyword).map(PathBuf::from).or_else(|| in_home(name));
+        let roots = match parameters.given("sslrootcert") {
             Some("system") => Roots::System,
             Some(file) => Roots::File(file.into()),
             None => in_home("root.crt").map_or(Roots::Nowhere, Roots::File),
         };
         let is_of_system = matches!(roots, Roots::System);
         let mode =
-            choice(parameters, "sslmode", MODES, if is_of_system { SslMode::VerifyFull } else { SslMode::Prefer })?;
-        let is_direct = choice(parameters, "sslnegotiation", &[("postgres", false), ("direct", true)], false)?;
+            parameters.choice("sslmode", MODES, if is_of_system { SslMode::VerifyFull } else { SslMode::Prefer })?;
+        let is_direct = parameters.choice("sslnegotiation", &[("postgres", false), ("direct", true)], false)?;
         refuse_weak_modes(mode, is_direct, is_of_system)?;
         let cert_modes = &[("disable", CertMode::Disable), ("allow", CertMode::Allow), ("require", CertMode::Require)];
         Ok(Tls {
             mode,
             is_direct,
-            has_sni: !given(parameters, "sslsni").is_some_and(|sni| sni.starts_with('0')),
-            cert_mode: choice(parameters, "sslcertmode", cert_modes, CertMode::Allow)?,
+            has_sni: !parameters.given("sslsni").is_some_and(|sni| sni.starts_with('0')),
+            cert_mode: parameters.choice("sslcertmode", cert_modes, CertMode::Allow)?,
             roots,
             revocations: Revocations::new(parameters, in_home("root.crl")),
             certificate: named("sslcert", "postgresql.crt"),
             key: named("sslkey", "postgresql.key"),
             versions: versions(parameters)?,
-            config: OnceLock::new(),
-            identity: OnceLock::new(),
+            material: OnceLock::new(),
         })
     }
 
@@ -130,24 +135,15 @@ impl Tls {
     /// # Errors
     /// Names the file that cannot be used, and why.
     pub(super) fn terms(&self) -> Result<Handshake> {
-        let mut config = match self.config.get() {
-            Some(config) => config.clone(),
-            None => self
-                .config
-                .get_or_init({
-                    let config = self.client_config()?;
-                    || config
-                })
-                .clone(),
-        };
-        let identity = match self.identity.get() {
-            Some(identity) => identity.clone(),
+        let Material { config, key } = match self.material.get() {
+            Some(material) => material,
             None => {
-                let identity = self.client_identity(config.crypto_provider())?.map(Arc::new);
-                self.identity.get_or_init(|| identity).clone()
+                let material = self.read()?;
+                self.material.get_or_init(|| material)
             }
         };
-        let identity = Arc::new(Identity { key: identity, was_asked_for: AtomicBool::new(false) });
+        let identity = Arc::new(Identity { key: key.clone(), was_asked_for: AtomicBool::new(false) });
+        let mut config = config.clone();
         config.client_auth_cert_resolver = Arc::clone(&identity) as Arc<dyn ResolvesClientCert>;
         Ok(Handshake { config: Arc::new(config), identity })
     }
@@ -173,6 +169,12 @@ impl Tls {
             Roots::File(file) if !file.exists() => Some(file),
             _ => None,
         }
+    }
+
+    fn read(&self) -> Result<Material> {
+        let config = self.client_config()?;
+        let key = self.client_identity(config.crypto_provider())?.map(Arc::new);
+        Ok(Material { config, key })
     }
 
     fn client_config(&self) -> Result<ClientConfig> {
@@ -335,7 +337,7 @@ struct Revocations {
 impl Revocations {
     /// Those that are named, else the file in the home directory if it is there.
     fn new(parameters: &Parameters, in_home: Option<PathBuf>) -> Revocations {
-        let named = |keyword| given(parameters, keyword).map(PathBuf::from);
+        let named = |keyword| parameters.given(keyword).map(PathBuf::from);
         match (named("sslcrl"), named("sslcrldir")) {
             (None, None) => Revocations { file: in_home.filter(|file| file.exists()), directory: None },
             (file, directory) => Revocations { file, directory },
@@ -352,7 +354,7 @@ impl Revocations {
 /// The versions of TLS between the two; those below 1.2 exist no more.
 fn versions(parameters: &Parameters) -> Result<Vec<&'static SupportedProtocolVersion>> {
     const NAMES: [&str; 4] = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"];
-    let rank = |keyword: &str, default: usize| match given(parameters, keyword) {
+    let rank = |keyword: &str, default: usize| match parameters.given(keyword) {
         None => Ok(default),
         Some(version) => NAMES.iter().position(|name| name.eq_ignore_ascii_case(version)).ok_or_else(|| {
             unreadable(format!("invalid \"{keyword}\" value: \"{version}\""))

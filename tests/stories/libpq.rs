@@ -368,10 +368,10 @@ fn a_standby_is_found_and_avoided_as_by_psql_and_can_be_a_source() {
 fn wait_for_session(others: &Guarded, conninfo: &str) -> tokio_postgres::Client {
     let mut session = None;
     wait_until("the server to take calls", || {
-        let connected = others.wait(tokio_postgres::connect(conninfo, tokio_postgres::NoTls));
-        session = connected.ok().map(|(client, connection)| {
-            others.wait(async { tokio::spawn(connection) });
-            client
+        session = others.wait(async {
+            let (client, connection) = tokio_postgres::connect(conninfo, tokio_postgres::NoTls).await.ok()?;
+            tokio::spawn(connection);
+            Some(client)
         });
         session.is_some()
     });
