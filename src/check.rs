@@ -149,6 +149,6 @@ fn search(
 
 fn read(segments: &Segments, segment: usize) -> Result<()> {
     let mut rows = segments.open(&Read { chunk: segment, range: Range::ALL })?;
-    while rows.next(|_, _| ())? {}
+    while rows.next(|_| ())? {}
     rows.finish().map(drop)
 }

@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 use crate::catalog::{Chunk, Hypertable, HypertableRow, Server, Table, TargetPlace, read};
 use crate::connect::{Conninfo, Reader, Session, Side, Target};
 use crate::error::{Error, Result};
-use crate::ident::{QualifiedName, display_ident, quote_ident, quote_literal};
+use crate::ident::{QualifiedName, display_ident, quote_literal};
 use crate::pgcopy::TimeType;
 use crate::plan::{HashRequest, IntervalRequest, Layout, Partitioning, Range, primary_dimension, type_name};
 use crate::reader::snapshot::{Subject, explain_lock};
@@ -132,7 +132,7 @@ pub struct Axis<'a> {
 impl Axis<'_> {
     /// Reads a value as psql would in a session of the role; `option` is where it was written.
     pub(crate) async fn internal_value(&self, option: &str, text: &str) -> Result<i64> {
-        let type_name = type_name(self.time_type);
+        let type_name = type_name(self.time_type.spoken());
         let function = self.server.internal_function("time_to_internal");
         let sql = format!("select {function}({}::pg_catalog.{type_name})", quote_literal(text));
         let rows = self.session.rows_as_role(&sql, &[]).await.map_err(|error| match error.sqlstate() {
@@ -257,6 +257,21 @@ pub(crate) fn refuse_schema(server: &Server, place: &TargetPlace, table: &Qualif
         .hint(format!("Run \"grant usage, create on schema {schema} to {role}\" there as its owner.")))
 }
 
+/// Refuses dimensions that a server does not know.
+pub(crate) async fn refuse_unknown_dimensions(session: &Session, server: &Server, layout: &Layout) -> Result<()> {
+    let Some(first) = layout.all_open().find(|dimension| dimension.time_type == TimeType::Uuid) else { return Ok(()) };
+    if read::divides_uuids(session, server).await? {
+        return Ok(());
+    }
+    Err(Error::refused(format!(
+        "dimension {} is a uuid, by which the {}'s {} does not divide tables",
+        first.name(),
+        session.side().name(),
+        server.version()
+    ))
+    .hint("Dimensions of uuids came with TimescaleDB 2.22: choose a newer server."))
+}
+
 pub(crate) fn refuse_without_timescaledb(session: &Session, server: &Server) -> Result<()> {
     if server.timescaledb.is_some() {
         return Ok(());
@@ -372,11 +387,11 @@ pub(crate) async fn refuse_minus_infinity(
     layout: &Layout,
     bounds: Range,
 ) -> Result<()> {
-    if bounds.from.is_some_and(|from| from > i64::MIN) || holds_minus_infinity(layout) {
+    if bounds.from.is_some_and(|from| from > i64::MIN) || layout.primary.holds_minus_infinity() {
         return Ok(());
     }
-    let column = quote_ident(&layout.primary.column);
-    let sql = format!("select exists (select from {} where {column} = '-infinity')", source.name().sql());
+    let (table, value) = (source.name().sql(), layout.primary.value());
+    let sql = format!("select exists (select from {table} where {value} = '-infinity')");
     match leader.row(&sql, &[]).await?.get(0) {
         true => Err(minus_infinity(source)),
         false => Ok(()),
@@ -385,11 +400,7 @@ pub(crate) async fn refuse_minus_infinity(
 
 /// Refuses them where they were found.
 pub(crate) fn refuse_found_minus_infinity(source: &Hypertable, layout: &Layout) -> Result<()> {
-    if holds_minus_infinity(layout) { Ok(()) } else { Err(minus_infinity(source)) }
-}
-
-fn holds_minus_infinity(layout: &Layout) -> bool {
-    layout.primary.is_integer() || layout.primary.holds_minus_infinity()
+    if layout.primary.holds_minus_infinity() { Ok(()) } else { Err(minus_infinity(source)) }
 }
 
 fn minus_infinity(source: &Hypertable) -> Error {

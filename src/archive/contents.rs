@@ -105,13 +105,13 @@ impl Contents {
             Counter::Binary(scanner) => {
                 let mut rows = scanner.rows(bytes);
                 while let Some(row) = rows.next_row()? {
-                    self.extents.add(at.of_binary(&row));
+                    self.extents.add(at.and_then(|at| at.of_binary(&row)));
                 }
             }
             Counter::Text(scanner) => {
                 let mut rows = scanner.rows(bytes);
                 while let Some(row) = rows.next_row()? {
-                    self.extents.add(at.of_text(&row));
+                    self.extents.add(at.and_then(|at| at.of_text(&row)));
                 }
             }
         }
@@ -124,7 +124,7 @@ impl Contents {
         let at = extents.coordinate();
         let mut rows = scanner.rows(bytes);
         while let Some(row) = rows.next_row()? {
-            extents.add(at.of_text(&row));
+            extents.add(at.and_then(|at| at.of_text(&row)));
             for (at, field) in row.line().split(|byte| *byte == b'\t').enumerate() {
                 push_comma(at, written);
                 value.clear();
@@ -179,8 +179,8 @@ mod tests {
 
     fn extents() -> Extents {
         let time_type = TimeType::Int4;
-        let dimension = OpenDimension { column: "n".into(), time_type, interval: 10 };
-        Extents::new(dimension, Coordinate { column: 0, time_type })
+        let dimension = OpenDimension { column: "n".into(), time_type, interval: 10, function: None };
+        Extents::new(dimension, Some(Coordinate { column: 0, time_type }))
     }
 
     fn contents(format: SegmentFormat, columns: &[&str], rows: &[u8]) -> (Vec<u8>, u64) {

@@ -36,7 +36,7 @@ impl Extent {
 #[derive(Debug)]
 pub struct Extents {
     dimension: OpenDimension,
-    coordinate: Coordinate,
+    coordinate: Option<Coordinate>,
     found: Vec<Extent>,
     /// Which of them is of a bucket, by where that begins.
     known: HashMap<i64, usize>,
@@ -46,14 +46,14 @@ pub struct Extents {
 }
 
 impl Extents {
-    /// Along this dimension, whose values rows have at `coordinate`.
-    pub fn new(dimension: OpenDimension, coordinate: Coordinate) -> Self {
+    /// Along this dimension, whose values rows have at `coordinate`; none where only the server knows them.
+    pub fn new(dimension: OpenDimension, coordinate: Option<Coordinate>) -> Self {
         Extents { dimension, coordinate, found: Vec::new(), known: HashMap::new(), latest: None, is_unknown: false }
     }
 
     /// Where rows have their values.
     #[inline]
-    pub fn coordinate(&self) -> Coordinate {
+    pub fn coordinate(&self) -> Option<Coordinate> {
         self.coordinate
     }
 
@@ -134,8 +134,8 @@ mod tests {
     use crate::pgcopy::TimeType;
 
     fn extents(values: &[Option<i64>]) -> Option<Vec<Extent>> {
-        let dimension = OpenDimension { column: "n".into(), time_type: TimeType::Int8, interval: 10 };
-        let mut extents = Extents::new(dimension, Coordinate { column: 0, time_type: TimeType::Int8 });
+        let dimension = OpenDimension { column: "n".into(), time_type: TimeType::Int8, interval: 10, function: None };
+        let mut extents = Extents::new(dimension, Some(Coordinate { column: 0, time_type: TimeType::Int8 }));
         values.iter().for_each(|value| extents.add(*value));
         extents.end()
     }

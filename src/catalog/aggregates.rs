@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dependents::{Rights, Users};
-use super::{Columnstore, Index, Job, ObjectName};
+use super::{ChunkShape, Columnstore, Index, Job, ObjectName};
 use crate::ident::QualifiedName;
 
 /// A continuous aggregate.
@@ -55,6 +55,9 @@ pub struct Aggregate {
     /// The columnstore of its materialization.
     #[serde(default)]
     pub columnstore: Option<Columnstore>,
+    /// The chunks of its materialization, where that has a columnstore.
+    #[serde(default)]
+    pub shapes: Vec<ChunkShape>,
     /// The indexes of its materialization.
     #[serde(default)]
     pub indexes: Vec<Index>,

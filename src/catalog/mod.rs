@@ -166,10 +166,20 @@ pub struct Dimension {
     pub partitioning_function_schema: Option<String>,
     /// The partitioning function; on an open dimension the `time_partitioning_func`.
     pub partitioning_function: Option<String>,
+    /// What that answers, as `regtype` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitioning_type: Option<String>,
     /// Schema of the function that answers "now" for an integer dimension.
     pub integer_now_schema: Option<String>,
     /// The function that answers "now" for an integer dimension.
     pub integer_now_function: Option<String>,
+}
+
+impl Dimension {
+    /// The type of what it divides by: the column's, or what the function answers.
+    pub fn value_type(&self) -> &str {
+        self.partitioning_type.as_deref().unwrap_or(&self.column_type)
+    }
 }
 
 /// A half-open range of internal time or hash values: `i64::MIN` and `i64::MAX` stand for "no end", and the last slice
@@ -186,6 +196,15 @@ impl Slice {
     /// Whether `value` lies inside.
     pub fn contains(&self, value: i64) -> bool {
         self.start <= value && (value < self.end || self.end == i64::MAX)
+    }
+
+    /// A value inside that is no infinity.
+    pub fn some_value(&self) -> i64 {
+        match (self.start, self.end) {
+            (i64::MIN, i64::MAX) => 0,
+            (i64::MIN, end) => end - 1,
+            (start, _) => start,
+        }
     }
 }
 
@@ -660,7 +679,9 @@ impl Hypertable {
     /// Whether an index makes a range of the primary dimension cheap to read: a whole B-tree that starts with it.
     pub fn has_index_on_primary(&self) -> bool {
         let Some(primary) = self.dimensions.first() else { return false };
-        let leads = |keys: Option<&str>| keys == Some(primary.column.as_str());
+        // An index of the column is none of what a function makes of it.
+        let leads =
+            |keys: Option<&str>| keys == Some(primary.column.as_str()) && primary.partitioning_function.is_none();
         self.indexes.iter().any(|index| {
             index.valid
                 && !index.partial

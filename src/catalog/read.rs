@@ -47,7 +47,7 @@ pub async fn hypertable_row(session: &Session, name: &QualifiedName) -> Result<O
 
 /// All hypertables of the database, for people.
 pub async fn hypertables(session: &Session) -> Result<Vec<HypertableSummary>> {
-    session.records(include_str!("sql/hypertables.sql"), &[]).await
+    session.records(&about_dimensions(include_str!("sql/hypertables.sql")), &[]).await
 }
 
 /// The definition of a hypertable.
@@ -109,7 +109,18 @@ fn of_used_sequences(sql: &str) -> String {
 
 /// The dimensions of a hypertable, the primary one first.
 pub async fn dimensions(session: &Session, hypertable_id: i32) -> Result<Vec<Dimension>> {
-    session.records(include_str!("sql/dimensions.sql"), &[&hypertable_id]).await
+    session.records(&about_dimensions(include_str!("sql/dimensions.sql")), &[&hypertable_id]).await
+}
+
+/// Puts the text of partitioning_type.sql into a query.
+fn about_dimensions(sql: &str) -> String {
+    sql.replace("({partitioning_type})", concat!("(", include_str!("sql/partitioning_type.sql"), ")"))
+}
+
+/// Whether the server divides by `uuid`s of version 7; both it and this function came with TimescaleDB 2.22.
+pub async fn divides_uuids(session: &Session, server: &Server) -> Result<bool> {
+    let function = format!("{}(pg_catalog.timestamptz)", server.user_function("to_uuidv7_boundary"));
+    Ok(session.row("select to_regprocedure($1) is not null", &[&function]).await?.get(0))
 }
 
 async fn chunk_differences(session: &Session, server: &Server, oid: &u32, id: i32) -> Result<Vec<NotCarried>> {
@@ -182,6 +193,9 @@ pub async fn aggregates(session: &Session, server: &Server, hypertable_id: i32) 
             aggregate.first = first_bucket(session, server, aggregate).await?;
         }
         aggregate.columnstore = columnstore(session, aggregate.id).await?;
+        if aggregate.columnstore.is_some() {
+            aggregate.shapes = chunks(session, server, aggregate.id).await?.iter().map(Chunk::shape).collect();
+        }
         aggregate.indexes = session.records(include_str!("sql/indexes.sql"), &[&aggregate.materialization_oid]).await?;
         aggregate.jobs = jobs(session, aggregate.id).await?;
         let (users, materialized_views) = users(session, aggregate.oid).await?;

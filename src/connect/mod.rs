@@ -7,27 +7,40 @@
 //! **Invariant:** knows nothing of hypertables, and never prints a conninfo: an endpoint is shown as host, port and
 //! database.
 
+mod authentication;
+mod certificate;
+mod chain;
 mod conninfo;
 mod copy;
 mod dial;
+mod hosts;
+mod keywords;
+mod parameters;
 mod passfile;
+mod service;
+mod session_attributes;
 mod sessions;
 mod tap;
 mod tls;
+mod transport;
+mod uri;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config};
 
-use self::dial::{Cancel, Dialled, dial};
+use self::dial::{Cancel, Dialled, Startup, dial};
 use self::tap::Wire;
 
 pub use conninfo::Conninfo;
 pub use copy::{CopyIn, CopyOut};
+pub use parameters::Parameters;
+pub use passfile::{Login, find_password};
+pub use service::{Defect, Service};
 pub use sessions::Sessions;
 
 use crate::error::{Context, Error, Kind, Result};
@@ -107,11 +120,10 @@ impl Session {
     /// Connects and pins the session's settings. `role` completes the `application_name`, by which operators find us
     /// in `pg_stat_activity`: `hypercopy migrate copy 2`.
     async fn open(side: Side, conninfo: &Conninfo, role: &str, purpose: Purpose) -> Result<Session> {
-        let mut config = conninfo.config().clone();
-        config.application_name(format!("hypercopy {role}"));
+        let mut startup = Startup { application_name: format!("hypercopy {role}"), options: String::new() };
         let mut switched_off = Vec::new();
         loop {
-            let error = match Session::open_once(side, conninfo, &config, purpose).await {
+            let error = match Session::open_once(side, conninfo, &startup, purpose).await {
                 Ok(session) => return Ok(session),
                 Err(error) => error,
             };
@@ -121,26 +133,19 @@ impl Session {
                 None => return Err(error),
                 Some(timeout) => {
                     switched_off.push(timeout);
-                    let given = config.get_options().unwrap_or_default();
-                    config.options(format!("{given} -c {timeout}=0").trim_start());
+                    startup.options.push_str(&format!(" -c {timeout}=0"));
                 }
             }
         }
     }
 
-    async fn open_once(side: Side, conninfo: &Conninfo, config: &Config, purpose: Purpose) -> Result<Session> {
+    async fn open_once(side: Side, conninfo: &Conninfo, startup: &Startup, purpose: Purpose) -> Result<Session> {
+        let Dialled { client, wire, cancel } = dial(conninfo, startup).await.map_err(|error| {
+            let message =
+                format!("cannot connect to the {} at {}: {}", side.name(), conninfo.endpoint(), error.message());
+            hint_on_certificates(error.renamed(message).with_kind(side.kind()))
+        })?;
         let endpoint = conninfo.endpoint();
-        let connecting = || format!("cannot connect to the {} at {endpoint}", side.name());
-        let Dialled { client, wire, cancel } =
-            tokio::time::timeout(conninfo.connect_timeout(), dial(config, conninfo.lacks_tls()))
-                .await
-                .map_err(|_| {
-                    Error::new(side.kind(), connecting())
-                        .caused_by("timeout expired")
-                        .hint("connect_timeout=SECONDS in the conninfo, or PGCONNECT_TIMEOUT, gives it longer.")
-                })
-                .and_then(|dialled| dialled.map_err(|error| error.renamed(connecting()).with_kind(side.kind())))
-                .map_err(hint_on_certificates)?;
         let original = Original::new();
         let backend = Backend { side, pid: 0, started_at: String::new(), application_name: String::new() };
         let mut session = Session { client, wire, cancel, side, endpoint, original, backend };
@@ -369,8 +374,8 @@ fn explain_setting(error: Error) -> Error {
 fn hint_on_certificates(error: Error) -> Error {
     if error.summary().contains("invalid peer certificate") {
         error.hint(
-            "Certificates are verified whenever TLS is used: name the CA file in PGSSLROOTCERT, or, on a network that \
-             needs no TLS, add sslmode=disable.",
+            "The certificate is verified against sslrootcert, or ~/.postgresql/root.crt where that is there: name the file \
+             of the server's CA, or, on a network that needs no TLS, add sslmode=disable.",
         )
     } else {
         error

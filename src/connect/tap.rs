@@ -12,9 +12,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres::tls::{ChannelBinding, TlsConnect, TlsStream};
+
+use super::authentication::{Gate, Verdict};
+use super::transport::Transport;
 
 /// What a borrower can do with the stream.
 pub(super) trait Wire: Send + Sync {
@@ -27,17 +29,13 @@ pub(super) trait Wire: Send + Sync {
     fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// Where the stream of a connection that is being made is left for its session.
-pub(super) type Slot = Arc<Mutex<Option<Arc<dyn Wire>>>>;
-
 /// The stream as the connection sees it.
-pub(super) struct Tap<S> {
-    shared: Arc<Mutex<Shared<S>>>,
-    binding: fn(&S) -> ChannelBinding,
-}
+pub(super) struct Tap(Arc<Mutex<Shared>>);
 
-struct Shared<S> {
-    stream: S,
+struct Shared {
+    stream: Transport,
+    /// Who watches the login; `None` when that is over.
+    gate: Option<Gate>,
     is_lent: bool,
     is_broken: bool,
     /// The connection's task, to be woken when it has the stream again.
@@ -45,16 +43,20 @@ struct Shared<S> {
     boundary: Boundary,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Tap<S> {
-    fn new(stream: S, binding: fn(&S) -> ChannelBinding, slot: &Slot) -> Self {
-        let shared = Shared { stream, is_lent: false, is_broken: false, waker: None, boundary: Boundary::default() };
-        let shared = Arc::new(Mutex::new(shared));
-        *slot.lock().expect("no holder of the slot panics") = Some(Arc::clone(&shared) as Arc<dyn Wire>);
-        Tap { shared, binding }
+impl Tap {
+    /// A stream at whose other end a server waits for the first message; `gate` watches the login.
+    pub(super) fn new(stream: Transport, gate: Gate) -> Self {
+        let (gate, boundary) = (Some(gate), Boundary::default());
+        Tap(Arc::new(Mutex::new(Shared { stream, gate, is_lent: false, is_broken: false, waker: None, boundary })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shared<S>> {
-        self.shared.lock().expect("no holder of a stream panics")
+    /// The stream as a borrower sees it.
+    pub(super) fn wire(&self) -> Arc<dyn Wire> {
+        Arc::clone(&self.0) as Arc<dyn Wire>
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().expect("no holder of a stream panics")
     }
 }
 
@@ -94,7 +96,7 @@ impl Boundary {
 /// A message's type and its length.
 pub(super) const HEADER: usize = 5;
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for Mutex<Shared<S>> {
+impl Wire for Mutex<Shared> {
     fn lend(&self) -> bool {
         let mut shared = self.lock().expect("no holder of a stream panics");
         shared.is_lent = shared.boundary.is_reached();
@@ -123,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for Mutex<Shared<S>> {
     }
 }
 
-impl<S> Shared<S> {
+impl Shared {
     /// Whether the connection has the stream.
     fn check(&mut self, context: &Context<'_>) -> Poll<io::Result<()>> {
         // The borrower's polls take the socket's only place for a waker, so that this one has to be kept.
@@ -136,18 +138,29 @@ impl<S> Shared<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncRead for Tap<S> {
+impl AsyncRead for Tap {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let mut shared = self.lock();
         std::task::ready!(shared.check(context))?;
         let before = buffer.filled().len();
         std::task::ready!(Pin::new(&mut shared.stream).poll_read(context, buffer))?;
+        if let Some(gate) = &mut shared.gate {
+            match gate.judge(&buffer.filled()[before..]) {
+                Verdict::Pass => {}
+                Verdict::Over => shared.gate = None,
+                Verdict::Refuse => {
+                    // Nobody is to answer it.
+                    buffer.set_filled(before);
+                    return Poll::Ready(Err(io::Error::other("the server asks for what it may not have")));
+                }
+            }
+        }
         shared.boundary.pass(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Tap<S> {
+impl AsyncWrite for Tap {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut shared = self.lock();
         std::task::ready!(shared.check(context))?;
@@ -168,86 +181,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> AsyncWrite for Tap<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsStream for Tap<S> {
+impl TlsStream for Tap {
     fn channel_binding(&self) -> ChannelBinding {
-        (self.binding)(&self.lock().stream)
+        self.lock().stream.binding().map_or_else(ChannelBinding::none, ChannelBinding::tls_server_end_point)
     }
 }
 
-/// A connector that puts a [`Tap`] over the TLS stream that another one makes.
-#[derive(Clone)]
-pub(super) struct Tapped<C> {
-    connector: C,
-    slot: Slot,
-}
+/// The connector of a connection whose stream is ready: tokio-postgres, told that TLS begins with the first byte, leaves
+/// that byte to it.
+pub(super) struct Tapped;
 
-impl<C> Tapped<C> {
-    pub(super) fn new(connector: C, slot: &Slot) -> Self {
-        Tapped { connector, slot: Arc::clone(slot) }
-    }
-}
-
-impl<S, C> MakeTlsConnect<S> for Tapped<C>
-where
-    C: MakeTlsConnect<S>,
-    C::Stream: Send + 'static,
-    C::TlsConnect: TlsConnect<S, Stream = C::Stream>,
-    <C::TlsConnect as TlsConnect<S>>::Future: Send + 'static,
-{
-    type Stream = Tap<C::Stream>;
-    type TlsConnect = Tapped<C::TlsConnect>;
-    type Error = C::Error;
-
-    fn make_tls_connect(&mut self, domain: &str) -> Result<Self::TlsConnect, Self::Error> {
-        Ok(Tapped::new(self.connector.make_tls_connect(domain)?, &self.slot))
-    }
-}
-
-impl<S, C> TlsConnect<S> for Tapped<C>
-where
-    C: TlsConnect<S>,
-    C::Stream: Send + 'static,
-    C::Future: Send + 'static,
-{
-    type Stream = Tap<C::Stream>;
-    type Error = C::Error;
-    type Future = BoxFuture<'static, Result<Self::Stream, Self::Error>>;
-
-    fn connect(self, stream: S) -> Self::Future {
-        let (connecting, slot) = (self.connector.connect(stream), self.slot);
-        Box::pin(async move { Ok(Tap::new(connecting.await?, TlsStream::channel_binding, &slot)) })
-    }
-}
-
-/// A connector that encrypts nothing: the [`Tap`] lies over the socket itself. It is for `sslnegotiation=direct`, with
-/// which tokio-postgres leaves the first byte to the connector.
-#[derive(Clone)]
-pub(super) struct Plain(pub(super) Slot);
-
-impl Plain {
-    /// The stream over a socket.
-    pub(super) fn tap<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S) -> Tap<S> {
-        Tap::new(stream, |_| ChannelBinding::none(), &self.0)
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> MakeTlsConnect<S> for Plain {
-    type Stream = Tap<S>;
-    type TlsConnect = Plain;
+impl TlsConnect<Tap> for Tapped {
+    type Stream = Tap;
     type Error = io::Error;
+    type Future = std::future::Ready<io::Result<Tap>>;
 
-    fn make_tls_connect(&mut self, _domain: &str) -> io::Result<Plain> {
-        Ok(self.clone())
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> TlsConnect<S> for Plain {
-    type Stream = Tap<S>;
-    type Error = io::Error;
-    type Future = std::future::Ready<io::Result<Tap<S>>>;
-
-    fn connect(self, stream: S) -> Self::Future {
-        std::future::ready(Ok(self.tap(stream)))
+    fn connect(self, stream: Tap) -> Self::Future {
+        std::future::ready(Ok(stream))
     }
 }
 

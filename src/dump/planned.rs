@@ -25,8 +25,8 @@ pub(super) struct Planned {
     pub(super) layout: Layout,
     pub(super) bounds: Bounds,
     pub(super) wire: Wire,
-    /// Where rows have the values of the primary dimension.
-    pub(super) coordinate: Coordinate,
+    /// Where rows have the values of the primary dimension; none where only the server knows them.
+    pub(super) coordinate: Option<Coordinate>,
     /// What the archive will be; without segments.
     pub(super) header: Manifest,
     /// What may be in it already, to be compared with the source.
@@ -94,8 +94,6 @@ impl Planned {
         let source = found.describe(&snapshot.leader).await?;
         let layout = Layout::resolve(&source, &Partitioning::default(), &found.server.encoding)?;
         let wire = decide(request, &source);
-        let coordinate = layout.primary.coordinate(&source);
-        let coordinate = coordinate.ok_or_else(|| Error::internal("the primary dimension's column is not copied"))?;
         let id = match standing {
             Standing::Unfinished(unfinished) => unfinished.manifest.id.clone(),
             _ => ArchiveId::random()?,
@@ -120,11 +118,11 @@ impl Planned {
         let ground = ground(&source, &layout, bounds.range, request.jobs);
         let rows = Rows::find(&ground, snapshot, &workers, divided(gaps, &snapshot.chunks)).await?;
         Ok(Planned {
-            not_carried: losses(&source),
+            not_carried: losses(&source, source.name()),
+            coordinate: layout.primary.coordinate(&source),
             layout,
             bounds,
             wire,
-            coordinate,
             header,
             candidates,
             rows,

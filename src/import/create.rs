@@ -162,6 +162,7 @@ fn dimension(create: &Create, type_name: &str) -> Result<Dimension> {
         interval_length: Some(DEFAULT_INTERVAL_US),
         partitioning_function_schema: None,
         partitioning_function: None,
+        partitioning_type: None,
         integer_now_schema: None,
         integer_now_function: None,
     })

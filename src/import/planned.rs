@@ -17,7 +17,7 @@ use crate::error::{Context, Error, Kind, Result};
 use crate::ident::QualifiedName;
 use crate::input::Input;
 use crate::ledger::{Job, Stretch};
-use crate::look::partitioning;
+use crate::look::{partitioning, refuse_unknown_dimensions};
 use crate::pgcopy::encode::Encoder;
 use crate::plan::{Beside, Keys, Layout, Partitioning, Statement, TargetNames, post_data, pre_data};
 use crate::reader::csv::block::Block;
@@ -105,8 +105,15 @@ impl Planned {
         };
         let asked = asked_partitioning(request, target).await?;
         let layout = match ground.existing {
-            Some(_) => Layout::resolve(&table, &Partitioning::default(), &ground.server.encoding).ok(),
-            None => Some(Layout::resolve(&table, &asked, &ground.server.encoding)?),
+            // Where a function stands between column and interval only the server knows a row's place.
+            Some(_) => Layout::resolve(&table, &Partitioning::default(), &ground.server.encoding)
+                .ok()
+                .filter(|layout| !layout.has_function()),
+            None => {
+                let layout = Layout::resolve(&table, &asked, &ground.server.encoding)?;
+                refuse_unknown_dimensions(target, &ground.server, &layout).await?;
+                Some(layout)
+            }
         };
         let columns = columns::choose(request, &table, file, header.as_ref())?;
         refuse_delimiter(&request.dialect, columns.len(), inputs[0].name(), &preamble, opened.head())?;

@@ -47,7 +47,7 @@ pub(super) fn refuse_lacking(lacking: &[Lacking], table: &QualifiedName) -> Resu
     };
     let (why, hint) = match &first.reason {
         None => (
-            format!("a column, default, check or index of {table} uses it"),
+            format!("a column, default, check, index or dimension of {table} uses it"),
             format!("Create it there first{others}, as the plan shows, or have it made with --with-dependencies."),
         ),
         Some(reason) => {
@@ -125,7 +125,7 @@ pub(super) fn not_carried(
     made_sequences: &[QualifiedName],
     names: &TargetNames,
 ) -> Vec<NotCarried> {
-    let mut found = losses(source);
+    let mut found = losses(source, &names.table);
     let owner = &sides.source.table().owner;
     if !sides.place.may_own_for_source_owner && *owner != sides.target_server.role {
         found.push(NotCarried::new("owner", format!("{owner}: the table will belong to {}", sides.target_server.role)));

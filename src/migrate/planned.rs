@@ -15,13 +15,13 @@ use crate::catalog::{Chunk, Hypertable, NotCarried, Policies, Sequence, read};
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::ledger::DoneTask;
-use crate::look::Bounds;
+use crate::look::{Bounds, refuse_unknown_dimensions};
 use crate::plan::prerequisites::{Demand, Lacking, provide};
 use crate::plan::readers::Readers;
 use crate::plan::trappings::Passage;
 use crate::plan::{
     Beside, Compressed, Entry, Keys, Layout, Moment, Partitioning, Point, Range, Statement, TargetNames, Task, Upkeep,
-    Wire, compare_types, create_jobs, fit_version, policies, post_data, pre_data, set_owner,
+    Wire, compare_types, create_jobs, fit_version, policies, post_data, pre_data, primary_dimension, set_owner,
 };
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::Shares;
@@ -131,6 +131,8 @@ impl Planned {
         };
         let source_layout =
             Layout::resolve(&source, &Partitioning::default(), encoding).unwrap_or_else(|_| layout.clone());
+        refuse_other_axis(sides, &source, &layout)?;
+        refuse_unknown_dimensions(&sides.target, &sides.target_server, &layout).await?;
         hold.refuse_minus_infinity(&source, &layout, bounds.range).await?;
 
         let repaired = request.repair.as_ref().map(|repair| repair.ranges.clone());
@@ -167,14 +169,14 @@ impl Planned {
             }
             Standing::Unfinished { job, .. } => {
                 // Others may have altered the table since it was made.
-                refuse_other_columns(sides, &source, &existing_table(sides).await?, &layout)?;
+                refuse_other_columns(sides, &source, &existing_table(sides).await?)?;
                 let mut definition = Definition::of_job(sides, &source, JobPlan::of(job)?).await?;
                 let upkeep = &definition.upkeep;
                 definition.compressed = compressed(&case, &layout, upkeep, &stock).await?;
                 definition
             }
             Standing::Append { table, .. } | Standing::Repair { table } => {
-                refuse_other_columns(sides, &source, table, &layout)?;
+                refuse_other_columns(sides, &source, table)?;
                 Definition::of_table(sides, &source).await?
             }
             Standing::Finished { .. } => Definition::of_table(sides, &source).await?,
@@ -346,6 +348,12 @@ impl Planned {
                 display_ident(&self.layout.primary.column)
             ));
         }
+        if self.layout.has_function() && !self.missing_points.is_empty() && sides.target_server.is_apache() {
+            warnings.push(format!(
+                "only the target knows what {} makes of a row: chunks are made by the first rows that need them, by one task at a time",
+                self.layout.primary.name()
+            ));
+        }
         warnings.extend(self.readers.costs().cloned());
         if self.layout.closed.iter().any(|dimension| dimension.hash_type.is_none()) {
             warnings.push("the hash of a dimension's type is left to the server: rows reach their chunks unsorted, which is slower".into());
@@ -475,7 +483,7 @@ async fn existing_chunks(sides: &Sides, standing: &Standing) -> Result<Vec<Chunk
 }
 
 /// A table that was there takes the source's rows only if every copied column has a place in it.
-fn refuse_other_columns(sides: &Sides, source: &Hypertable, target: &Hypertable, layout: &Layout) -> Result<()> {
+fn refuse_other_columns(sides: &Sides, source: &Hypertable, target: &Hypertable) -> Result<()> {
     let table = &sides.target_table;
     if target.table.row_security_active {
         return Err(Error::refused(format!("row-level security is active on {table} for this role"))
@@ -507,12 +515,19 @@ fn refuse_other_columns(sides: &Sides, source: &Hypertable, target: &Hypertable,
         ))
         .hint("Give the column a default, or let it be null."));
     }
-    let primary = source.dimensions.first();
-    if primary.is_none_or(|primary| primary.column != layout.primary.column) {
+    Ok(())
+}
+
+/// Ranges of the source are conditions on the target, too.
+fn refuse_other_axis(sides: &Sides, source: &Hypertable, layout: &Layout) -> Result<()> {
+    let table = &sides.target_table;
+    let primary = primary_dimension(source.name(), &source.dimensions)?;
+    // Another type is told of the column.
+    if primary.value() != layout.primary.value() {
         return Err(Error::refused(format!(
             "{table} is partitioned by {} on the target, and by {} on the source",
-            display_ident(&layout.primary.column),
-            primary.map(|primary| display_ident(&primary.column)).unwrap_or_default()
+            layout.primary.name(),
+            primary.name()
         ))
         .hint("Appending needs the same time dimension on both sides."));
     }

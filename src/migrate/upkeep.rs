@@ -12,12 +12,11 @@ use super::source::Stock;
 use super::standing::Standing;
 use super::work::Work;
 use crate::catalog::views::ViewPlaces;
-use crate::catalog::{Aggregate, Chunk, Hypertable, Job, NotCarried, Server, read};
+use crate::catalog::{Aggregate, Chunk, ChunkShape, Columnstore, Hypertable, Job, NotCarried, Server, read};
 use crate::connect::{Sessions, Target};
 use crate::error::{Error, Result};
 use crate::ident::quote_literal;
 use crate::ledger;
-use crate::pgcopy::TimeType;
 use crate::pipeline::Follow;
 use crate::plan::readers::{self, Readers};
 use crate::plan::trappings::Passage;
@@ -59,6 +58,14 @@ pub(super) async fn foreseen(
         return Err(Error::refused("the target is of the Apache edition, which has no compressed chunks")
             .hint("Leave --compress out: what is compressed on the source arrives uncompressed there."));
     }
+    let table = &source.belongings.table;
+    if is_asked && (table.row_security || table.row_security_forced) {
+        return Err(Error::refused(format!(
+            "{} has row-level security, which TimescaleDB does not take beside compressed chunks",
+            source.name()
+        ))
+        .hint("Leave --compress out, or disable row-level security on the source."));
+    }
     if is_asked && upkeep.policies.columnstore.is_none() {
         upkeep.policies.columnstore = Some(default_columnstore());
     }
@@ -82,11 +89,16 @@ pub(super) async fn compressed(case: &Case<'_>, layout: &Layout, upkeep: &Upkeep
     if standing.appends() || request.parts == Parts::Schema || upkeep.policies.columnstore.is_none() {
         return Ok(Compressed::Nothing);
     }
+    asked(request, sides, layout, &stock.shapes).await
+}
+
+/// Which chunks shall be compressed, of the table or of an aggregate, whose chunks have these `shapes` on the source.
+async fn asked(request: &Request, sides: &Sides, layout: &Layout, shapes: &[ChunkShape]) -> Result<Compressed> {
     Ok(match request.compress.clone().unwrap_or_default() {
         CompressRequest::None => Compressed::Nothing,
         CompressRequest::All => Compressed::All,
         CompressRequest::OlderThan(age) => Compressed::Before(moment_of_age(sides, layout, &age).await?),
-        CompressRequest::Preserve => Compressed::Like(stock.shapes.clone()),
+        CompressRequest::Preserve => Compressed::Like(shapes.to_vec()),
     })
 }
 
@@ -99,8 +111,7 @@ pub(super) fn uncompressed(request: &Request, compressed: &Compressed, stock: &S
 
 /// The value of the axis that is so old now, in internal time.
 async fn moment_of_age(sides: &Sides, layout: &Layout, age: &str) -> Result<i64> {
-    let time_type = layout.primary.time_type;
-    if matches!(time_type, TimeType::Int2 | TimeType::Int4 | TimeType::Int8) {
+    if layout.primary.time_type.is_integer() {
         return Err(Error::refused(format!(
             "--compress older-than takes an age, and dimension {} is a number",
             layout.primary.column
@@ -120,13 +131,6 @@ async fn moment_of_age(sides: &Sides, layout: &Layout, age: &str) -> Result<i64>
 }
 
 impl Work<'_> {
-    /// How many chunks may be compressed at the same time: those that are merged as they are compressed are so into the one
-    /// before them.
-    fn compressors(&self, sessions: &Sessions) -> usize {
-        let columnstore = self.planned.upkeep.policies.columnstore.as_ref();
-        if columnstore.is_some_and(|settings| settings.chunk_interval.is_some()) { 1 } else { sessions.len() }
-    }
-
     /// Chunks that rows will be copied into are made ready for them: an earlier run may have compressed them.
     pub(super) async fn open_chunks(&self, chunks: &[Chunk], tasks: &[Task]) -> Result<()> {
         let is_filled = |chunk: &&Chunk| tasks.iter().any(|task| task.range.overlaps(chunk.primary()));
@@ -154,12 +158,13 @@ impl Work<'_> {
     pub(super) async fn compress_rest(&self, sessions: &Sessions) -> Result<()> {
         let (server, chunks) = (&self.sides.target_server, self.target_chunks().await?);
         let missing = self.planned.compressed.missing(&chunks);
-        if missing.is_empty() {
+        let Some(columnstore) = self.planned.upkeep.policies.columnstore.as_ref().filter(|_| !missing.is_empty())
+        else {
             return Ok(());
-        }
+        };
         self.supervision.progress.phase(format!("compressing {} chunks", missing.len()));
         let _open = self.supervision.interrupt.open()?;
-        schema::compress_all(sessions, self.claim, server, &missing, self.compressors(sessions)).await
+        schema::compress_all(sessions, self.claim, server, &missing, compressors(columnstore, sessions)).await
     }
 
     /// What the table does by itself from now on: the last there is to do.
@@ -201,8 +206,38 @@ impl Work<'_> {
         }
         let filled = readers.fill(server, |name| made.iter().any(|made| made.name == *name));
         finisher.run_alone(&self.to_do(filled).await?).await?;
+        for (old, new) in readers.aggregates.iter().filter_map(|old| Some((old, of(old)?))) {
+            self.compress_aggregate(finisher.sessions, old, &new, report).await?;
+        }
         self.make(finisher, readers.create_views(), report).await?;
         self.make(finisher, readers.fill_views(), report).await
+    }
+
+    /// Compresses the materialization of an aggregate as it was asked for: its columnstore was switched on before it was
+    /// filled.
+    async fn compress_aggregate(
+        &self,
+        sessions: &Sessions,
+        old: &Aggregate,
+        new: &Aggregate,
+        report: &mut Report,
+    ) -> Result<()> {
+        let (target, server) = (&self.sides.target, &self.sides.target_server);
+        if old.columnstore.is_none() || self.request.parts == Parts::Schema {
+            return Ok(());
+        }
+        let wanted = asked(self.request, self.sides, &self.planned.layout, &old.shapes).await?;
+        let chunks = read::chunks(target, server, new.id).await?;
+        let missing = wanted.missing(&chunks);
+        // Where the server has refused it, that is listed already; that its chunks are not compressed is not.
+        let Some(columnstore) = read::columnstore(target, new.id).await? else {
+            let lost = format!("{} chunks of {} arrive uncompressed", missing.len(), new.name);
+            report.add_not_carried(vec![NotCarried::new("compression", lost)]);
+            return Ok(());
+        };
+        self.supervision.progress.phase(format!("compressing {} chunks of {}", missing.len(), new.name));
+        let _open = self.supervision.interrupt.open()?;
+        schema::compress_all(sessions, self.claim, server, &missing, compressors(&columnstore, sessions)).await
     }
 
     /// Those that are not in the ledger.
@@ -221,6 +256,12 @@ impl Work<'_> {
         let server = &self.sides.target_server;
         (!chunks.is_empty()).then(|| schema::Compressor::new(self.claim, server, &chunks, tasks))
     }
+}
+
+/// How many chunks may be compressed at the same time: those that are merged as they are compressed are so into the one before
+/// them.
+fn compressors(columnstore: &Columnstore, sessions: &Sessions) -> usize {
+    if columnstore.chunk_interval.is_some() { 1 } else { sessions.len() }
 }
 
 /// What is made on the empty table, behind what else it has there: the columnstore, too, where chunks are compressed as they are

@@ -238,8 +238,7 @@ impl<'a> Work<'a> {
                 claim: self.claim,
                 table: self.table().clone(),
                 columns: column_list(&planned.source),
-                primary: primary.column.clone(),
-                time_type: primary.time_type,
+                primary: primary.clone(),
                 format: planned.wire.format,
                 form: planned.wire.form(),
             },
@@ -397,8 +396,7 @@ impl<'a> Work<'a> {
         let reading = Reading {
             table: self.table().sql(),
             columns: column_list(&self.planned.source),
-            primary: primary.column.clone(),
-            time_type: primary.time_type,
+            primary: primary.clone(),
             wire: self.planned.wire.clone(),
             hashing: Hashing::Here,
             functions: self.sides.target_server.functions_schema.clone(),
@@ -520,8 +518,7 @@ async fn forget_job(sides: &Sides, planned: &Planned, job: &Job) -> Result<()> {
         claim: Claim { job: job.id, run: job.run },
         table: sides.target_table.clone(),
         columns: String::new(),
-        primary: plan.layout.primary.column.clone(),
-        time_type: plan.time_type,
+        primary: plan.layout.primary.clone(),
         format: planned.wire.format,
         form: String::new(),
     };
@@ -564,9 +561,7 @@ async fn refuse_rows_of_others(target: &Target, table: &QualifiedName, job: &Job
 /// Appending fills empty ranges only.
 async fn refuse_occupied_range(sides: &Sides, planned: &Planned) -> Result<()> {
     let (primary, range) = (&planned.layout.primary, planned.bounds.range);
-    let condition = range.condition(&primary.column, primary.time_type);
-    let condition = condition.map(|text| format!(" where {text}")).unwrap_or_default();
-    let sql = format!("select exists (select from {}{condition})", sides.target_table.sql());
+    let sql = format!("select exists (select from {}{})", sides.target_table.sql(), primary.filter(range));
     match sides.target.row(&sql, &[]).await?.get(0) {
         false => Ok(()),
         true => Err(Error::refused(format!(

@@ -6,6 +6,7 @@
 //! functions of their own; the server has to route them.
 
 use super::civil::{Civil, EPOCH_DAYS, US_PER_DAY, US_PER_SECOND};
+use super::uuid;
 
 /// The types of an open dimension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -23,10 +24,43 @@ pub enum TimeType {
     Int4,
     /// `bigint`
     Int8,
+    /// `uuid` of version 7, counted as the millisecond that it begins with
+    Uuid,
 }
 
+/// µs in the unit that a `uuid` counts.
+const US_PER_MILLISECOND: i64 = 1000;
+
 impl TimeType {
-    /// The internal time of a field of a binary row; `None` when the field has the wrong length for the type.
+    /// Whether it counts in a unit of the user's, and not in time.
+    pub fn is_integer(self) -> bool {
+        matches!(self, TimeType::Int2 | TimeType::Int4 | TimeType::Int8)
+    }
+
+    /// Whether it has the values `infinity` and `-infinity`.
+    pub fn has_infinities(self) -> bool {
+        matches!(self, TimeType::Timestamptz | TimeType::Timestamp | TimeType::Date)
+    }
+
+    /// µs, or units of the user's, between two values that can be told apart.
+    pub fn unit(self) -> i64 {
+        match self {
+            TimeType::Date => US_PER_DAY,
+            TimeType::Uuid => US_PER_MILLISECOND,
+            TimeType::Timestamptz | TimeType::Timestamp | TimeType::Int2 | TimeType::Int4 | TimeType::Int8 => 1,
+        }
+    }
+
+    /// The type in which people name its values: nobody writes the bounds of a range as `uuid`s.
+    pub fn spoken(self) -> TimeType {
+        match self {
+            TimeType::Uuid => TimeType::Timestamptz,
+            named => named,
+        }
+    }
+
+    /// The internal time of a field of a binary row; `None` when the field has the wrong length for the type, and for a
+    /// `uuid` of another version.
     ///
     /// `infinity` is `i64::MAX` and `-infinity` is `i64::MIN`. Finite values outside of `i64` saturate there too:
     /// timestamps of the last 29 years that PostgreSQL knows (from 294247-01-10) and dates of the years beyond. A
@@ -39,6 +73,7 @@ impl TimeType {
             TimeType::Int2 => int2(field).map(i64::from),
             TimeType::Int4 => int4(field).map(i64::from),
             TimeType::Int8 => int8(field),
+            TimeType::Uuid => uuid_to_internal(field.try_into().ok()?),
         }
     }
 
@@ -48,9 +83,13 @@ impl TimeType {
     /// A `date` is the day that contains the internal time. `i64::MAX` and `i64::MIN` are the infinities of a time
     /// type; of an integer type they are plain numbers, which `int2` and `int4` cannot hold, so leave out the
     /// comparison with an end that is open. What PostgreSQL cannot hold (before 4714-11-24 BC) it will refuse.
+    ///
+    /// A `uuid` is the least one of version 7 that does not lie before the internal time, and behind all of them where
+    /// there is none.
     pub fn literal(self, internal: i64) -> String {
         match (self, internal) {
             (TimeType::Int2 | TimeType::Int4 | TimeType::Int8, number) => number.to_string(),
+            (TimeType::Uuid, us) => uuid_literal(us),
             (_, i64::MAX) => "infinity".to_owned(),
             (_, i64::MIN) => "-infinity".to_owned(),
             (TimeType::Timestamptz, us) => timestamp_literal(us, "+00"),
@@ -68,6 +107,7 @@ impl TimeType {
         let text = std::str::from_utf8(text).ok()?;
         match (self, text) {
             (TimeType::Int2 | TimeType::Int4 | TimeType::Int8, number) => number.parse().ok(),
+            (TimeType::Uuid, _) => uuid::parse(text.as_bytes()).and_then(uuid_to_internal),
             (_, "infinity") => Some(i64::MAX),
             (_, "-infinity") => Some(i64::MIN),
             (TimeType::Timestamptz, _) => read_timestamp(text, "+00"),
@@ -135,6 +175,15 @@ fn date_to_internal(days: i32) -> i64 {
         i32::MAX => i64::MAX,
         _ => (i64::from(days) + EPOCH_DAYS).saturating_mul(US_PER_DAY),
     }
+}
+
+#[inline]
+fn uuid_to_internal(uuid: [u8; 16]) -> Option<i64> {
+    uuid::milliseconds(uuid).map(|milliseconds| milliseconds * US_PER_MILLISECOND)
+}
+
+fn uuid_literal(us: i64) -> String {
+    uuid::first_of((us.max(0) as u64).div_ceil(US_PER_MILLISECOND as u64))
 }
 
 fn timestamp_literal(us: i64, zone: &str) -> String {
@@ -467,6 +516,12 @@ mod tests {
             (Timestamp, i64::MIN, "-infinity"),
             (Int8, i64::MIN, "-9223372036854775808"),
             (Int2, -7, "-7"),
+            (Uuid, 1_735_689_600_000_000, "01941f29-7c00-7000-8000-000000000000"),
+            (Uuid, 1_735_689_600_000_001, "01941f29-7c01-7000-8000-000000000000"),
+            (Uuid, -1, "00000000-0000-7000-8000-000000000000"),
+            (Uuid, ((1 << 48) - 1) * 1000, "ffffffff-ffff-7000-8000-000000000000"),
+            (Uuid, ((1 << 48) - 1) * 1000 + 1, "ffffffff-ffff-ffff-ffff-ffffffffffff"),
+            (Uuid, i64::MAX, "ffffffff-ffff-ffff-ffff-ffffffffffff"),
         ] {
             assert_eq!(kind.literal(internal), expected);
         }
@@ -495,6 +550,10 @@ mod tests {
             (Date, "+2000-01-01", None),
             (Int8, "9223372036854775808", None),
             (Int8, "\\N", None),
+            (Uuid, "01941f29-7c01-7fff-bfff-ffffffffffff", Some(1_735_689_600_001_000)),
+            (Uuid, "ffffffff-ffff-7000-8000-000000000000", Some(((1 << 48) - 1) * 1000)),
+            (Uuid, "01941f29-7c01-4fff-bfff-ffffffffffff", None),
+            (Uuid, "01941f29-7c01-7fff-3fff-ffffffffffff", None),
         ] {
             assert_eq!(kind.read(text.as_bytes()), expected, "{text}");
         }
@@ -523,7 +582,7 @@ mod tests {
 
         #[test]
         fn no_text_makes_it_panic(text in proptest::collection::vec(any::<u8>(), 0..40)) {
-            for kind in [TimeType::Timestamptz, TimeType::Date, TimeType::Int8] {
+            for kind in [TimeType::Timestamptz, TimeType::Date, TimeType::Int8, TimeType::Uuid] {
                 let _ = kind.read(&text);
             }
         }

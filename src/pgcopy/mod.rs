@@ -17,6 +17,7 @@ mod coordinate;
 pub mod dimension;
 pub mod encode;
 pub mod text;
+mod uuid;
 
 pub use checksum::{Canon, Checksum, RowHash, RowHasher};
 pub use coordinate::Coordinate;

@@ -417,7 +417,7 @@ async fn read_segment(
 ) -> Result<Counted> {
     let mut rows = segments.open(segment)?;
     let mut next = |outlet: &mut Option<&mut Outlet<'_>>| {
-        waits.block(|| block_in_place(|| rows.next(|row, _| outlet.iter_mut().for_each(|outlet| outlet.take(row)))))
+        waits.block(|| block_in_place(|| rows.next(|row| outlet.iter_mut().for_each(|outlet| outlet.take(row)))))
     };
     while next(&mut outlet)? {
         if let Some(outlet) = &mut outlet {

@@ -6,7 +6,7 @@
 use crate::catalog::{Chunk, Slice};
 use crate::pgcopy::binary::Row;
 use crate::pgcopy::{HashType, TimeType};
-use crate::plan::{Layout, Range};
+use crate::plan::{Layout, OpenDimension, Range};
 
 /// How a dimension's value is read from a row.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +48,7 @@ pub struct Router {
 
 impl Router {
     /// A router for the chunks that overlap `range`; `None` where there is nothing to route: fewer than two chunks, a
-    /// hash that only the server can compute, or slices that overlap each other. `columns` are the copied ones.
+    /// hash or a value that only the server can compute, or slices that overlap each other. `columns` are the copied ones.
     pub fn new(layout: &Layout, columns: &[String], chunks: &[Chunk], range: Range) -> Option<Router> {
         Router::over(layout, columns, chunks, range).filter(|router| router.chunks > 1)
     }
@@ -56,9 +56,7 @@ impl Router {
     /// The same, also where there is only one chunk or none.
     pub fn over(layout: &Layout, columns: &[String], chunks: &[Chunk], range: Range) -> Option<Router> {
         let position = |column: &str| columns.iter().position(|name| name == column);
-        let open = std::iter::once(&layout.primary)
-            .chain(&layout.open)
-            .map(|dimension| Some((position(&dimension.column)?, Reader::Open(dimension.time_type))));
+        let open = layout.all_open().map(|dimension| Some((position(&dimension.column)?, Reader::of(dimension)?)));
         let closed = layout
             .closed
             .iter()
@@ -122,6 +120,11 @@ impl Router {
 const MAX_OTHER_DIMENSIONS: usize = 7;
 
 impl Reader {
+    /// None where only the server knows what a row's value is.
+    fn of(dimension: &OpenDimension) -> Option<Reader> {
+        dimension.function.is_none().then_some(Reader::Open(dimension.time_type))
+    }
+
     fn coordinate(self, row: &Row<'_>, column: usize) -> Option<i64> {
         match self {
             Reader::Open(time_type) => time_type.internal(row.field(column)?),

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dimension::value_sql;
 use super::{Buckets, Statement};
 use crate::ident::{QualifiedName, quote_ident, quote_literal};
 
@@ -21,6 +22,9 @@ pub struct Capture {
     pub buckets: Buckets,
     /// The primary dimension's column.
     pub column: String,
+    /// The function that makes a value of the dimension of it, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<QualifiedName>,
     /// The schema of TimescaleDB's internal functions.
     pub functions: String,
     /// Triggers for each row: where the server has no transition tables for hypertables, or would crash of them.
@@ -175,7 +179,8 @@ impl Capture {
     }
 
     fn bucket(&self, row: &str) -> String {
-        let internal = format!("{}.time_to_internal({row}{})", quote_ident(&self.functions), quote_ident(&self.column));
+        let value = value_sql(self.function.as_ref(), &self.column, row);
+        let internal = format!("{}.time_to_internal({value})", quote_ident(&self.functions));
         self.buckets.number_sql(&internal)
     }
 }

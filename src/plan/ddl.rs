@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::readers::Move;
+use super::retarget::follow_rows;
 use super::{ClosedDimension, Layout, OpenDimension};
 use crate::catalog::{Column, Constraint, ConstraintKind, Hypertable, Index, Sequence};
 use crate::error::{Error, Result};
@@ -53,7 +54,7 @@ pub struct TargetNames {
     /// New names of indexes, of the constraints that are indexes, and of identities' sequences, by their old ones.
     renamed: HashMap<String, String>,
     /// The old table's name.
-    old: String,
+    old: QualifiedName,
 }
 
 impl TargetNames {
@@ -62,7 +63,7 @@ impl TargetNames {
     /// `create table … (like … including indexes)` would give it.
     pub fn new(source: &Hypertable, table: QualifiedName, timescaledb_schema: String, taken: &[String]) -> Self {
         let mut used: HashSet<String> = taken.iter().cloned().chain([table.name.clone()]).collect();
-        let old = source.name().name.clone();
+        let old = source.name().clone();
         let mut names = TargetNames { table, timescaledb_schema, renamed: HashMap::new(), old };
         let is_index = |c: &&Constraint| c.kind != ConstraintKind::Check;
         let constraints = source.constraints.iter().filter(is_index).map(|constraint| &constraint.name);
@@ -83,8 +84,8 @@ impl TargetNames {
 
     /// `name` as it is beside the new table: what begins with the old one's name begins with the new one's.
     pub(super) fn follow(&self, name: &str) -> String {
-        match name.strip_prefix(self.old.as_str()) {
-            Some(rest) if self.old != self.table.name => with_suffix(&self.table.name, rest),
+        match name.strip_prefix(self.old.name.as_str()) {
+            Some(rest) if self.old.name != self.table.name => with_suffix(&self.table.name, rest),
             _ => name.to_string(),
         }
     }
@@ -96,6 +97,11 @@ impl TargetNames {
             .chain((1..).map(|number| with_suffix(&wanted, &format!("_{number}"))))
             .find(|candidate| !is_used(candidate))
             .expect("there are more numbers than names")
+    }
+
+    /// What is said of the old table's rows, as it is said of the new one's.
+    fn in_rows(&self, expression: &str) -> String {
+        follow_rows(expression, &self.old, &self.table)
     }
 
     /// The new name of an index, of the constraint that it belongs to, or of an identity's sequence.
@@ -208,7 +214,7 @@ fn create_index(index: &Index, names: &TargetNames) -> Result<Statement> {
         Error::refused(format!("cannot read the definition of index {}", index.name)).hint(index.definition.clone())
     })?;
     let unique = if index.unique { "unique " } else { "" };
-    let name = names.of_relation(&index.name);
+    let (name, body) = (names.of_relation(&index.name), names.in_rows(body));
     Ok(Statement::new(
         format!("create index {name}"),
         format!("create {unique}index {} on {} {body}", quote_ident(&name), names.table.sql()),
@@ -362,7 +368,12 @@ fn add_constraint(constraint: &Constraint, names: &TargetNames) -> Statement {
     };
     Statement::new(
         format!("add constraint {name}"),
-        format!("alter table {} add constraint {} {}", names.table.sql(), quote_ident(&name), constraint.definition),
+        format!(
+            "alter table {} add constraint {} {}",
+            names.table.sql(),
+            quote_ident(&name),
+            names.in_rows(&constraint.definition)
+        ),
     )
 }
 
@@ -370,26 +381,35 @@ fn create_hypertable(primary: &OpenDimension, names: &TargetNames) -> Statement 
     Statement::new(
         format!("create hypertable {}", names.table),
         format!(
-            "select {}.create_hypertable({}::pg_catalog.regclass, {}::pg_catalog.name, chunk_time_interval => {}::pg_catalog.int8, create_default_indexes => false)",
+            "select {}.create_hypertable({}::pg_catalog.regclass, {}::pg_catalog.name, chunk_time_interval => {}::pg_catalog.int8, create_default_indexes => false{})",
             quote_ident(&names.timescaledb_schema),
             quote_literal(&names.table.sql()),
             quote_literal(&primary.column),
-            primary.interval
+            primary.interval,
+            function_option("time_partitioning_func", primary.function.as_ref())
         ),
     )
 }
 
 fn add_open_dimension(dimension: &OpenDimension, names: &TargetNames) -> Statement {
-    add_dimension(&dimension.column, &format!("chunk_time_interval => {}::pg_catalog.int8", dimension.interval), names)
+    let function = function_option("partitioning_func", dimension.function.as_ref());
+    add_dimension(
+        &dimension.column,
+        &format!("chunk_time_interval => {}::pg_catalog.int8{function}", dimension.interval),
+        names,
+    )
 }
 
 fn add_closed_dimension(dimension: &ClosedDimension, names: &TargetNames) -> Statement {
-    let function = dimension
-        .function
-        .as_ref()
-        .map(|function| format!(", partitioning_func => {}::pg_catalog.regproc", quote_literal(&function.sql())));
-    let option = format!("number_partitions => {}{}", dimension.partitions, function.unwrap_or_default());
-    add_dimension(&dimension.column, &option, names)
+    let function = function_option("partitioning_func", dimension.function.as_ref());
+    add_dimension(&dimension.column, &format!("number_partitions => {}{function}", dimension.partitions), names)
+}
+
+/// `, option => function`, or nothing.
+fn function_option(option: &str, function: Option<&QualifiedName>) -> String {
+    let option =
+        |function: &QualifiedName| format!(", {option} => {}::pg_catalog.regproc", quote_literal(&function.sql()));
+    function.map(option).unwrap_or_default()
 }
 
 fn add_dimension(column: &str, option: &str, names: &TargetNames) -> Statement {

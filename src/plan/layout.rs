@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dimension::display_value;
 use super::{ClosedDimension, OpenDimension};
 use crate::catalog::{Chunk, ConstraintKind, Dimension, Hypertable, Slice};
 use crate::error::{Error, Result};
@@ -83,10 +84,19 @@ impl Layout {
         Ok(layout)
     }
 
+    /// The dimensions with intervals, the primary one first.
+    pub fn all_open(&self) -> impl Iterator<Item = &OpenDimension> {
+        std::iter::once(&self.primary).chain(&self.open)
+    }
+
+    /// Whether a function stands between a column and an interval: then only the server knows a row's value.
+    pub fn has_function(&self) -> bool {
+        self.all_open().any(|dimension| dimension.function.is_some())
+    }
+
     /// The columns of all dimensions, the primary one first.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&self.primary)
-            .chain(&self.open)
+        self.all_open()
             .map(|dimension| dimension.column.as_str())
             .chain(self.closed.iter().map(|dimension| dimension.column.as_str()))
     }
@@ -113,7 +123,7 @@ impl Layout {
     /// JSON object `{"column": [start, end], …}` for each combination of hash partitions, as TimescaleDB's
     /// `create_chunk` takes it.
     pub fn chunk_slices(&self, point: &[i64]) -> Vec<serde_json::Value> {
-        let open = std::iter::once(&self.primary).chain(&self.open).zip(point);
+        let open = self.all_open().zip(point);
         let slices = open.map(|(dimension, value)| (dimension.column.clone(), slice_json(dimension.bucket(*value))));
         let first: serde_json::Map<String, serde_json::Value> = slices.collect();
         let combined = self.closed.iter().fold(vec![first], |chunks, dimension| {
@@ -129,9 +139,7 @@ impl Layout {
 
     /// For people: `time 1 day, hash(device) 4`.
     pub fn describe(&self) -> String {
-        let open = std::iter::once(&self.primary)
-            .chain(&self.open)
-            .map(|d| format!("{} {}", display_ident(&d.column), describe_interval(d.time_type, d.interval)));
+        let open = self.all_open().map(|d| format!("{} {}", d.name(), describe_interval(d.time_type, d.interval)));
         let closed = self.closed.iter().map(|d| format!("hash({}) {}", display_ident(&d.column), d.partitions));
         open.chain(closed).collect::<Vec<_>>().join(", ")
     }
@@ -178,7 +186,7 @@ fn not_in_key(column: &str, key: &str) -> Error {
 
 /// A length of the primary dimension for people.
 pub(crate) fn describe_interval(time_type: TimeType, interval: i64) -> String {
-    if matches!(time_type, TimeType::Int2 | TimeType::Int4 | TimeType::Int8) {
+    if time_type.is_integer() {
         return interval.to_string();
     }
     const UNITS: [(i64, &str); 5] =
@@ -202,29 +210,37 @@ pub fn primary_dimension(table: &QualifiedName, dimensions: &[Dimension]) -> Res
 
 /// A dimension for people, also one of a kind that is not supported: `time 12 hours`, `hash(device) 4`.
 pub fn describe_dimension(dimension: &Dimension) -> String {
-    let column = display_ident(&dimension.column);
-    match (dimension.partitions, dimension.interval_length, time_type(&dimension.column_type)) {
-        (Some(partitions), ..) => format!("hash({column}) {partitions}"),
-        (None, Some(interval), Some(time_type)) => format!("{column} {}", describe_interval(time_type, interval)),
-        (None, Some(interval), None) => format!("{column} {interval} ({})", dimension.column_type),
-        (None, None, _) => column,
+    let value = display_value(function(dimension).as_ref(), &dimension.column);
+    match (dimension.partitions, dimension.interval_length, time_type(dimension.value_type())) {
+        (Some(partitions), ..) => format!("hash({}) {partitions}", display_ident(&dimension.column)),
+        (None, Some(interval), Some(time_type)) => format!("{value} {}", describe_interval(time_type, interval)),
+        (None, Some(interval), None) => format!("{value} {interval} ({})", dimension.value_type()),
+        (None, None, _) => value,
     }
 }
 
 fn open_dimension(table: &QualifiedName, dimension: &Dimension) -> Result<OpenDimension> {
-    let column = display_ident(&dimension.column);
+    let function = function(dimension);
+    let name = display_value(function.as_ref(), &dimension.column);
     let unsupported = |what: String| {
-        Error::refused(format!("dimension {column} of {table} {what}"))
-            .hint("Supported are dimensions with an interval over timestamptz, timestamp, date, smallint, integer and bigint.")
+        Error::refused(format!("dimension {name} of {table} {what}")).hint(
+            "Supported are dimensions with an interval over timestamptz, timestamp, date, smallint, integer, bigint and \
+             uuid (of version 7), and over functions that answer one of the first six.",
+        )
     };
-    if dimension.partitioning_function.is_some() {
-        return Err(unsupported("has a time partitioning function, which is not supported".into()));
-    }
     let interval = dimension.interval_length.filter(|interval| *interval > 0);
     let interval = interval.ok_or_else(|| unsupported("has no fixed interval".into()))?;
-    let time_type = time_type(&dimension.column_type)
-        .ok_or_else(|| unsupported(format!("is of type {}, which is not supported", dimension.column_type)))?;
-    Ok(OpenDimension { column: dimension.column.clone(), time_type, interval })
+    let time_type = time_type(dimension.value_type())
+        .filter(|time_type| function.is_none() || *time_type != TimeType::Uuid)
+        .ok_or_else(|| unsupported(format!("is of type {}, which is not supported", dimension.value_type())))?;
+    Ok(OpenDimension { column: dimension.column.clone(), time_type, interval, function })
+}
+
+/// The function of a dimension, of either kind, where it has one of a user's.
+fn function(dimension: &Dimension) -> Option<QualifiedName> {
+    let name = dimension.partitioning_function_schema.as_ref().zip(dimension.partitioning_function.as_ref());
+    name.filter(|(schema, _)| !schema.starts_with("_timescaledb"))
+        .map(|(schema, name)| QualifiedName::new(schema, name))
 }
 
 /// The type of an open dimension by its name; none where it is not supported.
@@ -236,13 +252,14 @@ pub(super) fn time_type(type_name: &str) -> Option<TimeType> {
         "smallint" => TimeType::Int2,
         "integer" => TimeType::Int4,
         "bigint" => TimeType::Int8,
+        "uuid" => TimeType::Uuid,
         _ => return None,
     })
 }
 
 fn resolve_interval(primary: &OpenDimension, request: IntervalRequest) -> Result<i64> {
     let column = display_ident(&primary.column);
-    let is_integer = matches!(primary.time_type, TimeType::Int2 | TimeType::Int4 | TimeType::Int8);
+    let is_integer = primary.time_type.is_integer();
     let interval = match request {
         IntervalRequest::Integer(interval) if is_integer => interval,
         IntervalRequest::Microseconds(interval) if !is_integer => interval,
@@ -268,9 +285,11 @@ fn resolve_interval(primary: &OpenDimension, request: IntervalRequest) -> Result
         return Err(Error::refused(format!("--chunk-interval does not fit dimension {column}"))
             .hint(format!("It takes values from 1 to {greatest} in the dimension's unit (microseconds for times).")));
     }
-    if primary.time_type == TimeType::Date && interval % 86_400_000_000 != 0 {
+    if interval % primary.time_type.unit() != 0 {
+        let (unit, kind) =
+            if primary.time_type == TimeType::Date { ("days", "date") } else { ("milliseconds", "uuid") };
         return Err(Error::refused(format!(
-            "--chunk-interval is not a number of whole days, but dimension {column} is a date"
+            "--chunk-interval is not a number of whole {unit}, but dimension {column} is a {kind}"
         ))
         .hint("Write a number of days, such as '7 days'."));
     }
@@ -279,12 +298,9 @@ fn resolve_interval(primary: &OpenDimension, request: IntervalRequest) -> Result
 
 /// The dimension with the function of a user, if it has one: only the server knows what that makes of a value.
 fn with_function(closed: ClosedDimension, dimension: &Dimension) -> ClosedDimension {
-    let name = dimension.partitioning_function_schema.as_ref().zip(dimension.partitioning_function.as_ref());
-    match name.filter(|(schema, _)| !schema.starts_with("_timescaledb")) {
+    match function(dimension) {
         None => closed,
-        Some((schema, name)) => {
-            ClosedDimension { hash_type: None, function: Some(QualifiedName::new(schema, name)), ..closed }
-        }
+        function => ClosedDimension { hash_type: None, function, ..closed },
     }
 }
 
@@ -348,12 +364,13 @@ mod tests {
 
     #[test]
     fn an_interval_must_fit_the_dimensions_type() {
-        let dimension = |time_type| OpenDimension { column: "t".into(), time_type, interval: 1 };
+        let dimension = |time_type| OpenDimension { column: "t".into(), time_type, interval: 1, function: None };
         let refused = |time_type, request| resolve_interval(&dimension(time_type), request).unwrap_err();
         assert!(refused(TimeType::Timestamptz, IntervalRequest::Integer(5)).message().contains("bare integer"));
         assert!(refused(TimeType::Int8, IntervalRequest::Microseconds(5)).message().contains("is an interval"));
         assert!(refused(TimeType::Int2, IntervalRequest::Integer(40_000)).message().contains("does not fit"));
         assert!(refused(TimeType::Date, IntervalRequest::Microseconds(3_600_000_000)).message().contains("whole days"));
+        assert!(refused(TimeType::Uuid, IntervalRequest::Microseconds(1_500)).message().contains("whole milliseconds"));
         assert!(refused(TimeType::Timestamptz, IntervalRequest::Microseconds(0)).message().contains("does not fit"));
     }
 

@@ -1,14 +1,16 @@
 //! What a table has and nobody carries, wherever it goes.
 
 use crate::catalog::{Constraint, Hypertable, NotCarried, Server};
-use crate::ident::display_ident;
+use crate::ident::{QualifiedName, display_ident};
 
-/// What neither another table nor an archive gets of this one.
-pub fn losses(source: &Hypertable) -> Vec<NotCarried> {
+/// What neither another table nor an archive gets of this one; `table` is its name there.
+pub fn losses(source: &Hypertable, table: &QualifiedName) -> Vec<NotCarried> {
     let mut found = source.not_carried.clone();
     found.extend(source.policies.not_carried.iter().cloned());
     if source.table.unlogged {
-        found.push(NotCarried::new("unlogged", "the table will be logged"));
+        let lost = NotCarried::new("unlogged", "the table will be logged");
+        let reason = "a crash would empty it, and its job would still call its rows done";
+        found.push(lost.because(reason).made_by(vec![format!("alter table {} set unlogged", table.sql())]));
     }
     for index in source.indexes.iter().filter(|index| !index.valid) {
         found.push(NotCarried::new("invalid index", &index.name));

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dimension::bounds;
 use crate::catalog::Slice;
-use crate::ident::{quote_ident, quote_literal};
+use crate::ident::quote_literal;
 use crate::pgcopy::TimeType;
 
 /// `[from, until)` in internal time (reference 1.4); `None` is no bound at all, so that ±infinity is inside.
@@ -85,10 +85,9 @@ impl Range {
         gaps
     }
 
-    /// The range as an SQL condition on `column`; none for [`Range::ALL`].
-    pub fn condition(&self, column: &str, time_type: TimeType) -> Option<String> {
-        let bound =
-            |operator: &str, value: i64| format!("{} {operator} {}", quote_ident(column), sql_value(time_type, value));
+    /// The range as a condition on `value`, which is SQL; none for [`Range::ALL`].
+    pub(super) fn condition(&self, value: &str, time_type: TimeType) -> Option<String> {
+        let bound = |operator: &str, bound: i64| format!("{value} {operator} {}", sql_value(time_type, bound));
         let from = self.from.map(|from| bound(">=", from));
         let until = self.until.map(|until| bound("<", until));
         match (from, until) {
@@ -99,7 +98,7 @@ impl Range {
 
     /// The range for people: `[2025-01-01 00:00:00+00, …)`.
     pub fn display(&self, time_type: TimeType) -> String {
-        let bound = |value: Option<i64>| value.map_or("…".to_string(), |value| time_type.literal(value));
+        let bound = |value: Option<i64>| value.map_or("…".to_string(), |value| time_type.spoken().literal(value));
         format!("[{}, {})", bound(self.from), bound(self.until))
     }
 }
@@ -127,6 +126,7 @@ pub(crate) fn type_name(time_type: TimeType) -> &'static str {
         TimeType::Timestamp => "timestamp",
         TimeType::Date => "date",
         TimeType::Int2 | TimeType::Int4 | TimeType::Int8 => "int8",
+        TimeType::Uuid => "uuid",
     }
 }
 
@@ -175,13 +175,21 @@ mod tests {
     fn a_bound_behind_the_last_time_is_infinity() {
         let range = Range { from: Some(9_223_371_849_600_000_000), until: None };
         let condition = range.condition("t", TimeType::Timestamptz).unwrap();
-        assert_eq!(condition, "\"t\" >= 'infinity'::pg_catalog.timestamptz");
+        assert_eq!(condition, "t >= 'infinity'::pg_catalog.timestamptz");
     }
 
     #[test]
     fn conditions_name_only_the_bounds_there_are() {
         let range = Range { from: Some(5), until: None };
-        assert_eq!(range.condition("n", TimeType::Int4).unwrap(), "\"n\" >= '5'::pg_catalog.int8");
+        assert_eq!(range.condition("n", TimeType::Int4).unwrap(), "n >= '5'::pg_catalog.int8");
         assert_eq!(Range::ALL.condition("n", TimeType::Int4), None);
+    }
+
+    #[test]
+    fn ranges_of_uuids_are_told_as_times() {
+        let range = Range { from: Some(1_735_689_600_000_000), until: None };
+        assert_eq!(range.display(TimeType::Uuid), "[2025-01-01 00:00:00+00, …)");
+        let condition = range.condition("u", TimeType::Uuid).unwrap();
+        assert_eq!(condition, "u >= '01941f29-7c00-7000-8000-000000000000'::pg_catalog.uuid");
     }
 }

@@ -12,7 +12,7 @@ use super::aggregates::{create_as, has_history, privilege, refresh_one};
 use super::jobs::{self, Host};
 use super::layout::time_type;
 use super::trappings::Passage;
-use super::upkeep::{NO_COMMUNITY, obstacle};
+use super::upkeep::{NO_COMMUNITY, lose_sparse_indexes, obstacle};
 use super::views::{self, ViewScript};
 use super::{Statement, type_name};
 use crate::catalog::views::{View, ViewPlaces};
@@ -171,6 +171,8 @@ impl Readers {
             let lost = NotCarried::new("history of a continuous aggregate", name.to_string());
             self.losses.push(lost.because("rows of its first buckets are dropped on the source"));
         }
+        let columnstore = aggregate.columnstore.iter_mut();
+        self.losses.extend(columnstore.flat_map(|settings| lose_sparse_indexes(settings, &name, means)));
         let jobs = std::mem::take(&mut aggregate.jobs);
         for job in jobs {
             match obstacle(&job, server, means) {

@@ -36,6 +36,52 @@ pub(super) fn retarget(definition: &str, from: &QualifiedName, to: &QualifiedNam
     text
 }
 
+/// What an expression over the rows of `from` is over those of `to`: whole rows are called by the table's name, `from.*`.
+pub(super) fn follow_rows(expression: &str, from: &QualifiedName, to: &QualifiedName) -> String {
+    let tokens = tokens(expression);
+    let is = |at: usize, text: &str| tokens.get(at).is_some_and(|token| *token == text);
+    let is_row = |at: usize| is_qualifier(&tokens, at, from) && is(at + 2, "*");
+    let follow = |(at, token): (usize, &&str)| if is_row(at) { quote_ident(&to.name) } else { token.to_string() };
+    tokens.iter().enumerate().map(follow).collect()
+}
+
+/// What an expression over the rows of `from`, with queries in it, is over those of `to`: queries name the table with its
+/// schema where they read it, and without where they mean the row that the expression is asked of. None where they call
+/// something else by the new name, which would be taken for that row.
+pub(super) fn follow_name(expression: &str, from: &QualifiedName, to: &QualifiedName) -> Option<String> {
+    let moved = retarget(expression, from, &QualifiedName::new(&to.schema, &from.name));
+    if from.name == to.name {
+        return Some(moved);
+    }
+    let tokens = tokens(&moved);
+    let calls = |token: &&str| identifier(token).as_deref() == Some(to.name.as_str());
+    let is_taken = self::tokens(expression).iter().any(calls);
+    let is = |at: usize, text: &str| tokens.get(at).is_some_and(|token| *token == text);
+    let is_read = |at: usize| {
+        // Just put there by `retarget`, or there before.
+        let is_own = |before: usize| identifier(tokens[before]).as_deref() == Some(to.schema.as_str());
+        let is_named =
+            identifier(tokens[at]).as_deref() == Some(from.name.as_str()) && !is(at + 1, ".") && !is(at + 1, "(");
+        is_named && at >= 2 && is(at - 1, ".") && is_own(at - 2) && !(at >= 3 && is(at - 3, "."))
+    };
+    let follow = |(at, token): (usize, &&str)| match is_read(at) || is_qualifier(&tokens, at, from) {
+        true => quote_ident(&to.name),
+        false => token.to_string(),
+    };
+    (!is_taken).then(|| tokens.iter().enumerate().map(follow).collect())
+}
+
+/// Whether the token at this place is the name of a table before one of its columns, or before all of them; not a schema
+/// before a function, a type, an operator or a collation.
+fn is_qualifier(tokens: &[&str], at: usize, table: &QualifiedName) -> bool {
+    let is = |at: usize, text: &str| tokens.get(at).is_some_and(|token| *token == text);
+    let before = |back: usize| at.checked_sub(back).map(|at| tokens[at]);
+    let is_operator = before(1) == Some("(") && before(2) == Some("OPERATOR");
+    let is_type_or_collation = before(1) == Some(":") || before(2) == Some("COLLATE");
+    let is_named = identifier(tokens[at]).as_deref() == Some(table.name.as_str());
+    is_named && is(at + 1, ".") && !is(at + 3, "(") && before(1) != Some(".") && !is_operator && !is_type_or_collation
+}
+
 /// The name that a token stands for; none for keywords, literals and punctuation.
 fn identifier(token: &str) -> Option<String> {
     if let Some(inner) = token.strip_prefix('"') {
@@ -121,6 +167,30 @@ mod tests {
         ] {
             assert_eq!(moved(definition), definition);
         }
+    }
+
+    #[test]
+    fn whole_rows_follow_their_tables_name() {
+        let moved = |expression| follow_rows(expression, &name("public", "t"), &name("public", "N w"));
+        assert_eq!(
+            moved("USING btree (hash_record(t.*), t.f(x), x t.ops)"),
+            "USING btree (hash_record(\"N w\".*), t.f(x), x t.ops)"
+        );
+        for expression in ["((a OPERATOR(t.*) b))", "('t.*'::text)", "x.t.*", "\"T\".*", "(t * 2)"] {
+            assert_eq!(moved(expression), expression);
+        }
+    }
+
+    #[test]
+    fn queries_in_an_expression_name_the_new_table_and_its_row() {
+        let moved = |expression| follow_name(expression, &name("public", "t"), &name("s", "new"));
+        let query =
+            "(device IN ( SELECT t_1.device FROM public.t t_1 WHERE (t_1.v > t.v) AND public.f(t.*) AND t.f(1)))";
+        let expected = "(device IN ( SELECT t_1.device FROM \"s\".\"new\" t_1 WHERE (t_1.v > \"new\".v) AND public.f(\"new\".*) AND t.f(1)))";
+        assert_eq!(moved(query).as_deref(), Some(expected));
+        assert_eq!(moved("(v > 0)").as_deref(), Some("(v > 0)"));
+        assert_eq!(moved("( SELECT new.v FROM public.other new WHERE (new.v = t.v))"), None);
+        assert_eq!(follow_name("public.t", &name("public", "t"), &name("s", "t")).as_deref(), Some("\"s\".\"t\""));
     }
 
     #[test]

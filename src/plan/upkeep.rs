@@ -5,10 +5,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::jobs::{self, Host};
-use super::layout::time_type;
+use super::layout::primary_dimension;
 use super::{Statement, TargetNames, policies, type_name};
-use crate::catalog::{Columnstore, Hypertable, Job, Means, NotCarried, Policies, Server};
-use crate::ident::display_ident;
+use crate::catalog::{Columnstore, Hypertable, Job, Means, NotCarried, Policies, Server, SparseIndex};
+use crate::ident::{QualifiedName, display_ident, quote_columns};
 
 /// What a server can have of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -54,12 +54,8 @@ impl Upkeep {
             let lost = NotCarried::new("compression settings", names.table.to_string());
             self.losses.push(lost.because(NO_COMMUNITY).made_by(vec![sql]));
             self.policies.columnstore = None;
-        } else if !means.sparse_indexes {
-            let lose = |index: crate::catalog::SparseIndex| {
-                NotCarried::new("sparse index", format!("{}({})", index.kind, index.columns.join(", ")))
-                    .because("it came with TimescaleDB 2.22")
-            };
-            self.losses.extend(settings.sparse_indexes.drain(..).map(lose));
+        } else {
+            self.losses.extend(lose_sparse_indexes(settings, &names.table, means));
         }
     }
 
@@ -81,6 +77,19 @@ impl Upkeep {
             }
         }
     }
+}
+
+/// Takes those of the columnstore of a table, or of an aggregate, that the server would not know.
+pub(super) fn lose_sparse_indexes(settings: &mut Columnstore, of: &QualifiedName, means: &Means) -> Vec<NotCarried> {
+    let lose = |index: SparseIndex| {
+        NotCarried::new(
+            "sparse index",
+            format!("{}({}) of {of}", index.kind, quote_columns(index.columns.iter().map(String::as_str))),
+        )
+        .because("sparse indexes came with TimescaleDB 2.22")
+    };
+    let lost = if means.sparse_indexes { Vec::new() } else { std::mem::take(&mut settings.sparse_indexes) };
+    lost.into_iter().map(lose).collect()
 }
 
 /// Why a server cannot have a job; none where it can.
@@ -105,8 +114,8 @@ fn with_owner(mut job: Job, server: &Server, means: &Means) -> (Job, Option<NotC
 
 /// Jobs of the table, as they are made on the target.
 pub fn create_jobs(jobs: &[Job], source: &Hypertable, names: &TargetNames, server: &Server) -> Vec<Statement> {
-    let primary = source.dimensions.first().and_then(|primary| time_type(&primary.column_type));
-    let axis_type = primary.map_or("bigint", type_name);
+    let primary = primary_dimension(source.name(), &source.dimensions);
+    let axis_type = primary.map_or("bigint", |primary| type_name(primary.time_type.spoken()));
     let host = Host { name: &names.table, is_aggregate: false, read_of: source.policies.hypertable_id, axis_type };
     jobs::create(jobs, host, server, |index| names.of_relation(index))
 }
@@ -117,3 +126,25 @@ pub fn default_columnstore() -> Columnstore {
 }
 
 pub(super) const NO_COMMUNITY: &str = "the target's edition is apache";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sparse_indexes_are_kept_or_listed() {
+        let settings = || {
+            let index = SparseIndex { kind: "bloom".into(), columns: vec!["Note".into(), "n".into()] };
+            Columnstore { sparse_indexes: vec![index], ..default_columnstore() }
+        };
+        let table = QualifiedName::new("public", "t");
+        let means = |sparse_indexes| Means { sparse_indexes, ..Means::default() };
+        let mut kept = settings();
+        assert!(lose_sparse_indexes(&mut kept, &table, &means(true)).is_empty());
+        assert_eq!(kept, settings());
+        let mut lost = settings();
+        let listed = lose_sparse_indexes(&mut lost, &table, &means(false));
+        assert_eq!(listed[0].object, "bloom(\"Note\", \"n\") of public.t");
+        assert_eq!(lost, default_columnstore());
+    }
+}

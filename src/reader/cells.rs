@@ -135,7 +135,7 @@ pub(crate) fn boundaries(chunks: &[Chunk]) -> Vec<i64> {
 
 /// One point for each bucket that has rows, along the axis.
 fn points(layout: &Layout, findings: &[Finding]) -> Vec<Point> {
-    let dimensions: Vec<_> = std::iter::once(&layout.primary).chain(&layout.open).collect();
+    let dimensions: Vec<_> = layout.all_open().collect();
     let bucket = |values: &[i64]| -> Vec<i64> {
         dimensions.iter().zip(values).map(|(dimension, value)| dimension.bucket(*value).start).collect()
     };

@@ -1,8 +1,8 @@
 //! The statement that reads a task.
 
 use crate::catalog::Chunk;
-use crate::pgcopy::{Format, TimeType};
-use crate::plan::{Range, Read};
+use crate::pgcopy::Format;
+use crate::plan::{OpenDimension, Read};
 
 /// What all reads of one table share.
 pub struct ChunkReader {
@@ -10,10 +10,8 @@ pub struct ChunkReader {
     pub chunks: Vec<Chunk>,
     /// The column list, quoted.
     pub columns: String,
-    /// The primary dimension's column.
-    pub primary: String,
-    /// Its type.
-    pub time_type: TimeType,
+    /// The primary dimension.
+    pub primary: OpenDimension,
     /// The format of the rows.
     pub format: Format,
 }
@@ -45,18 +43,12 @@ impl ChunkReader {
 
     fn select(&self, read: &Read) -> String {
         let table = self.chunks[read.chunk].table().sql();
-        let condition = condition(read.range, &self.primary, self.time_type);
-        format!("select {} from {table}{condition}", self.columns)
+        format!("select {} from {table}{}", self.columns, self.primary.filter(read.range))
     }
 }
 
 /// Chunks that one statement reads at most: each is a node in the server's plan.
 const MAX_BRANCHES: usize = 64;
-
-/// ` where …`, or nothing for a range without bounds.
-pub fn condition(range: Range, primary: &str, time_type: TimeType) -> String {
-    range.condition(primary, time_type).map(|condition| format!(" where {condition}")).unwrap_or_default()
-}
 
 /// A query's rows as a COPY stream.
 pub fn copy_out_of(query: &str, format: &str) -> String {
@@ -66,6 +58,8 @@ pub fn copy_out_of(query: &str, format: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pgcopy::TimeType;
+    use crate::plan::Range;
 
     fn chunk(name: &str, compressed: bool) -> Chunk {
         let json =
@@ -79,8 +73,7 @@ mod tests {
         let reader = ChunkReader {
             chunks: chunks.to_vec(),
             columns: "\"x\"".into(),
-            primary: "t".into(),
-            time_type: TimeType::Int8,
+            primary: OpenDimension { column: "t".into(), time_type: TimeType::Int8, interval: 1, function: None },
             format: Format::Binary,
         };
         let reads: Vec<Read> = (0..5).map(|chunk| Read { chunk, range: Range::ALL }).collect();

@@ -74,8 +74,7 @@ impl Doors {
         let chunks = Arc::new(ChunkReader {
             chunks: snapshot.chunks.clone(),
             columns: column_list(table),
-            primary: primary.column.clone(),
-            time_type: primary.time_type,
+            primary: primary.clone(),
             format,
         });
         let door = |session| Door::Session { session: Box::new(session), chunks: Arc::clone(&chunks) };

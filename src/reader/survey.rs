@@ -5,11 +5,9 @@
 use crate::catalog::Chunk;
 use crate::connect::Reader;
 use crate::error::{Error, Result};
-use crate::ident::quote_ident;
 use crate::pgcopy::TimeType;
 use crate::plan::{Layout, OpenDimension, Range, bucket_number};
 
-use super::chunk::condition;
 use super::snapshot::Snapshot;
 
 /// Probes that travel in one statement.
@@ -101,8 +99,8 @@ impl Survey<'_> {
         let primary = &self.layout.primary;
         let (column, table, condition) = self.names(chunk, range);
         let next_from = format!("{column} >= {}", self.bucket_end("bucket.value"));
-        let upper = Range { from: None, until: range.until }
-            .condition(&primary.column, primary.time_type)
+        let upper = primary
+            .condition(Range { from: None, until: range.until })
             .map(|condition| format!(" and {condition}"))
             .unwrap_or_default();
         format!(
@@ -124,7 +122,7 @@ impl Survey<'_> {
     /// the grouping, which TimescaleDB 2.19 cannot plan over compressed chunks.
     fn full_scan(&self, chunk: usize, range: Range) -> String {
         let (_, table, condition) = self.names(chunk, range);
-        let dimensions: Vec<_> = std::iter::once(&self.layout.primary).chain(&self.layout.open).collect();
+        let dimensions: Vec<_> = self.layout.all_open().collect();
         let each = |text: &dyn Fn(usize, &OpenDimension) -> String| {
             dimensions.iter().enumerate().map(|(n, dimension)| text(n, dimension)).collect::<Vec<_>>().join(", ")
         };
@@ -132,7 +130,7 @@ impl Survey<'_> {
             "select {chunk} as chunk, array[{}] as values, max(value_0) as last \
              from (select {} from {table}{condition} offset 0) found group by {} limit {}",
             each(&|n, _| format!("min(value_{n})")),
-            each(&|n, dimension| format!("{} as value_{n}", self.internal(&quote_ident(&dimension.column)))),
+            each(&|n, dimension| format!("{} as value_{n}", self.internal(&dimension.value()))),
             each(&|n, dimension| bucket_number(&format!("value_{n}"), dimension.interval)),
             self.limit + 1
         )
@@ -140,8 +138,7 @@ impl Survey<'_> {
 
     fn names(&self, chunk: usize, range: Range) -> (String, String, String) {
         let primary = &self.layout.primary;
-        let condition = condition(range, &primary.column, primary.time_type);
-        (quote_ident(&primary.column), self.chunks[chunk].table().sql(), condition)
+        (primary.value(), self.chunks[chunk].table().sql(), primary.filter(range))
     }
 
     fn last(&self, chunk: usize, range: Range) -> String {
@@ -157,9 +154,9 @@ impl Survey<'_> {
     fn bucket_end(&self, value: &str) -> String {
         let primary = &self.layout.primary;
         let interval = primary.interval;
-        let internal = match primary.time_type {
-            TimeType::Int2 | TimeType::Int4 | TimeType::Int8 => self.internal(value),
-            _ => format!("greatest({}, {})", self.internal(value), primary.point(i64::MIN)),
+        let internal = match primary.time_type.has_infinities() {
+            false => self.internal(value),
+            true => format!("greatest({}, {})", self.internal(value), primary.point(i64::MIN)),
         };
         let end = format!(
             "case when {internal} >= 0 then {internal} / {interval} * {interval} + {interval} \
@@ -170,6 +167,8 @@ impl Survey<'_> {
             TimeType::Timestamp => format!("{}.to_timestamp_without_timezone({end})", self.functions),
             TimeType::Date => format!("{}.to_date({end})", self.functions),
             TimeType::Int2 | TimeType::Int4 | TimeType::Int8 => end,
+            // Not a value of version 7 itself, but one before all of those of its millisecond.
+            TimeType::Uuid => format!("(lpad(to_hex({end} / 1000), 12, '0') || repeat('0', 20))::uuid"),
         }
     }
 }

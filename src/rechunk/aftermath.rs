@@ -9,11 +9,12 @@ use super::contention::{Lock, LockMode};
 use super::plan::Swapped;
 use super::work::Work;
 use crate::catalog::dependents::Dependents;
-use crate::catalog::{Chunk, ChunkShape, Policies, read};
+use crate::catalog::{Chunk, ChunkShape, Columnstore, Policies, read};
 use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::QualifiedName;
 use crate::ledger;
+use crate::plan::aggregates::Exchange;
 use crate::plan::policies::{self, Subject};
 use crate::plan::{Statement, belongings, dependents};
 use crate::schema;
@@ -99,18 +100,36 @@ impl Work<'_> {
         Ok((found, gone))
     }
 
-    /// Compresses the new chunks whose rows have all been in compressed ones. It comes behind the swap: a table with
-    /// compressed chunks takes no foreign keys any more, and what is copied again under the swap's lock would have to be
-    /// decompressed there.
+    /// Compresses the new chunks whose rows have all been in compressed ones, of the table and of its aggregates. It comes
+    /// behind the swap: a table with compressed chunks takes no foreign keys any more, and what is copied again under the
+    /// swap's lock would have to be decompressed there.
     async fn compress(&self, swapped: &Swapped) -> Result<()> {
-        let Some(columnstore) = &swapped.surroundings.policies.columnstore else { return Ok(()) };
-        let (start, new) = (Instant::now(), self.chunks_of(&self.plan.table).await?);
-        let old: Vec<ChunkShape> = self.chunks_of(&swapped.away.table).await?.iter().map(Chunk::shape).collect();
-        let chunks = policies::compressible(&new, &old);
-        if chunks.is_empty() {
-            return Ok(());
+        let (start, mut all) = (Instant::now(), 0);
+        if let Some(columnstore) = &swapped.surroundings.policies.columnstore {
+            let old: Vec<ChunkShape> = self.chunks_of(&swapped.away.table).await?.iter().map(Chunk::shape).collect();
+            let compressed = self.compress_like(&self.plan.table, &old, columnstore).await?;
+            self.report().compressed_chunks += compressed;
+            all += compressed;
         }
-        self.supervision().progress.phase(format!("compressing {} chunks", chunks.len()));
+        for Exchange { old, new, .. } in &self.plan.aggregates {
+            if let Some(columnstore) = &old.columnstore {
+                all += self.compress_like(&new.materialization, &old.shapes, columnstore).await?;
+            }
+        }
+        if all > 0 {
+            self.phase("compress", start);
+        }
+        Ok(())
+    }
+
+    /// Compresses the chunks of `table` whose rows have all been in compressed ones among `old`; answers how many.
+    async fn compress_like(&self, table: &QualifiedName, old: &[ChunkShape], columnstore: &Columnstore) -> Result<u64> {
+        let new = self.chunks_of(table).await?;
+        let chunks = policies::compressible(&new, old);
+        if chunks.is_empty() {
+            return Ok(0);
+        }
+        self.supervision().progress.phase(format!("compressing {} chunks of {table}", chunks.len()));
         // Those that are merged as they are compressed are so into the one before them.
         let turns = Semaphore::new(if columnstore.chunk_interval.is_some() { 1 } else { self.sessions.len() });
         let compress = async |chunk: &&Chunk| {
@@ -118,9 +137,7 @@ impl Work<'_> {
             self.compress_chunk(chunk).await
         };
         try_join_all(chunks.iter().map(compress)).await?;
-        self.report().compressed_chunks += chunks.len() as u64;
-        self.phase("compress", start);
-        Ok(())
+        Ok(chunks.len() as u64)
     }
 
     /// TimescaleDB keeps writers out of the chunk while it reads it, and in the end everybody for a moment.

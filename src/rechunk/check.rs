@@ -94,8 +94,7 @@ impl Work<'_> {
         Reading {
             table: table.sql(),
             columns: self.columns.clone(),
-            primary: primary.column.clone(),
-            time_type: primary.time_type,
+            primary: primary.clone(),
             wire: self.wire.clone(),
             hashing,
             functions: self.ground.server().functions_schema.clone(),

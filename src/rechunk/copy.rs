@@ -15,7 +15,6 @@ use crate::ledger::{self, Counted, NotedChunk, Taken};
 use crate::plan::{Point, Range, Task};
 use crate::progress;
 use crate::reader::cells::boundaries;
-use crate::reader::chunk::condition;
 use crate::reader::snapshot::Shares;
 use crate::schema;
 
@@ -128,7 +127,7 @@ impl Work<'_> {
             "insert into {} ({columns}) overriding system value select {columns} from {}{}",
             into.sql(),
             self.plan.table.sql(),
-            condition(range, &primary.column, primary.time_type)
+            primary.filter(range)
         )
     }
 

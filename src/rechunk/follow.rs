@@ -11,7 +11,6 @@ use crate::failpoint;
 use crate::ident::quote_ident;
 use crate::ledger;
 use crate::plan::{BucketRun, Range};
-use crate::reader::chunk::condition;
 use crate::verify::Mode;
 
 /// Buckets that one transaction copies again at most.
@@ -81,7 +80,7 @@ impl Work<'_> {
     pub(super) async fn copy_again(&self, target: &Target, run: BucketRun) -> Result<u64> {
         let (beside, primary) = (self.plan.beside(), &self.plan.layout.primary);
         let range = self.plan.capture.buckets.range(run);
-        let part = condition(range, &primary.column, primary.time_type);
+        let part = primary.filter(range);
         self.note_unknown(target, range).await?;
         target
             .execute(&format!("delete from {} where {}", self.plan.capture.marks().sql(), run.condition()), &[])
@@ -135,11 +134,10 @@ impl Work<'_> {
 
     async fn mark(&self, target: &Target, stale: &Stale) -> Result<()> {
         let (capture, primary) = (&self.plan.capture, &self.plan.layout.primary);
-        let internal =
-            format!("{}.time_to_internal({})", quote_ident(&capture.functions), quote_ident(&primary.column));
+        let internal = format!("{}.time_to_internal({})", quote_ident(&capture.functions), primary.value());
         let bucket = capture.buckets.number_sql(&internal);
         for range in &stale.ranges {
-            let part = condition(*range, &primary.column, primary.time_type);
+            let part = primary.filter(*range);
             let buckets = |table: &str| format!("select {bucket} from {table}{part}");
             let sql = format!(
                 "insert into {} {} union {}",

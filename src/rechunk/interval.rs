@@ -62,7 +62,7 @@ impl Sized {
 
 /// A length of the axis for people, in a unit that leaves few digits.
 fn describe_about(time_type: TimeType, length: i64) -> String {
-    if matches!(time_type, TimeType::Int2 | TimeType::Int4 | TimeType::Int8) {
+    if time_type.is_integer() {
         return length.to_string();
     }
     const UNITS: [(i64, &str); 3] = [(DAY, "days"), (HOUR, "hours"), (MINUTE, "minutes")];
@@ -128,7 +128,7 @@ fn candidates(time_type: TimeType) -> Box<dyn Iterator<Item = i64>> {
             Box::new(powers.flat_map(|power| [1, 2, 5].map(|digit| digit * power)).take_while(move |n| *n <= greatest))
         }
         TimeType::Date => Box::new(NICE.into_iter().filter(|interval| interval % DAY == 0)),
-        TimeType::Timestamp | TimeType::Timestamptz => Box::new(NICE.into_iter()),
+        TimeType::Timestamp | TimeType::Timestamptz | TimeType::Uuid => Box::new(NICE.into_iter()),
     }
 }
 

@@ -9,7 +9,7 @@ use super::sample::Sample;
 use crate::catalog::Chunk;
 use crate::connect::Side;
 use crate::error::{Error, Result};
-use crate::ident::{QualifiedName, quote_ident};
+use crate::ident::QualifiedName;
 use crate::ledger::JobId;
 use crate::look::{partitioning, refuse_minus_infinity};
 use crate::plan::{Beside, Keys, describe_interval, post_data, pre_data};
@@ -169,14 +169,12 @@ pub(super) async fn layout(ground: &Ground, change: &Change, chunks: &[Chunk]) -
 
 /// From the first finite value that there is up to behind the last one.
 async fn extent(ground: &Ground, primary: &OpenDimension) -> Result<Range> {
-    let column = quote_ident(&primary.column);
-    let finite = match primary.is_integer() {
-        true => String::new(),
-        false => format!(" where {column} > '-infinity' and {column} < 'infinity'"),
+    let (table, value) = (ground.name().sql(), primary.value());
+    let finite = match primary.time_type.has_infinities() {
+        true => format!("{table} where {value} > '-infinity' and {value} < 'infinity'"),
+        false => table,
     };
-    let internal = ground.server().internal_function("time_to_internal");
-    let sql =
-        format!("select {internal}(min({column})), {internal}(max({column})) from {}{finite}", ground.name().sql());
+    let sql = primary.extent_query(&finite, &ground.server().functions_schema);
     let row = ground.found.session.row(&sql, &[]).await?;
     Ok(match (row.get(0), row.get::<_, Option<i64>>(1)) {
         (Some(first), Some(last)) => {
@@ -190,7 +188,6 @@ async fn extent(ground: &Ground, primary: &OpenDimension) -> Result<Range> {
 fn has_one_interval(chunks: &[Chunk], layout: &Layout) -> bool {
     chunks.iter().all(|chunk| {
         let slice = chunk.primary();
-        let inside = if slice.start == i64::MIN { slice.end.saturating_sub(1) } else { slice.start };
-        layout.primary.bucket(inside) == slice
+        layout.primary.bucket(slice.some_value()) == slice
     })
 }

@@ -132,6 +132,7 @@ pub(super) fn capture(ground: &Ground, planned: &Planned, job: JobId) -> Capture
         owner: ground.found.table.owner.clone(),
         buckets: Buckets { width: planned.bucket_width(ground), time_type: primary.time_type },
         column: primary.column.clone(),
+        function: primary.function.clone(),
         functions: ground.server().functions_schema.clone(),
         by_row,
         kept_columns: hypertable.columns.iter().filter(|_| keeps_columns).map(|column| column.name.clone()).collect(),

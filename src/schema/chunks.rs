@@ -44,8 +44,9 @@ pub fn refuse_too_many_locks(server: &Server, chunks: u64) -> Result<()> {
 /// The rows that make them are stopped by a trigger that is created, used and dropped in one transaction and fires only
 /// where this transaction has set a setting (reference 3a, 9.2). Only for tables that this job has made.
 ///
-/// Where a hash dimension's type has no generator of values, or a domain refuses a row without its value, the chunks are
-/// left to the first rows that need them.
+/// Where nobody knows such rows (a hash dimension's type has no generator of values, a user's function stands between column
+/// and interval), the edition's `create_chunk` makes them. Where that is missing, or a domain refuses a row without its value,
+/// they are left to the first rows that need them.
 pub async fn make_chunks(
     target: &Target,
     server: &Server,
@@ -53,7 +54,12 @@ pub async fn make_chunks(
     layout: &Layout,
     points: &[Point],
 ) -> Result<()> {
-    let Some(rows) = PointRows::at(target, server, table, layout, points).await? else { return Ok(()) };
+    let Some(rows) = PointRows::at(target, server, table, layout, points).await? else {
+        return match server.is_apache() {
+            true => Ok(()),
+            false => create_chunks(target, server, table, slices_at(layout, points)).await,
+        };
+    };
     let (mut made, mut rest) = (0, rows.rows.as_slice());
     while !rest.is_empty() {
         let (batch, later) = rest.split_at(batch_size(server, made).min(rest.len()));
@@ -87,7 +93,7 @@ pub async fn make_chunks_beside_others(
 ) -> Result<()> {
     let made = match server.is_apache() {
         true => copy_into_nothing(target, server, table, layout, points).await,
-        false => create_chunks(target, server, table, points.iter().flat_map(|point| layout.chunk_slices(point))).await,
+        false => create_chunks(target, server, table, slices_at(layout, points)).await,
     };
     match made {
         Err(error) if error.sqlstate().is_some() && !error.is_retryable() => Ok(()),
@@ -113,6 +119,10 @@ pub async fn create_chunks(
         failpoint::hit("chunks-after-batch");
     }
     Ok(())
+}
+
+fn slices_at(layout: &Layout, points: &[Point]) -> impl Iterator<Item = serde_json::Value> {
+    points.iter().flat_map(|point| layout.chunk_slices(point))
 }
 
 /// Copies rows that a condition takes away. 2.19.3 looks for a row's chunk, and makes it, before it asks the condition;
@@ -212,7 +222,7 @@ struct PointRows {
 }
 
 impl PointRows {
-    /// `None` where nobody knows values for all partitions.
+    /// `None` where nobody knows values for all points and partitions.
     async fn at(
         target: &Target,
         server: &Server,
@@ -220,6 +230,9 @@ impl PointRows {
         layout: &Layout,
         points: &[Point],
     ) -> Result<Option<PointRows>> {
+        if layout.has_function() {
+            return Ok(None);
+        }
         let mut others = Vec::new();
         for dimension in &layout.closed {
             match partition_values(target, server, table, dimension).await? {
@@ -266,7 +279,7 @@ impl PointRows {
 
 /// A value of each open dimension.
 fn point_values(layout: &Layout, point: &Point) -> Vec<Option<String>> {
-    let open = std::iter::once(&layout.primary).chain(&layout.open).zip(point);
+    let open = layout.all_open().zip(point);
     open.map(|(dimension, value)| Some(dimension.time_type.literal(dimension.point(*value)))).collect()
 }
 

@@ -46,13 +46,13 @@ fn one_sided(column: &Column, other: &Hypertable, here: &str, there: &str) -> Er
 pub(super) fn common_dimension(source: &Hypertable, target: &Hypertable) -> Result<OpenDimension> {
     let here = primary_dimension(source.name(), &source.dimensions)?;
     let there = primary_dimension(target.name(), &target.dimensions)?;
-    if (&here.column, here.time_type) == (&there.column, there.time_type) {
+    if here.is_axis_of(&there) {
         return Ok(here);
     }
     Err(Error::refused(format!(
         "the primary dimension is {} on the source and {} on the target",
-        display_ident(&here.column),
-        display_ident(&there.column)
+        here.name(),
+        there.name()
     ))
     .hint("Ranges are compared along the primary dimension, so both tables need the same one; other dimensions and all intervals may differ."))
 }

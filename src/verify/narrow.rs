@@ -8,7 +8,6 @@ use super::keys::Key;
 use super::reading::Extent;
 use super::sides::Pair;
 use crate::error::Result;
-use crate::pgcopy::TimeType;
 use crate::plan::{OpenDimension, Range};
 
 /// A range with as many rows on either side is not divided further: a screen or two of keys.
@@ -109,10 +108,8 @@ impl Narrowing {
 /// Where a stretch of the axis with rows at both of its ends is best divided: no part of it is without rows. None for a
 /// single value.
 fn middle(primary: &OpenDimension, extent: Extent) -> Option<i64> {
-    const DAY_US: i128 = 86_400_000_000;
     let Extent { first, last } = extent;
     let earliest = primary.point(i64::MIN);
-    let is_integer = matches!(primary.time_type, TimeType::Int2 | TimeType::Int4 | TimeType::Int8);
     if first >= last {
         return None;
     }
@@ -120,26 +117,24 @@ fn middle(primary: &OpenDimension, extent: Extent) -> Option<i64> {
     if first < earliest {
         return Some(earliest);
     }
-    if last == i64::MAX && !is_integer {
+    if last == i64::MAX && primary.time_type.has_infinities() {
         return Some(last);
     }
     let middle = (i128::from(first) + i128::from(last)).div_euclid(2) + 1;
-    let middle = match primary.time_type {
-        // A later hour of the same day would be the same date.
-        TimeType::Date => (middle + DAY_US - 1).div_euclid(DAY_US) * DAY_US,
-        _ => middle,
-    };
-    Some(middle as i64)
+    // A later hour of the same day would be the same date.
+    let unit = i128::from(primary.time_type.unit());
+    Some(((middle + unit - 1).div_euclid(unit) * unit) as i64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pgcopy::TimeType;
 
     const DAY: i64 = 86_400_000_000;
 
     fn dimension(time_type: TimeType) -> OpenDimension {
-        OpenDimension { column: "t".into(), time_type, interval: DAY }
+        OpenDimension { column: "t".into(), time_type, interval: DAY, function: None }
     }
 
     #[test]

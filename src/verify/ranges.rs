@@ -102,7 +102,7 @@ mod tests {
     }
 
     fn cuts(sides: &[Laid<'_>; 2], time_type: TimeType) -> Vec<i64> {
-        let primary = OpenDimension { column: "t".into(), time_type, interval: 10 };
+        let primary = OpenDimension { column: "t".into(), time_type, interval: 10, function: None };
         let tasks = cut(&[Range::ALL], sides, &primary, 8 << 20);
         assert_eq!((tasks[0].range.from, tasks[tasks.len() - 1].range.until), (None, None));
         tasks.iter().filter_map(|task| task.range.until).collect()

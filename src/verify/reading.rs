@@ -6,12 +6,11 @@ use tokio_postgres::error::SqlState;
 
 use crate::connect::Session;
 use crate::error::{Context, Kind, Result};
-use crate::ident::quote_ident;
 use crate::ledger::Counted;
-use crate::pgcopy::{Checksum, TimeType};
-use crate::plan::{Range, Wire};
+use crate::pgcopy::Checksum;
+use crate::plan::{OpenDimension, Range, Wire};
 use crate::progress::Progress;
-use crate::reader::chunk::{condition, copy_out_of};
+use crate::reader::chunk::copy_out_of;
 use crate::reader::rows::{Row, RowScanner, refuse_other_count};
 
 /// Who hashes rows.
@@ -30,10 +29,8 @@ pub struct Reading {
     pub table: String,
     /// The columns, quoted; by name, so that their order is the same on both sides.
     pub columns: String,
-    /// The primary dimension's column.
-    pub primary: String,
-    /// Its type.
-    pub time_type: TimeType,
+    /// The primary dimension.
+    pub primary: OpenDimension,
     /// Format and canonical form; a checksum is only equal over the same ones.
     pub wire: Wire,
     /// Who makes a checksum of the rows.
@@ -134,17 +131,12 @@ impl Reading {
 
     /// Where the rows of a range lie; none where there are no rows. Cheap where an index begins with the dimension.
     pub(super) async fn extent(&self, session: &Session, range: Range) -> Result<Option<Extent>> {
-        let (functions, column) = (&self.functions, quote_ident(&self.primary));
-        let sql = format!(
-            "select {functions}.time_to_internal(first), {functions}.time_to_internal(last) \
-             from (select min({column}) as first, max({column}) as last from {}) extent where first is not null",
-            self.part(range)
-        );
-        let rows = session.rows(&sql, &[]).await?;
-        Ok(rows.first().map(|row| Extent { first: row.get(0), last: row.get(1) }))
+        let row = session.row(&self.primary.extent_query(&self.part(range), &self.functions), &[]).await?;
+        let ends: (Option<i64>, Option<i64>) = (row.get(0), row.get(1));
+        Ok(ends.0.zip(ends.1).map(|(first, last)| Extent { first, last }))
     }
 
     fn part(&self, range: Range) -> String {
-        format!("{}{}", self.table, condition(range, &self.primary, self.time_type))
+        format!("{}{}", self.table, self.primary.filter(range))
     }
 }

@@ -54,8 +54,7 @@ impl Ready {
         let reading = |found: &Found| Reading {
             table: found.table.name.sql(),
             columns: columns.clone(),
-            primary: primary.column.clone(),
-            time_type: primary.time_type,
+            primary: primary.clone(),
             wire: wire.clone(),
             hashing: Hashing::Here,
             functions: found.server.functions_schema.clone(),

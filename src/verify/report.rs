@@ -158,8 +158,8 @@ impl RangeReport {
         let Difference { range, source, target } = difference;
         RangeReport {
             range: range.display(time_type),
-            from: range.from.map(|from| time_type.literal(from)),
-            until: range.until.map(|until| time_type.literal(until)),
+            from: range.from.map(|from| time_type.spoken().literal(from)),
+            until: range.until.map(|until| time_type.spoken().literal(until)),
             source_rows: source.rows,
             target_rows: target.rows,
         }

@@ -35,8 +35,8 @@ pub struct Destination {
     pub columns: Vec<String>,
     /// The dimension that segments are ranges of.
     pub primary: OpenDimension,
-    /// Where rows have their values of it.
-    pub coordinate: Coordinate,
+    /// Where rows have their values of it; none where only the server knows them.
+    pub coordinate: Option<Coordinate>,
 }
 
 /// A segment that is being written. Dropping it removes the file.

@@ -8,8 +8,8 @@ use crate::error::{Error, Kind, Result};
 use crate::failpoint;
 use crate::ident::QualifiedName;
 use crate::ledger::{self, Claim, Taken};
-use crate::pgcopy::{Format, TimeType, binary};
-use crate::plan::{Entry, Range, Task};
+use crate::pgcopy::{Format, binary};
+use crate::plan::{Entry, OpenDimension, Range, Task};
 
 /// Where the rows of all tasks go.
 pub struct Destination {
@@ -19,10 +19,8 @@ pub struct Destination {
     pub table: QualifiedName,
     /// The copied columns, quoted.
     pub columns: String,
-    /// The column of the ranges.
-    pub primary: String,
-    /// Its type.
-    pub time_type: TimeType,
+    /// The dimension of the ranges.
+    pub primary: OpenDimension,
     /// The format of the rows.
     pub format: Format,
     /// What the checksums of the ledger are over.
@@ -33,10 +31,6 @@ impl Destination {
     fn copy_in(&self) -> String {
         let (table, columns, format) = (self.table.sql(), &self.columns, self.format.name());
         format!("copy {table} ({columns}) from stdin (format {format})")
-    }
-
-    fn condition(&self, range: Range) -> String {
-        range.condition(&self.primary, self.time_type).map(|text| format!(" where {text}")).unwrap_or_default()
     }
 }
 
@@ -130,7 +124,7 @@ fn refused(task: i32, error: Error) -> Error {
 /// # Errors
 /// Where there are more or fewer: somebody else has written there, and theirs are not ours to delete.
 pub async fn delete_range(target: &Target, to: &Destination, range: Range, rows: u64) -> Result<()> {
-    let sql = format!("delete from {}{}", to.table.sql(), to.condition(range));
+    let sql = format!("delete from {}{}", to.table.sql(), to.primary.filter(range));
     let deleted = target.execute(&sql, &[]).await?;
     if deleted == rows {
         return Ok(());
@@ -140,7 +134,7 @@ pub async fn delete_range(target: &Target, to: &Destination, range: Range, rows:
         format!(
             "{} holds {deleted} rows in {}, and job {} has written {rows} there: somebody else has changed them",
             to.table,
-            range.display(to.time_type),
+            range.display(to.primary.time_type),
             to.claim.job.0
         ),
     )
@@ -149,12 +143,12 @@ pub async fn delete_range(target: &Target, to: &Destination, range: Range, rows:
 
 /// In a table that was there before, whatever its range holds belongs to others.
 async fn refuse_rows_of_others(target: &Target, to: &Destination, task: &Task) -> Result<()> {
-    let sql = format!("select exists (select from {}{})", to.table.sql(), to.condition(task.range));
+    let sql = format!("select exists (select from {}{})", to.table.sql(), to.primary.filter(task.range));
     match target.row(&sql, &[]).await?.get(0) {
         false => Ok(()),
         true => Err(Error::new(
             Kind::Target,
-            format!("{} has got rows in {} meanwhile", to.table, task.range.display(to.time_type)),
+            format!("{} has got rows in {} meanwhile", to.table, task.range.display(to.primary.time_type)),
         )
         .hint("Appending only fills empty ranges: nothing was written there. Move those rows away, or leave the range out with --from and --until.")),
     }
@@ -163,7 +157,7 @@ async fn refuse_rows_of_others(target: &Target, to: &Destination, task: &Task) -
 /// What other jobs have noted of a range that is copied anew has to stay true.
 async fn recount_other_jobs(target: &Target, to: &Destination, range: Range) -> Result<()> {
     for (job, task, range) in ledger::overlapping_tasks(target, to.claim, range).await? {
-        let sql = format!("select count(*) from {}{}", to.table.sql(), to.condition(range));
+        let sql = format!("select count(*) from {}{}", to.table.sql(), to.primary.filter(range));
         let rows: i64 = target.row(&sql, &[]).await?.get(0);
         ledger::set_rows(target, job, task, rows as u64).await?;
     }

@@ -15,7 +15,7 @@ use hypercopy::ident::{QualifiedName, quote_columns};
 use hypercopy::look::Found;
 use hypercopy::pgcopy::Format;
 use hypercopy::plan::{Range, Wire, primary_dimension};
-use hypercopy::reader::chunk::{condition, copy_out_of};
+use hypercopy::reader::chunk::copy_out_of;
 use hypercopy::reader::rows::RowScanner;
 use serde_json::Value;
 
@@ -201,12 +201,12 @@ async fn write(conninfo: &str, table: &str, path: &Path, format: SegmentFormat) 
         let range = Range { from, until };
         let columns = quote_columns(copied.iter().map(|column| column.name.as_str()));
         let table = hypertable.name().sql();
-        let query = format!("select {columns} from {table}{}", condition(range, &primary.column, primary.time_type));
+        let query = format!("select {columns} from {table}{}", primary.filter(range));
         let mut rows = RowScanner::new(&wire, true);
         let raw = copied_out(&found.session, &copy_out_of(&query, wire.format.name())).await;
-        let mut extents = Extents::new(primary.clone(), primary.coordinate(&hypertable).unwrap());
+        let mut extents = Extents::new(primary.clone(), primary.coordinate(&hypertable));
         let at = extents.coordinate();
-        rows.push(&raw, |row| extents.add(row.coordinate(at))).unwrap();
+        rows.push(&raw, |row| extents.add(at.and_then(|at| row.coordinate(at)))).unwrap();
         let counted = rows.finish().unwrap();
         let contents = match manifest.format {
             SegmentFormat::Csv => {

@@ -106,6 +106,26 @@ fn a_table_without_a_columnstore_gets_one_where_chunks_shall_be_compressed() {
 }
 
 #[test]
+fn a_table_with_row_level_security_is_not_compressed() {
+    let Some(story) = Story::community("compress_secured") else { return };
+    story.source.run(
+        "create table metrics (time timestamptz not null, v int);
+         select create_hypertable('metrics', 'time', chunk_time_interval => interval '1 day');
+         insert into metrics select '2025-03-01'::timestamptz + n * interval '1 hour', n from generate_series(1, 100) n",
+    );
+    for security in ["enable", "force"] {
+        story.source.run(&format!("alter table metrics {security} row level security"));
+        story.assert_refused(&["metrics", "--compress", "all"], "has row-level security");
+    }
+    // The server says no itself, whichever of the two comes first.
+    let refused = story.source.try_query("alter table metrics set (timescaledb.compress)").unwrap_err();
+    assert_eq!(refused.code().map(|code| code.code()), Some("0A000"));
+    story.migrate("metrics", &["--strict"]);
+    let secured = "select relrowsecurity and relforcerowsecurity from pg_class where oid = 'metrics'::regclass";
+    assert_eq!(story.target.value(secured), "t");
+}
+
+#[test]
 fn without_the_edition_chunks_arrive_uncompressed_and_that_is_said() {
     let Some(story) = Story::from_community(Server::Trixie, "compress_apache") else { return };
     story.source.run(METRICS);

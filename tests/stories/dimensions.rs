@@ -60,7 +60,7 @@ fn interval(type_name: &str, interval: &str) -> String {
 }
 
 /// What the program knows of a table: its layout and its chunks, in the order in which the router counts them.
-fn known(database: &Database, source: &Reader, table: &str) -> (Hypertable, Layout, Vec<Chunk>) {
+pub fn known(database: &Database, source: &Reader, table: &str) -> (Hypertable, Layout, Vec<Chunk>) {
     database.wait(async {
         let server = read::server(source).await.unwrap();
         let oid = read::resolve(source, table).await.unwrap().expect("the table is there");
@@ -74,7 +74,7 @@ fn known(database: &Database, source: &Reader, table: &str) -> (Hypertable, Layo
     })
 }
 
-fn source_session(database: &Database) -> Reader {
+pub fn source_session(database: &Database) -> Reader {
     let conninfo = Conninfo::parse(&database.conninfo, |_| None).unwrap();
     database.wait(Reader::open(Side::Source, &conninfo, "story")).unwrap()
 }

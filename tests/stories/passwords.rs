@@ -2,41 +2,31 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use hypercopy::cluster::{Cluster, Installation, Release, Settings};
-
 use crate::folders::File;
+use crate::guarded::Guarded;
 use crate::harness::{Run, Story};
 
 const CANARY: &str = "kanarien:vogel";
 
 #[test]
 fn the_password_file_is_read_and_shown_nowhere() {
-    let story = Story::new("passfile");
-    let installation = Installation::debian(Release::Trixie).expect("trixie can be had").expect("it has TimescaleDB");
-    let cluster = Cluster::start(&installation, Settings::new("stories-passfile").fsync(false));
-    let cluster = cluster.expect("the cluster starts");
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
-    let (administrator, connection) = runtime
-        .block_on(tokio_postgres::connect(&cluster.conninfo("postgres"), tokio_postgres::NoTls))
-        .expect("the server answers");
-    runtime.spawn(connection);
-    let run = |sql: &str| runtime.block_on(administrator.batch_execute(sql)).expect("the statement runs");
-    run(&format!("create extension timescaledb; create role pat superuser login password '{CANARY}'"));
-    let hba = cluster.data_directory().join("pg_hba.conf");
-    let others = std::fs::read_to_string(&hba).expect("the rules can be read");
-    std::fs::write(&hba, format!("host all pat all scram-sha-256\n{others}")).expect("the rules can be written");
-    run("select pg_reload_conf()");
+    let (story, server) = (Story::new("passfile"), Guarded::new("passfile"));
+    server.run(&format!("create extension timescaledb; create role pat superuser login password '{CANARY}'"));
+    server.add_rules("host all pat all scram-sha-256");
 
     story.source.run(
         "create table metrics (time timestamptz not null, device int);
          select create_hypertable('metrics', 'time');
          insert into metrics values ('2025-03-01', 1)",
     );
-    let target = cluster.conninfo("postgres").replace("user=postgres", "user=pat");
+    let target = server.cluster.conninfo("postgres").replace("user=postgres", "user=pat");
     let file = File::new("passfile");
     let escaped = CANARY.replace(':', "\\:");
-    std::fs::write(file.path(), format!("elsewhere:*:*:*:wrong\n127.0.0.1:{}:*:pat:{escaped}\n", cluster.port()))
-        .expect("the file can be written");
+    std::fs::write(
+        file.path(),
+        format!("elsewhere:*:*:*:wrong\n127.0.0.1:{}:*:pat:{escaped}\n", server.cluster.port()),
+    )
+    .expect("the file can be written");
     let migrate = |mode: u32| {
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).expect("its mode can be set");
         let mut command = story.command(&["migrate", "metrics", "--json", "-v"]);
@@ -49,12 +39,12 @@ fn the_password_file_is_read_and_shown_nowhere() {
     };
     let open_to_all = migrate(0o644);
     assert_eq!(open_to_all.code, 5, "as libpq does, a file that others may read is left alone: {}", open_to_all.stderr);
+    assert!(open_to_all.stderr.contains("warning: password file"), "{}", open_to_all.stderr);
     let migrated = migrate(0o600);
     assert_eq!(migrated.code, 0, "{}", migrated.stderr);
-    let shown = runtime.block_on(administrator.query_one(
+    let shown = server.value_in(
+        &server.session("postgres"),
         "select (select string_agg(job::text, '') from _hypercopy.job) || (select count(*) from metrics)",
-        &[],
-    ));
-    let shown: String = shown.expect("the ledger can be read").get(0);
+    );
     assert!(shown.ends_with('1') && !shown.contains("kanarien"), "{shown}");
 }

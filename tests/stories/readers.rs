@@ -125,6 +125,60 @@ fn aggregates_and_views_arrive_in_order_with_all_they_have() {
     }
 }
 
+/// Chunks of days, of which all but the last are compressed.
+const PACKED: [&str; 3] = [
+    "create materialized view packed with (timescaledb.continuous) as
+        select time_bucket('1 hour', time) as hour, device, count(*) as n from metrics group by 1, 2 with no data",
+    "select set_chunk_time_interval('packed', interval '1 day');
+     alter materialized view packed set (timescaledb.compress, timescaledb.compress_segmentby = 'device')",
+    "call refresh_continuous_aggregate('packed', null, '2025-03-08 UTC')",
+];
+const PACK: &str = "select compress_chunk(c) from show_chunks('packed', older_than => '2025-03-06 UTC'::timestamptz) c";
+
+/// How many chunks of the aggregate are compressed, of how many.
+fn packed(database: &Database) -> String {
+    database.value(
+        "select count(*) filter (where is_compressed) || ' of ' || count(*)
+         from timescaledb_information.continuous_aggregates
+         join timescaledb_information.chunks c on c.hypertable_name = materialization_hypertable_name",
+    )
+}
+
+#[test]
+fn compressed_aggregates_are_compressed_behind_their_refresh() {
+    let Some(story) = Story::community("readers_packed") else { return };
+    story.source.run(METRICS);
+    PACKED.iter().chain([&PACK]).for_each(|sql| story.source.run(sql));
+    assert_eq!(packed(&story.source), "5 of 7");
+    let archive = Archive::of(&story.source, "metrics", "readers_packed", &[]);
+    let assert_packed = |expected: &str, what: &str| {
+        assert_eq!(packed(&story.target), expected, "{what}");
+        assert_eq!(story.source.multiset("packed"), story.target.multiset("packed"), "{what}");
+        story.target.run("drop materialized view packed; drop table metrics; delete from _hypercopy.job");
+    };
+    for (arguments, expected) in [
+        (&[][..], "5 of 7"),
+        (&["--chunk-interval", "6 hours", "--as", "renamed"], "5 of 7"),
+        (&["--compress", "none"], "0 of 7"),
+        (&["--compress", "all"], "7 of 7"),
+        (&["--compress", "older-than 30 years"], "0 of 7"),
+    ] {
+        story.migrate("metrics", &[&["--strict"], arguments].concat());
+        story.target.run("alter table if exists renamed rename to metrics");
+        assert_packed(expected, &format!("{arguments:?}"));
+    }
+    archive.restored(&story.target, &["--strict"]);
+    assert_packed("5 of 7", "restored");
+    // One that is ended among the chunks goes on with those that are left.
+    for failpoint in ["compress-before-commit:1", "compress-before-commit:3", "compress-after-commit:2"] {
+        let mut command: Command = story.command(&["migrate", "metrics", "-q"]);
+        let killed = command.env("HYPERCOPY_FAILPOINT", failpoint).stderr(Stdio::null()).stdout(Stdio::null()).status();
+        assert_eq!(killed.expect("the program starts").signal(), Some(9), "{failpoint} is never reached");
+        story.migrate("metrics", &["--strict"]);
+        assert_packed("5 of 7", failpoint);
+    }
+}
+
 #[test]
 fn a_run_that_is_killed_among_them_goes_on() {
     let Some(story) = Story::community("readers_killed") else { return };

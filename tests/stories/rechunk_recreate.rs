@@ -103,6 +103,25 @@ fn aggregates_are_made_again_and_come_back_in_an_undo() {
 }
 
 #[test]
+fn compressed_aggregates_are_compressed_again() {
+    let Some(story) = story("recreate_compressed") else { return };
+    let database = &story.database;
+    database.run(
+        "alter materialized view hourly set (timescaledb.compress); select compress_chunk(c) from show_chunks('hourly') c",
+    );
+    let compressed =
+        "select count(*) filter (where is_compressed) || ' of ' || count(*) from timescaledb_information.chunks c
+        join timescaledb_information.continuous_aggregates on c.hypertable_name = materialization_hypertable_name
+        where view_name = 'hourly'";
+    let before = (seen(database), database.value(compressed));
+    assert!(!before.1.starts_with('0'), "{}", before.1);
+    story.done(&LAYOUTS[0]);
+    assert_eq!((seen(database), database.value(compressed)), before);
+    story.done(&["--undo"]);
+    assert_eq!((seen(database), database.value(compressed)), before);
+}
+
+#[test]
 fn the_new_aggregates_live_on_when_the_old_table_is_dropped() {
     let Some(story) = story("recreate_live") else { return };
     let database = &story.database;

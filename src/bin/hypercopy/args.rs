@@ -3,6 +3,7 @@
 mod copy;
 mod dump;
 mod import;
+mod patience;
 mod rechunk;
 mod restore;
 
@@ -23,6 +24,7 @@ use hypercopy::verify::{self, Mode};
 use self::copy::{DefinitionArguments, JobArguments, LayoutArguments, RangeArguments};
 pub use self::dump::{ArchiveArguments, ArchiveCommand, CheckArguments, DumpArguments};
 pub use self::import::ImportArguments;
+use self::patience::PatienceArguments;
 pub use self::rechunk::RechunkArguments;
 pub use self::restore::RestoreArguments;
 
@@ -493,7 +495,7 @@ impl MigrateArguments {
             resume: self.resume.clone(),
             restart: job.restart,
             if_exists,
-            retry_for: job.retry_for,
+            retry_for: job.patience.retry_for,
             yield_after: self.yield_after,
             dry_run: self.dry_run,
             repair: None,
@@ -506,8 +508,18 @@ pub fn default_jobs() -> usize {
 }
 
 pub fn conninfo(option: &str, text: &str) -> Result<Conninfo> {
-    Conninfo::parse(text, |name| std::env::var(name).ok())
-        .map_err(|error| Error::new(Kind::Usage, format!("{option} is no conninfo")).caused_by(error))
+    let conninfo = Conninfo::parse(text, variable);
+    let conninfo = conninfo.map_err(|error| {
+        let message = format!("{option} is no conninfo: {}", error.message());
+        error.renamed(message)
+    })?;
+    Ok(conninfo.telling(|warning| eprintln!("warning: {warning}")))
+}
+
+/// The environment; a process without `HOME` still has one.
+fn variable(name: &str) -> Option<String> {
+    let home = || std::env::home_dir().filter(|_| name == "HOME")?.into_os_string().into_string().ok();
+    std::env::var(name).ok().or_else(home)
 }
 
 /// How [`Arguments`] are read: `--resume=trust-before VALUE` and `--compress older-than INTERVAL` are one option each, with

@@ -15,7 +15,7 @@ pub async fn run(arguments: Box<DumpArguments>) -> Result<()> {
     let (request, options) = (arguments.request()?, &arguments.output_options);
     output::refuse_unwritable("the report", options.report.as_deref())?;
     let mut report = DumpReport::default();
-    let terms = Terms { ends: &[(Side::Source, &request.source)], role: "dump end", grace: arguments.grace };
+    let terms = Terms { ends: &[(Side::Source, &request.source)], role: "dump end", grace: arguments.patience.grace };
     let ended = supervised(&terms, options, async |supervision, watcher| {
         dump(&request, supervision, &mut report, |report| watcher.print(&notes(report))).await
     });

@@ -18,7 +18,7 @@ pub async fn run(arguments: Box<ImportArguments>) -> Result<()> {
     output::refuse_unwritable("rejects", arguments.rejects.as_deref().filter(|_| !arguments.dry_run))?;
     let mut report = ImportReport::default();
     let ends = [(Side::Target, &request.target)];
-    let terms = Terms { ends: &ends, role: "import end", grace: arguments.grace };
+    let terms = Terms { ends: &ends, role: "import end", grace: arguments.patience.grace };
     let ended = supervised(&terms, options, async |supervision, watcher| {
         import(&request, supervision, &mut report, |report| watcher.print(&warnings(report))).await
     });

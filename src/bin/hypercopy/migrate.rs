@@ -13,7 +13,7 @@ use crate::work::{Terms, supervised};
 pub async fn run(arguments: Box<MigrateArguments>) -> Result<()> {
     let request = arguments.request()?;
     output::refuse_unwritable("the report", arguments.output.report.as_deref())?;
-    execute(request, arguments.job.grace, &arguments.output).await
+    execute(request, arguments.job.patience.grace, &arguments.output).await
 }
 
 /// Plans, and unless it is a dry run copies, with progress and report as asked for.

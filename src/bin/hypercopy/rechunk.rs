@@ -16,7 +16,7 @@ pub async fn run(arguments: Box<RechunkArguments>) -> Result<()> {
     output::refuse_unwritable("the report", options.report.as_deref())?;
     let mut report = RechunkReport::default();
     let ends = [(Side::Target, &request.database)];
-    let terms = Terms { ends: &ends, role: "rechunk end", grace: arguments.grace };
+    let terms = Terms { ends: &ends, role: "rechunk end", grace: arguments.patience.grace };
     let ended = supervised(&terms, options, async |supervision, watcher| {
         rechunk(&request, supervision, &mut report, |report| watcher.print(&announcement(report))).await
     });

@@ -8,5 +8,5 @@ use crate::{migrate, output};
 pub async fn run(arguments: Box<RestoreArguments>) -> Result<()> {
     let request = arguments.request()?;
     output::refuse_unwritable("the report", arguments.output.report.as_deref())?;
-    migrate::execute(request, arguments.job.grace, &arguments.output).await
+    migrate::execute(request, arguments.job.patience.grace, &arguments.output).await
 }

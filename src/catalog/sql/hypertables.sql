@@ -1,4 +1,4 @@
--- Every hypertable of the database, for people. Internal ones are left out.
+-- Every hypertable of the database, for people. Internal ones are left out. The text of partitioning_type.sql is put in.
 with hypertable as (
     select
         (row ->> 'id')::int as id,
@@ -32,8 +32,11 @@ select
     (
         select jsonb_agg(jsonb_build_object('id', dimension.id, 'column', dimension.column_name,
             'column_type', dimension.column_type::regtype::text, 'partitions', dimension.num_slices,
-            'interval_length', dimension.interval_length) order by dimension.id)
-        from _timescaledb_catalog.dimension
+            'interval_length', dimension.interval_length,
+            'partitioning_function_schema', dimension.partitioning_func_schema,
+            'partitioning_function', dimension.partitioning_func,
+            'partitioning_type', ({partitioning_type})) order by dimension.id)
+        from _timescaledb_catalog.dimension, to_jsonb(dimension) row
         where dimension.hypertable_id = hypertable.id
     ) as dimensions
 from hypertable

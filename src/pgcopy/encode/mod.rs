@@ -16,7 +16,8 @@ mod integer;
 mod numeric;
 mod precise;
 mod timestamp;
-mod uuid;
+
+use super::uuid;
 
 /// How the text of a column's values becomes binary fields.
 ///

@@ -24,7 +24,8 @@ pub(crate) use self::survey::SegmentSurvey;
 pub struct Segments {
     archive: Archive,
     wire: Wire,
-    primary: Coordinate,
+    /// Where rows have the values of the primary dimension; none where only a server knows them.
+    primary: Option<Coordinate>,
 }
 
 /// Where rows of a segment have a dimension's values.
@@ -56,7 +57,9 @@ impl Segments {
         let obstacle = (manifest.format != SegmentFormat::Binary).then(reason);
         let copied: Vec<_> = table.copied_columns().collect();
         let wire = Wire::decide(&copied, &table.types, obstacle);
-        let primary = coordinate(table, &primary_dimension(table.name(), &table.dimensions)?)?;
+        let primary = primary_dimension(table.name(), &table.dimensions)?;
+        let is_readable = primary.function.is_none();
+        let primary = is_readable.then(|| coordinate(table, &primary)).transpose()?;
         Ok(Segments { wire, primary, archive })
     }
 
@@ -79,12 +82,16 @@ impl Segments {
     /// Begins to read a segment; only rows in `read.range` will be handed on.
     ///
     /// # Errors
-    /// [`Kind::Input`](crate::error::Kind::Input) where its file is not there any more.
+    /// [`Kind::Input`](crate::error::Kind::Input) where its file is not there any more;
+    /// [`Kind::Internal`](crate::error::Kind::Internal) for a part of one whose rows cannot be told apart.
     pub fn open(&self, read: &Read) -> Result<SegmentRows<'_>> {
         let manifest = &self.archive.manifest;
         let segment = &manifest.segments[read.chunk];
         let columns = || manifest.columns.iter().map(|column| column.name.clone()).collect();
         let is_whole = read.range == Range::ALL;
+        if !is_whole && self.primary.is_none() {
+            return Err(Error::internal(format!("a part of segment {} was asked for", segment.file)));
+        }
         Ok(SegmentRows {
             path: self.archive.directory.display(&segment.file),
             segment,
@@ -107,7 +114,7 @@ impl Segments {
     pub fn blame(&self, reads: &[Read]) -> Option<Error> {
         let check = |read: &Read| {
             let mut rows = self.open(read)?;
-            while rows.next(|_, _| ())? {}
+            while rows.next(|_| ())? {}
             rows.finish()
         };
         reads.iter().find_map(|read| check(read).err())
@@ -125,12 +132,11 @@ pub struct SegmentRows<'a> {
 }
 
 impl SegmentRows<'_> {
-    /// Reads some more, and hands on the rows that end there, each with its value of the primary dimension. False where
-    /// there is no more, and the file was what the manifest says.
+    /// Reads some more, and hands on the rows that end there. False where there is no more, and the file was what the manifest says.
     ///
     /// # Errors
     /// [`Kind::Input`](crate::error::Kind::Input), naming the file, for what is not as it should be.
-    pub fn next(&mut self, mut take: impl FnMut(&Row<'_>, i64)) -> Result<bool> {
+    pub fn next(&mut self, mut take: impl FnMut(&Row<'_>)) -> Result<bool> {
         let SegmentRows { path, file, csv, rows, sieve, .. } = self;
         let Some(piece) = file.next()? else { return Ok(false) };
         let piece = match csv {
@@ -167,7 +173,7 @@ impl SegmentRows<'_> {
 
 /// Looks where each row lies.
 struct Sieve {
-    primary: Coordinate,
+    primary: Option<Coordinate>,
     /// Where rows have to lie.
     segment: Range,
     /// How many of them where, if the manifest says so.
@@ -186,20 +192,21 @@ struct Part {
 
 impl Sieve {
     #[inline]
-    fn see(&mut self, row: &Row<'_>, take: &mut impl FnMut(&Row<'_>, i64)) {
-        let Some(value) = row.coordinate(self.primary).filter(|value| self.segment.contains(*value)) else {
+    fn see(&mut self, row: &Row<'_>, take: &mut impl FnMut(&Row<'_>)) {
+        let Some(primary) = self.primary else { return take(row) };
+        let Some(value) = row.coordinate(primary).filter(|value| self.segment.contains(*value)) else {
             self.has_strayed = true;
             return;
         };
         self.has_strayed |= self.census.as_mut().is_some_and(|census| !census.see(value));
-        let Some(part) = &mut self.part else { return take(row, value) };
+        let Some(part) = &mut self.part else { return take(row) };
         if self.wanted.contains(value) {
             // It was hashed already, as one of all.
             match row.hash(&mut part.hasher) {
                 Ok(hash) => part.sum.add_row(hash),
                 Err(_) => self.has_strayed = true,
             }
-            take(row, value);
+            take(row);
         }
     }
 }

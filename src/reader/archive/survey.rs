@@ -9,8 +9,8 @@ use tokio::task::spawn_blocking;
 
 use super::{Segments, coordinate};
 use crate::archive::Segment;
-use crate::catalog::Slice;
-use crate::error::{Context, Kind, Result};
+use crate::catalog::{ChunkShape, Slice};
+use crate::error::{Context, Error, Kind, Result};
 use crate::pgcopy::Coordinate;
 use crate::plan::{Layout, OpenDimension, Range, Read};
 use crate::reader::rows::Row;
@@ -61,10 +61,38 @@ impl SegmentSurvey {
         if segment.rows == 0 {
             return Ok(Vec::new());
         }
+        let part = self.bounds.within(segment.range.slice());
+        if self.layout.has_function() {
+            return self.by_chunks(number, segment, part);
+        }
         match self.told(number, segment) {
             Some(findings) => Ok(findings),
-            None => self.read(number, self.bounds.within(segment.range.slice())),
+            None => self.read(number, part),
         }
+    }
+
+    /// Where only the source's server knew where rows lie: somewhere in each chunk that it had there.
+    fn by_chunks(&self, number: usize, segment: &Segment, part: Range) -> Result<Vec<Finding>> {
+        if part != Range::ALL && self.layout.primary.function.is_some() {
+            return Err(Error::refused(format!(
+                "rows of segment {} would have to be told apart by {}, which only a server can do",
+                segment.file,
+                self.layout.primary.name()
+            ))
+            .hint(
+                "Leave --from and --until out, or choose ends of segments, which \"hypercopy archive show\" lists.",
+            ));
+        }
+        let shapes = self.segments.archive.manifest.definition.shapes.iter();
+        let dimensions: Vec<&OpenDimension> = self.layout.all_open().collect();
+        let finding = |shape: &ChunkShape| {
+            let slice = segment.range.intersect(Range::of(shape.primary())).slice();
+            let others = shape.slices.iter().skip(1).copied();
+            let slices = std::iter::once(slice).chain(others);
+            let values = dimensions.iter().zip(slices).map(|(_, slice)| slice.some_value());
+            Finding { chunk: number, values: values.collect(), last: None }
+        };
+        Ok(shapes.filter(|shape| segment.range.overlaps(shape.primary())).map(finding).collect())
     }
 
     /// What follows from the extents: something only where each of them lies in one bucket, and inside the bounds or outside.
@@ -92,10 +120,10 @@ impl SegmentSurvey {
 
     fn read(&self, number: usize, range: Range) -> Result<Vec<Finding>> {
         let table = &self.segments.archive.manifest.definition.hypertable;
-        let others = self.layout.open.iter().map(|dimension| coordinate(table, dimension));
-        let mut buckets = Buckets::new(number, &self.layout, others.collect::<Result<_>>()?, self.limit);
+        let places = self.layout.all_open().map(|dimension| coordinate(table, dimension));
+        let mut buckets = Buckets::new(number, &self.layout, places.collect::<Result<_>>()?, self.limit);
         let mut rows = self.segments.open(&Read { chunk: number, range })?;
-        while rows.next(|row, primary| buckets.add(row, primary))? {
+        while rows.next(|row| buckets.add(row))? {
             refuse_too_many(buckets.findings.len() as u64, self.limit)?;
         }
         rows.finish()?;
@@ -107,8 +135,8 @@ impl SegmentSurvey {
 struct Buckets<'a> {
     segment: usize,
     dimensions: Vec<&'a OpenDimension>,
-    /// Those of the dimensions behind the primary one.
-    others: Vec<Coordinate>,
+    /// Where rows have the values of each.
+    places: Vec<Coordinate>,
     findings: Vec<Finding>,
     /// Which finding is of a bucket, by where that begins.
     known: HashMap<Vec<i64>, usize>,
@@ -120,11 +148,11 @@ struct Buckets<'a> {
 }
 
 impl<'a> Buckets<'a> {
-    fn new(segment: usize, layout: &'a Layout, others: Vec<Coordinate>, limit: u64) -> Self {
+    fn new(segment: usize, layout: &'a Layout, places: Vec<Coordinate>, limit: u64) -> Self {
         Buckets {
             segment,
-            dimensions: std::iter::once(&layout.primary).chain(&layout.open).collect(),
-            others,
+            dimensions: layout.all_open().collect(),
+            places,
             findings: Vec::new(),
             known: HashMap::new(),
             latest: None,
@@ -133,11 +161,11 @@ impl<'a> Buckets<'a> {
         }
     }
 
-    fn add(&mut self, row: &Row<'_>, primary: i64) {
+    fn add(&mut self, row: &Row<'_>) {
         self.values.clear();
-        self.values.push(primary);
         // A dimension's column is never null; the server says so of a row in which it is.
-        self.values.extend(self.others.iter().map(|other| row.coordinate(*other).unwrap_or_default()));
+        self.values.extend(self.places.iter().map(|place| row.coordinate(*place).unwrap_or_default()));
+        let primary = self.values[0];
         let number = match &self.latest {
             Some((slices, number)) if slices.iter().zip(&self.values).all(|(slice, value)| slice.contains(*value)) => {
                 *number

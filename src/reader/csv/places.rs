@@ -49,9 +49,11 @@ impl Places {
         let position = |column: &str| columns.iter().position(|name| name == column);
         let all: Option<Vec<usize>> = layout.columns().map(position).collect();
         all?;
-        let open = std::iter::once(&layout.primary).chain(&layout.open);
         Some(Places {
-            open: open.filter_map(|dimension| Some((position(&dimension.column)?, dimension.clone()))).collect(),
+            open: layout
+                .all_open()
+                .filter_map(|dimension| Some((position(&dimension.column)?, dimension.clone())))
+                .collect(),
             router: Router::over(layout, columns, chunks, Range::ALL),
             layout: layout.clone(),
             chunks: chunks.to_vec(),

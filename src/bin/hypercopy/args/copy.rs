@@ -1,13 +1,13 @@
 //! Flags that `migrate` and `restore` have in common.
 
-use std::time::Duration;
-
 use clap::Args;
 use hypercopy::error::{Error, Kind, Result};
 use hypercopy::migrate::IfExists;
 use hypercopy::plan::{CompressRequest, HashRequest};
 
-use super::{ChunkLayoutArgument, IfExistsArgument, MAX_NEW_CHUNKS, duration, hash_partitions, interval, new_name};
+use super::{
+    ChunkLayoutArgument, IfExistsArgument, MAX_NEW_CHUNKS, PatienceArguments, hash_partitions, interval, new_name,
+};
 
 #[derive(Debug, Args)]
 pub struct RangeArguments {
@@ -80,12 +80,8 @@ pub struct JobArguments {
     /// A table that is there and is no unfinished job's: refuse it, or add rows in a range where it has none
     #[arg(long, value_enum, value_name = "HOW", help_heading = "Job", default_value_t = IfExistsArgument::Error)]
     pub if_exists: IfExistsArgument,
-    /// Try again this long what may pass: lost connections, restarts, deadlocks (500ms, 30s, 5min, 1h)
-    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "5min", value_parser = duration)]
-    pub retry_for: Duration,
-    /// After a signal, let open transactions end for this long; a second signal stops at once
-    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "10s", value_parser = duration)]
-    pub grace: Duration,
+    #[command(flatten)]
+    pub patience: PatienceArguments,
 }
 
 impl JobArguments {

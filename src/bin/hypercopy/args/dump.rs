@@ -10,7 +10,7 @@ use hypercopy::dump::{Request, RowFormat};
 use hypercopy::error::Result;
 use hypercopy::ident::QualifiedName;
 
-use super::{OutputArguments, RangeArguments, VerifyArgument, conninfo, default_jobs, duration, seconds};
+use super::{OutputArguments, PatienceArguments, RangeArguments, VerifyArgument, conninfo, default_jobs, seconds};
 
 #[derive(Debug, Args)]
 pub struct DumpArguments {
@@ -42,12 +42,8 @@ pub struct DumpArguments {
     /// Forget an earlier dump of the table in the directory, with all it has written, and begin anew
     #[arg(long, help_heading = "Job")]
     restart: bool,
-    /// Try again this long what may pass: lost connections, restarts, deadlocks (500ms, 30s, 5min, 1h)
-    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "5min", value_parser = duration)]
-    retry_for: Duration,
-    /// After a signal, let segments be written to their end for this long; a second signal stops at once
-    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "10s", value_parser = duration)]
-    pub grace: Duration,
+    #[command(flatten)]
+    pub patience: PatienceArguments,
     /// Give way when somebody has waited this long behind our locks on the source: release them, wait, and resume
     /// [default: say who waits, and go on]
     #[arg(long = "yield", value_name = "SECONDS", help_heading = "Job", value_parser = seconds)]
@@ -93,7 +89,7 @@ impl DumpArguments {
             verify: self.verify.mode(),
             strict: self.strict,
             restart: self.restart,
-            retry_for: self.retry_for,
+            retry_for: self.patience.retry_for,
             yield_after: self.yield_after,
             dry_run: self.dry_run,
         })

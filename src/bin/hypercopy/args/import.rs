@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hypercopy::csv::Dialect;
@@ -11,7 +10,7 @@ use hypercopy::ident::{QualifiedName, parse_columns};
 use hypercopy::import::{self, Create, Header, OnConflict};
 use hypercopy::writer::budget::Limit;
 
-use super::{OutputArguments, bytes, conninfo, default_jobs, duration, hash_partitions, interval};
+use super::{OutputArguments, PatienceArguments, bytes, conninfo, default_jobs, hash_partitions, interval};
 
 #[derive(Debug, Args)]
 pub struct ImportArguments {
@@ -98,12 +97,8 @@ pub struct ImportArguments {
     /// Makes the same files another import, so that they can be loaded once more
     #[arg(long, value_name = "ID", help_heading = "Job")]
     pub import_id: Option<String>,
-    /// Try again this long what may pass: lost connections, restarts, deadlocks (500ms, 30s, 5min, 1h)
-    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "5min", value_parser = duration)]
-    pub retry_for: Duration,
-    /// After a signal, let open transactions end for this long; a second signal stops at once
-    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "10s", value_parser = duration)]
-    pub grace: Duration,
+    #[command(flatten)]
+    pub patience: PatienceArguments,
     /// Print what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -168,7 +163,7 @@ impl ImportArguments {
             block_bytes: self.block_size,
             import_id: self.import_id.clone(),
             limit: self.limit,
-            retry_for: self.retry_for,
+            retry_for: self.patience.retry_for,
             dry_run: self.dry_run,
         })
     }

@@ -10,8 +10,8 @@ use hypercopy::rechunk::{Action, Change, Request};
 use hypercopy::throttle::Rate;
 
 use super::{
-    MAX_NEW_CHUNKS, OutputArguments, VerifyArgument, chunk_size, conninfo, default_jobs, duration, hash_partitions,
-    interval, rate,
+    MAX_NEW_CHUNKS, OutputArguments, PatienceArguments, VerifyArgument, chunk_size, conninfo, default_jobs, duration,
+    hash_partitions, interval, rate,
 };
 
 #[derive(Debug, Args)]
@@ -73,12 +73,8 @@ pub struct RechunkArguments {
     /// Workers; each holds one session [default: the machine's cores, at most 8]
     #[arg(short, long, value_name = "N", help_heading = "Job")]
     pub jobs: Option<NonZeroUsize>,
-    /// Try again this long what may pass: lost connections, restarts, locks that are not had (500ms, 30s, 5min, 1h)
-    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "5min", value_parser = duration)]
-    pub retry_for: Duration,
-    /// After a signal, let open transactions end for this long; a second signal stops at once
-    #[arg(long, value_name = "TIME", help_heading = "Job", default_value = "10s", value_parser = duration)]
-    pub grace: Duration,
+    #[command(flatten)]
+    pub patience: PatienceArguments,
     /// Print what would be done, and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -101,7 +97,7 @@ impl RechunkArguments {
             jobs: self.jobs(),
             lock_timeout: self.lock_timeout,
             swap_wait: self.swap_wait,
-            retry_for: self.retry_for,
+            retry_for: self.patience.retry_for,
             max_new_chunks: self.max_new_chunks,
             verify: self.verify.mode(),
             max_rate: self.max_rate,

@@ -81,7 +81,7 @@ impl RestoreArguments {
             resume: Resume::Trust,
             restart: job.restart,
             if_exists,
-            retry_for: job.retry_for,
+            retry_for: job.patience.retry_for,
             yield_after: None,
             dry_run: self.dry_run,
             repair: None,

@@ -10,7 +10,7 @@ use crate::catalog::belongings::{
 };
 use crate::ident::{QualifiedName, display_ident};
 use crate::plan::losses::{is_known, unknown};
-use crate::plan::retarget::retarget;
+use crate::plan::retarget::follow_name;
 
 const UNREADABLE: &str = "its definition cannot be read";
 
@@ -49,7 +49,7 @@ impl Carrier<'_> {
             let name = display_ident(&old.name);
             let (here, gone): (Vec<_>, Vec<_>) =
                 policy.roles.iter().cloned().partition(|role| role.as_ref().is_none_or(|role| self.is_there(role)));
-            if let Some(reason) = self.unmet(&old.needs).or_else(|| self.reads_itself(old)) {
+            if let Some(reason) = self.unmet(&old.needs).or_else(|| self.mistakes(old)) {
                 self.lose("policy", name, reason, sql);
                 continue;
             }
@@ -66,10 +66,7 @@ impl Carrier<'_> {
     /// The policy for the new table, whose rows it reads where it has read the old one's.
     fn policy_for(&self, old: &Policy) -> Policy {
         let (from, to) = (self.source.name(), &self.place.names.table);
-        let moved = |expression: &String| match from.name == to.name {
-            true => retarget(expression, from, to),
-            false => expression.clone(),
-        };
+        let moved = |expression: &String| follow_name(expression, from, to).unwrap_or_else(|| expression.clone());
         let role = |role: &String| self.in_place_of(role);
         Policy {
             using: old.using.as_ref().map(moved),
@@ -79,12 +76,12 @@ impl Carrier<'_> {
         }
     }
 
-    /// What names the table from within a query names its columns by its old name.
-    fn reads_itself(&self, policy: &Policy) -> Option<String> {
+    /// Why the policy would mean something else under the new table's name.
+    fn mistakes(&self, policy: &Policy) -> Option<String> {
         let (from, to) = (self.source.name(), &self.place.names.table);
-        let reads = |expression: &String| retarget(expression, from, to) != *expression;
-        let is_renamed = from.name != to.name && policy.using.iter().chain(&policy.check).any(reads);
-        is_renamed.then(|| "its expression reads the table by its name, which is another one now".to_string())
+        let is_mistaken = |expression: &String| follow_name(expression, from, to).is_none();
+        let mistakes = policy.using.iter().chain(&policy.check).any(is_mistaken);
+        mistakes.then(|| format!("a query in its expression calls something else {}", display_ident(&to.name)))
     }
 
     pub(super) fn foreign_keys(&mut self) -> Vec<ForeignKey> {

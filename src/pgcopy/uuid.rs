@@ -1,10 +1,13 @@
-//! `uuid`, as 8-4-4-4-12 hexadecimal digits. Braces and other groups are left to the server.
+//! `uuid`, as 8-4-4-4-12 hexadecimal digits, and the time that those of version 7 begin with.
 
 const HYPHENS: [usize; 4] = [8, 13, 18, 23];
 /// Where the two digits of each byte begin.
 const BYTES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 
-/// The 16 bytes, from digits of either case.
+/// The last millisecond that 48 bits hold, in the year 10889.
+const LAST_MILLISECOND: u64 = (1 << 48) - 1;
+
+/// The 16 bytes, from digits of either case. Braces and other groups are left to the server.
 #[inline]
 pub(super) fn parse(text: &[u8]) -> Option<[u8; 16]> {
     let text: &[u8; 36] = text.try_into().ok()?;
@@ -16,6 +19,21 @@ pub(super) fn parse(text: &[u8]) -> Option<[u8; 16]> {
         *byte = nibble(text[at])? << 4 | nibble(text[at + 1])?;
     }
     Some(uuid)
+}
+
+/// Milliseconds since 1970 that a value of version 7 begins with; none for another version or variant (RFC 9562).
+#[inline]
+pub(super) fn milliseconds(uuid: [u8; 16]) -> Option<i64> {
+    let is_v7 = uuid[6] >> 4 == 7 && uuid[8] >> 6 == 0b10;
+    is_v7.then(|| uuid[..6].iter().fold(0, |number, byte| number << 8 | i64::from(*byte)))
+}
+
+/// The least value of version 7 that does not lie before a millisecond; one behind all of them where there is none.
+pub(super) fn first_of(millisecond: u64) -> String {
+    match millisecond > LAST_MILLISECOND {
+        true => "ffffffff-ffff-ffff-ffff-ffffffffffff".to_string(),
+        false => format!("{:08x}-{:04x}-7000-8000-000000000000", millisecond >> 16, millisecond & 0xffff),
+    }
 }
 
 #[inline]
