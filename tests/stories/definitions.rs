@@ -598,8 +598,8 @@ const LEFT_BEHIND_LINES: [&str; 7] = [
     "foreign key to this table: incoming on public.events: the table is missing on the target",
     "foreign key: t_device_fkey: public.devices is missing on the target",
     "index of one chunk: only_here on _timescaledb_internal._hyper_1_1_chunk",
-    "materialized view: public.stored: materialized views are not carried",
     "publication: p: there is no such publication on the target",
+    "rows of a materialized view: public.stored: row-level security that holds for its owner comes behind it",
     "trigger: \"By statement\": function public.keep() is missing on the target",
     "trigger: watched: function public.keep() is missing on the target",
 ];
