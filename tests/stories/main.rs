@@ -52,6 +52,7 @@ mod kinds;
 mod layouts;
 mod libpq;
 mod logins;
+mod manual;
 mod passwords;
 mod proxy;
 mod random;

@@ -41,10 +41,10 @@ Exit codes: 0 done · 1 internal · 2 wrong command line · 3 refused, nothing w
 5 the target failed · 6 the input is bad · 7 source and target differ · 8 given up · 9 another run is at it · 130/143 interrupted";
 
 const CONNINFO: &str = "\
-A conninfo is a URI (postgresql://user@host:5432/database) or keywords ('host=… port=… dbname=… user=…'). What it \
-leaves out comes from PGHOST, PGPORT, PGDATABASE, PGUSER, PGPASSWORD, PGSSLMODE, PGOPTIONS, PGTZ, PGDATESTYLE and PGCONNECT_TIMEOUT, and a \
-password from the file PGPASSFILE or ~/.pgpass as well. \
-Whenever TLS is used the server's certificate is verified, against the system's roots or the file that PGSSLROOTCERT names.";
+A conninfo is what psql takes: a URI (postgresql://user@host:5432/database), keywords ('host=… port=… dbname=… user=…') or \
+service=NAME. What it leaves out comes from its service, from the PG* environment and then from libpq's defaults, a password \
+from the file PGPASSFILE or ~/.pgpass as well. \
+TLS is what sslmode says: without verify-full, or a root certificate that is there, nobody knows who answers.";
 
 const IMPORT: &str = "\
 Loads CSV files into a hypertable, as \"\\copy TABLE from FILE csv\" would, with several sessions at once.
@@ -96,6 +96,8 @@ Defaults, checks and index expressions of the definition are run with your right
 pub enum Command {
     /// List, show and check archives of "hypercopy dump"; no server is needed
     Archive(ArchiveArguments),
+    /// Print what completes hypercopy's commands and options in a shell
+    Completions(CompletionsArguments),
     /// See it work: two throwaway TimescaleDB clusters, a sample hypertable, one verified migration
     #[command(long_about = "\
 See it work: starts two throwaway TimescaleDB clusters on this machine, fills a sample hypertable, migrates it into \
@@ -114,6 +116,8 @@ instead: two databases are created in it, and dropped at the end.")]
     /// Load CSV files into a hypertable, in parallel
     #[command(after_long_help = CONNINFO, long_about = IMPORT)]
     Import(Box<ImportArguments>),
+    /// Write the man pages, one for each command, into a directory
+    Man(ManArguments),
     /// Copy a hypertable, definition and rows, to another cluster, database or name
     #[command(after_long_help = CONNINFO, long_about = "\
 Copies a hypertable, definition and rows, to another cluster, database or name, with the same or another chunk layout.
@@ -154,7 +158,11 @@ impl Command {
         match self {
             Command::Demo(_) => default_jobs(),
             Command::Archive(ArchiveArguments { command: ArchiveCommand::Check(check) }) => check.jobs(),
-            Command::Archive(_) | Command::Inspect(_) | Command::Jobs(_) => 1,
+            Command::Archive(_)
+            | Command::Completions(_)
+            | Command::Inspect(_)
+            | Command::Jobs(_)
+            | Command::Man(_) => 1,
             Command::Dump(dump) => dump.jobs(),
             Command::Import(import) => import.jobs(),
             Command::Migrate(migrate) => migrate.table.jobs(),
@@ -220,6 +228,18 @@ pub enum JobsCommand {
         /// Its number
         id: i64,
     },
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// Whose: source what is printed, or put it where the shell looks for completions
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// A directory that is there, such as /usr/local/share/man/man1
+    pub directory: PathBuf,
 }
 
 /// A table of two ends, and who is at work on it.

@@ -7,6 +7,7 @@ mod dump;
 mod import;
 mod inspect;
 mod jobs;
+mod manual;
 mod migrate;
 mod output;
 mod rechunk;
@@ -51,11 +52,13 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Error> {
     match arguments.command {
         Command::Archive(archive) => archive::run(archive).await,
+        Command::Completions(completions) => manual::completions(&completions),
         Command::Demo(demo) => demo::run(demo).await,
         Command::Dump(dump) => dump::run(dump).await,
         Command::Import(import) => import::run(import).await,
         Command::Inspect(inspect) => inspect::run(inspect).await,
         Command::Jobs(jobs) => jobs::run(jobs).await,
+        Command::Man(man) => manual::man(&man),
         Command::Migrate(migrate) => migrate::run(migrate).await,
         Command::Rechunk(rechunk) => rechunk::run(rechunk).await,
         Command::Restore(restore) => restore::run(restore).await,
