@@ -93,8 +93,6 @@ pub struct Asked {
 pub struct Definition {
     /// The table as its catalog had it; sequences with their values.
     pub hypertable: Hypertable,
-    /// The statement that makes the function that answers "now" for an integer dimension.
-    pub integer_now: Option<String>,
     /// How many chunks it had in the range.
     pub chunks: u64,
     /// How many of them held compressed rows.

@@ -165,6 +165,8 @@ pub enum Part {
     ForeignKey(String),
     /// An extended statistics object.
     Statistics(String),
+    /// What TimescaleDB asks for the present of an integer dimension.
+    IntegerNow,
 }
 
 impl std::fmt::Display for Part {
@@ -175,6 +177,7 @@ impl std::fmt::Display for Part {
             Part::Policy(name) => write!(f, "policy {name}"),
             Part::ForeignKey(name) => write!(f, "foreign key {name}"),
             Part::Statistics(name) => write!(f, "statistics {name}"),
+            Part::IntegerNow => f.write_str("integer_now_func"),
         }
     }
 }

@@ -445,13 +445,6 @@ pub async fn sequence(session: &Session, name: &QualifiedName) -> Result<Option<
     Ok(session.records(include_str!("sql/sequence.sql"), &[&name.schema, &name.name]).await?.pop())
 }
 
-/// The `create function` statement of a function without arguments.
-pub async fn function_definition(session: &Session, name: &QualifiedName) -> Result<Option<String>> {
-    let sql = "select pg_get_functiondef(to_regprocedure($1)::oid) where to_regprocedure($1) is not null";
-    let rows = session.rows(sql, &[&format!("{}()", name.sql())]).await?;
-    Ok(rows.first().map(|row| row.get(0)))
-}
-
 /// What uses a relation by its oid, directly or through materialized views. Definitions are text that holds for the names
 /// of this moment.
 pub async fn dependents(session: &Session, oid: u32) -> Result<Dependents> {

@@ -8,14 +8,12 @@ use super::sample;
 use crate::archive::{
     Archive, ArchiveId, Asked, Definition, Directory, FORMAT_VERSION, Manifest, Segment, SegmentColumn, SegmentFormat,
 };
-use crate::catalog::{Chunk, Hypertable, NotCarried, read};
+use crate::catalog::{Chunk, Hypertable, NotCarried};
 use crate::error::{Error, Result};
 use crate::ident::display_ident;
 use crate::look::{Bounds, Found};
 use crate::pgcopy::Coordinate;
-use crate::plan::{
-    Layout, Partitioning, Range, Task, Wire, archive_obstacle, integer_now_function, losses, primary_dimension,
-};
+use crate::plan::{Layout, Partitioning, Range, Task, Wire, archive_obstacle, losses, primary_dimension};
 use crate::reader::cells::{Ground, Rows, boundaries};
 use crate::reader::snapshot::Snapshot;
 
@@ -103,7 +101,7 @@ impl Planned {
             id,
             ..header(request, found, &source, bounds.range, base)
         };
-        header.definition = definition(snapshot, source.clone()).await?;
+        header.definition = definition(snapshot, source.clone());
         match standing {
             Standing::Unfinished(unfinished) => refuse_differences(request, &unfinished.manifest, &header)?,
             Standing::Forgotten(manifest) => refuse_to_forget(request, manifest, &header)?,
@@ -241,13 +239,7 @@ fn header(request: &Request, found: &Found, source: &Hypertable, range: Range, b
         server: found.server.clone(),
         encoding: encoding.to_string(),
         asked: Asked { from: request.from.clone(), until: request.until.clone(), range },
-        definition: Definition {
-            hypertable: source.clone(),
-            integer_now: None,
-            chunks: 0,
-            compressed_chunks: 0,
-            shapes: Vec::new(),
-        },
+        definition: Definition { hypertable: source.clone(), chunks: 0, compressed_chunks: 0, shapes: Vec::new() },
         columns: SegmentColumn::of(source),
         format,
         format_reason: (format == SegmentFormat::Text).then_some(wire.reason.clone()).flatten(),
@@ -257,15 +249,10 @@ fn header(request: &Request, found: &Found, source: &Hypertable, range: Range, b
     }
 }
 
-async fn definition(snapshot: &Snapshot, hypertable: Hypertable) -> Result<Definition> {
-    let integer_now = match integer_now_function(&hypertable) {
-        Some(function) => read::function_definition(&snapshot.leader, &function).await?,
-        None => None,
-    };
-    let compressed = snapshot.chunks.iter().filter(|chunk| chunk.compressed);
-    let (chunks, compressed_chunks) = (snapshot.chunks.len() as u64, compressed.count() as u64);
+fn definition(snapshot: &Snapshot, hypertable: Hypertable) -> Definition {
+    let compressed_chunks = snapshot.chunks.iter().filter(|chunk| chunk.compressed).count() as u64;
     let shapes = snapshot.chunks.iter().map(Chunk::shape).collect();
-    Ok(Definition { hypertable, integer_now, chunks, compressed_chunks, shapes })
+    Definition { hypertable, chunks: snapshot.chunks.len() as u64, compressed_chunks, shapes }
 }
 
 /// The archive is complete: it is the answer only to the request that it was made for.

@@ -2,16 +2,15 @@
 
 use std::fmt::Write;
 
-use crate::archive::{Definition, Manifest};
-use crate::catalog::prerequisites::Inventory;
+use crate::archive::Manifest;
+use crate::catalog::prerequisites::{Inventory, Part};
 use crate::catalog::{Hypertable, Sequence, Server};
 use crate::plan::belongings::Carried;
 use crate::plan::prerequisites::{Demand, Lacking, Provision, provide};
 use crate::plan::readers::Readers;
 use crate::plan::trappings::{Passage, grounds_at_home};
 use crate::plan::{
-    Beside, Keys, Layout, Statement, TargetNames, create_jobs, integer_now_function, policies, post_data, pre_data,
-    sequence_values,
+    Beside, Keys, Layout, Statement, TargetNames, create_jobs, policies, post_data, pre_data, sequence_values,
 };
 
 const HEAD: &str = "\
@@ -21,14 +20,13 @@ const HEAD: &str = "\
 
 /// The statements that make an archive's table, around its rows.
 pub(super) fn schema_sql(manifest: &Manifest, layout: &Layout) -> String {
-    let Definition { hypertable: table, integer_now, .. } = &manifest.definition;
+    let table = &manifest.definition.hypertable;
     let functions = manifest.server.timescaledb_schema.clone().unwrap_or_default();
     let names = TargetNames::new(table, table.name().clone(), functions, &[]);
     let sequences: Vec<&Sequence> = table.sequences.iter().filter(|sequence| !sequence.identity).collect();
     let Provision { before, behind, trappings, lacking, .. } = prerequisites(table, &manifest.server);
-    let function = integer_now_function(table).zip(integer_now.clone());
-    let function = function.map(|(name, sql)| Statement::new(format!("create function {name}"), sql));
-    let beside = Beside { schemas: &[], sequences: &sequences, before, behind, integer_now: function };
+    let lacks_now = lacking.iter().any(|lacking| lacking.parts.contains(&Part::IntegerNow));
+    let beside = Beside { schemas: &[], sequences: &sequences, before, behind, lacks_now };
     let mut making = pre_data(table, layout, &names, beside, Keys::PrimaryFirst);
     let carried = Carried::all(table, &manifest.server);
     making.extend(trappings);

@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 
 use super::look::Sides;
+use crate::catalog::prerequisites::Part;
 use crate::catalog::{Ground, Hypertable, NotCarried, Sequence, Type, read};
 use crate::connect::Session;
 use crate::error::{Error, Result};
 use crate::ident::{QualifiedName, display_ident};
 use crate::plan::prerequisites::Lacking;
-use crate::plan::{Statement, TargetNames, integer_now_function, losses};
+use crate::plan::{TargetNames, integer_now, losses};
 
 pub(super) async fn target_types(target: &Session, types: &[Type]) -> Result<HashMap<QualifiedName, Vec<Type>>> {
     let mut found = HashMap::new();
@@ -76,36 +77,25 @@ pub(super) async fn missing_sequences(target: &Session, source: &Hypertable) -> 
     Ok(missing)
 }
 
-pub(super) fn needed_schemas(
-    names: &TargetNames,
-    types: &[String],
-    sequences: &[&Sequence],
-    integer_now: Option<&(QualifiedName, Statement)>,
-) -> Vec<String> {
+pub(super) fn needed_schemas(names: &TargetNames, types: &[String], sequences: &[&Sequence]) -> Vec<String> {
     let mut schemas: Vec<String> = std::iter::once(names.table.schema.clone())
         .chain(types.iter().cloned())
         .chain(sequences.iter().map(|sequence| sequence.name.schema.clone()))
-        .chain(integer_now.map(|(function, _)| function.schema.clone()))
         .collect();
     schemas.sort_unstable();
     schemas.dedup();
     schemas
 }
 
-/// The function that answers "now" for an integer dimension, where the target lacks it.
-pub(super) async fn missing_integer_now(
-    sides: &Sides,
-    source: &Hypertable,
-) -> Result<Option<(QualifiedName, Statement)>> {
-    let Some(function) = integer_now_function(source) else { return Ok(None) };
-    if read::function_definition(&sides.target, &function).await?.is_some() {
-        return Ok(None);
-    }
-    let definition = sides.source.integer_now(&function).await?;
-    Ok(definition.map(|definition| {
-        let statement = Statement::new(format!("create function {function}"), definition);
-        (function, statement)
-    }))
+/// What answers "now" for an integer dimension, where the target lacks it and nobody makes it.
+pub(super) fn lost_now(source: &Hypertable, names: &TargetNames, lacking: &[Lacking]) -> Option<NotCarried> {
+    // What it uses itself comes before it.
+    let missing = lacking.iter().rfind(|lacking| lacking.parts.contains(&Part::IntegerNow))?;
+    let set = integer_now(source, names)?;
+    let lost = NotCarried::new("integer_now_func", missing.object.identity.clone());
+    let making = missing.statements.iter().map(|statement| statement.sql.clone());
+    let sql = making.chain([set.sql]).collect();
+    Some(lost.because(missing.reason.clone().unwrap_or_default()).made_by(sql))
 }
 
 /// Types, sequences and functions may need other schemas than the table's.

@@ -394,8 +394,8 @@ impl Definition {
         let keys = Keys::of(new_chunks, compression == Some(Moment::WithTheCopy));
         let sequences: Vec<&Sequence> =
             source.sequences.iter().filter(|s| missing_sequences.contains(&s.name)).collect();
-        let integer_now = missing_integer_now(sides, source).await?;
-        let schemas = needed_schemas(&names, &provision.schemas, &sequences, integer_now.as_ref());
+        let lost_now = lost_now(source, &names, &provision.lacking);
+        let schemas = needed_schemas(&names, &provision.schemas, &sequences);
         refuse_schemas(sides, &schemas).await?;
         let of_readers = readers.names().map(|name| name.schema.clone()).collect();
         let schemas = [schemas, std::mem::take(&mut provision.extension_schemas), of_readers].concat();
@@ -406,7 +406,7 @@ impl Definition {
             sequences: &sequences,
             before: std::mem::take(&mut provision.before),
             behind: std::mem::take(&mut provision.behind),
-            integer_now: integer_now.map(|(_, statement)| statement),
+            lacks_now: lost_now.is_some(),
         };
         let mut pre_data = pre_data(source, layout, &names, beside, keys);
         // On the empty table: later PostgreSQL would ask whether the owner may create things among TimescaleDB's chunks.
@@ -417,7 +417,7 @@ impl Definition {
             foreseen: [carried.before_rows(&names.table), carried.after_rows(&names.table)],
             early: [trappings, provision.trappings, early(&upkeep, &names, &sides.target_server, compression)].concat(),
             belongings: Some(carried.wanted),
-            lost: [lost, carried.lost, lost_trappings, provision.losses].concat(),
+            lost: [lost, carried.lost, lost_now.into_iter().collect(), lost_trappings, provision.losses].concat(),
             names,
             wire,
             pre_data,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::planned::Planned;
 use super::request::Origin;
 use crate::archive::{Archive, Manifest, Segment};
-use crate::catalog::{Chunk, ChunkShape, Estimate, Hypertable, Server, Table, Type, read};
+use crate::catalog::{Chunk, ChunkShape, Estimate, Hypertable, Server, Table, Type};
 use crate::connect::{Conninfo, Reader, Session, Side, Target};
 use crate::error::{Error, Result};
 use crate::ident::QualifiedName;
@@ -101,14 +101,6 @@ impl Source {
         match self {
             Source::Table(found, _) => found.describe(&found.session).await,
             Source::Archive(segments) => Ok(definition(segments).clone()),
-        }
-    }
-
-    /// The `create function` statement of the function that answers "now" for an integer dimension.
-    pub(super) async fn integer_now(&self, function: &QualifiedName) -> Result<Option<String>> {
-        match self {
-            Source::Table(found, _) => read::function_definition(&found.session, function).await,
-            Source::Archive(segments) => Ok(manifest(segments).definition.integer_now.clone()),
         }
     }
 

@@ -161,8 +161,8 @@ pub struct Beside<'a> {
     pub before: Vec<Statement>,
     /// What uses the table.
     pub behind: Vec<Statement>,
-    /// The function that answers "now". It usually reads the table itself.
-    pub integer_now: Option<Statement>,
+    /// What answers "now" for an integer dimension is not there.
+    pub lacks_now: bool,
 }
 
 /// What is made on the empty table, in one transaction with the job's row: what is made beside it, the table, its checks,
@@ -188,8 +188,7 @@ pub fn pre_data(
     let early = source.indexes.iter().filter(|index| index.valid && is_early_index(index, keys));
     // One that cannot be written is an error of those that are made behind the rows.
     statements.extend(early.filter_map(|index| create_index(index, names).ok()));
-    statements.extend(beside.integer_now);
-    statements.extend(integer_now(source, names));
+    statements.extend(integer_now(source, names).filter(|_| !beside.lacks_now));
     statements
 }
 
@@ -424,8 +423,10 @@ fn add_dimension(column: &str, option: &str, names: &TargetNames) -> Statement {
     )
 }
 
-fn integer_now(source: &Hypertable, names: &TargetNames) -> Option<Statement> {
-    let function = integer_now_function(source)?;
+/// Tells TimescaleDB what answers "now" for an integer dimension.
+pub(crate) fn integer_now(source: &Hypertable, names: &TargetNames) -> Option<Statement> {
+    let primary = source.dimensions.first()?;
+    let function = QualifiedName::new(primary.integer_now_schema.as_ref()?, primary.integer_now_function.as_ref()?);
     Some(Statement::new(
         format!("set integer_now_func {function}"),
         format!(
@@ -435,12 +436,6 @@ fn integer_now(source: &Hypertable, names: &TargetNames) -> Option<Statement> {
             quote_literal(&function.sql())
         ),
     ))
-}
-
-/// The function that answers "now" for an integer dimension.
-pub(crate) fn integer_now_function(source: &Hypertable) -> Option<QualifiedName> {
-    let primary = source.dimensions.first()?;
-    Some(QualifiedName::new(primary.integer_now_schema.as_ref()?, primary.integer_now_function.as_ref()?))
 }
 
 /// The columns of a copy, as both statements of a task name them.

@@ -33,7 +33,7 @@ pub use bucket::{BucketRun, Buckets};
 pub use capture::{Capture, Guard, close, open};
 pub use compression::{CompressRequest, Compressed, Filling, Moment};
 pub use ddl::{Beside, Keys, Statement, TargetNames, post_data, pre_data, sequence_values};
-pub(crate) use ddl::{column_list, integer_now_function, set_owner};
+pub(crate) use ddl::{column_list, integer_now, set_owner};
 pub use dimension::{ClosedDimension, OpenDimension};
 pub(crate) use layout::describe_interval;
 pub use layout::{

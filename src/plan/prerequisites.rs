@@ -9,6 +9,7 @@ use super::ddl::{
     alter_column, column_definition, create_sequence, create_table_of, identity_sequence, own_sequence,
     sequence_options,
 };
+use super::retarget::tokens;
 use super::trappings::{Bare, Passage};
 use super::types::{create_type, is_same_type};
 use crate::catalog::prerequisites::{Inventory, Making, ObjectName, Part, PlainTable, Prerequisite, Prerequisites};
@@ -26,7 +27,8 @@ pub struct Demand<'a> {
     pub inventory: &'a Inventory,
     /// Which way things go.
     pub passage: Passage<'a>,
-    /// Whether everything is made that can be. Otherwise only the columns' own types are: enums, domains and composites.
+    /// Whether everything is made that can be. Otherwise only what is the table's own is: its columns' enums, domains and
+    /// composites, and what answers "now" for its integer dimension.
     pub with_dependencies: bool,
 }
 
@@ -120,13 +122,13 @@ impl Decision<'_> {
     /// Decides about one whose needs are decided; answers why it is not made, where that is not for want of being asked.
     fn take(&mut self, place: usize) -> Option<String> {
         let object = &self.demand.source.prerequisites.objects[place];
-        self.behind[place] = object.needs_table || object.needs.iter().any(|need| self.behind[*need]);
+        self.behind[place] = self.demand.uses_table(object) || object.needs.iter().any(|need| self.behind[*need]);
         if self.demand.is_there(object) {
             self.fates[place] = Fate::There;
             return None;
         }
         let obstacle = self.obstacle(place, object);
-        let is_made = obstacle.is_none() && (self.demand.with_dependencies || self.demand.is_own_type(object));
+        let is_made = obstacle.is_none() && (self.demand.with_dependencies || self.demand.is_own(object));
         self.fates[place] = if is_made { Fate::Made } else { Fate::Lacking };
         obstacle
     }
@@ -137,7 +139,7 @@ impl Decision<'_> {
         if let Some(reason) = self.demand.cannot_be_made(object) {
             return Some(reason);
         }
-        if let Some(need) = lacking.filter(|_| self.demand.with_dependencies || self.demand.is_own_type(object)) {
+        if let Some(need) = lacking.filter(|_| self.demand.with_dependencies || self.demand.is_own(object)) {
             return Some(format!("it uses {}", source.prerequisites.objects[*need].object));
         }
         if self.behind[place] && self.demand.table != source.name() {
@@ -193,13 +195,26 @@ impl Demand<'_> {
         self.inventory.present.iter().find(is_it)
     }
 
+    /// Whether it uses the hypertable. What answers "now" usually does, in a body that no dependency tells of.
+    fn uses_table(&self, object: &Prerequisite) -> bool {
+        let name = &self.source.name().name;
+        // The quotes of a body, `$function$`, may stand beside a name.
+        let is_plain = |token: &&str| token.split('$').any(|word| word.eq_ignore_ascii_case(name));
+        let is_it = |token: &&str| is_plain(token) || **token == quote_ident(name);
+        let names_it = matches!(&object.making, Making::Statement(text) if tokens(text).iter().any(is_it));
+        object.needs_table || (names_it && object.parts.contains(&Part::IntegerNow))
+    }
+
     fn comes_with_the_table(&self, object: &Prerequisite) -> bool {
         let Making::Sequence(wanted) = &object.making else { return false };
         self.source.sequences.iter().any(|sequence| sequence.name == wanted.name)
     }
 
-    /// A type of the columns that is made without being asked for.
-    fn is_own_type(&self, object: &Prerequisite) -> bool {
+    /// What is made without being asked for.
+    fn is_own(&self, object: &Prerequisite) -> bool {
+        if object.parts.contains(&Part::IntegerNow) {
+            return true;
+        }
         let Making::Type(name) = &object.making else { return false };
         let is_plain = |kind| matches!(kind, TypeKind::Enum | TypeKind::Composite | TypeKind::Domain);
         self.source.types.iter().any(|found| found.name == *name && is_plain(found.kind))

@@ -11,7 +11,7 @@ use hypercopy::archive::{
 };
 use hypercopy::catalog::{Chunk, read};
 use hypercopy::connect::{Conninfo, Reader, Side};
-use hypercopy::ident::{QualifiedName, quote_columns};
+use hypercopy::ident::quote_columns;
 use hypercopy::look::Found;
 use hypercopy::pgcopy::Format;
 use hypercopy::plan::{Range, Wire, primary_dimension};
@@ -162,13 +162,6 @@ async fn write(conninfo: &str, table: &str, path: &Path, format: SegmentFormat) 
         SegmentFormat::Binary => binary,
         _ => Wire::decide(&copied, &hypertable.types, Some("it was asked for".into())),
     };
-    let dimension = &hypertable.dimensions[0];
-    let now = match (&dimension.integer_now_schema, &dimension.integer_now_function) {
-        (Some(schema), Some(name)) => {
-            read::function_definition(&found.session, &QualifiedName::new(schema, name)).await.unwrap()
-        }
-        _ => None,
-    };
     let compression = Compression::Zstd { level: 1 };
     let mut manifest = Manifest {
         format_version: FORMAT_VERSION,
@@ -182,7 +175,6 @@ async fn write(conninfo: &str, table: &str, path: &Path, format: SegmentFormat) 
         columns: SegmentColumn::of(&hypertable),
         definition: Definition {
             shapes: chunks.iter().map(Chunk::shape).collect(),
-            integer_now: now,
             chunks: chunks.len() as u64,
             compressed_chunks: chunks.iter().filter(|chunk| chunk.compressed).count() as u64,
             hypertable: hypertable.clone(),

@@ -8,8 +8,10 @@ use hypercopy::pgcopy::{TimeType, binary};
 use hypercopy::pipeline::route::Router;
 use hypercopy::plan::{Layout, Partitioning, Range};
 
+use crate::archives::Archive;
 use crate::harness::{Database, Story};
 use crate::random::Random;
+use crate::zoo::not_carried;
 
 /// Values of the time types that lie where arithmetic goes wrong: before Christ, around the epochs, at the ends.
 const TIMES: [&str; 12] = [
@@ -224,10 +226,36 @@ fn integer_now_comes_along_or_is_used_where_it_is() {
         story.target.run(&format!(
             "create or replace function {name}() returns {type_name} language sql stable as 'select 7::{type_name}'"
         ));
-        story.migrate(&table, &["--as", &format!("{type_name}_again"), "--chunk-interval", "50"]);
+        let report = story.migrate(&table, &["--as", &format!("{type_name}_again"), "--chunk-interval", "50"]);
+        assert!(not_carried(&report).iter().any(|line| line.contains(&name)), "another definition is named: {report}");
         assert_eq!(story.target.value(&format!("select {name}()")), "7");
         assert_eq!(story.target.value(&format!("{now}'{type_name}_again'")), format!("Now {type_name}"));
     }
+}
+
+#[test]
+fn integer_now_that_reads_the_table_by_another_name_is_left_out_and_said() {
+    let story = Story::new("integer_now_as");
+    story.source.run(
+        "create table t (n int not null); select create_hypertable('t', 'n', chunk_time_interval => 100);
+         insert into t select generate_series(0, 500, 7);
+         create function latest() returns int language sql stable as 'select max(n) from public.t';
+         create function clock() returns int language sql stable as 'select extract(epoch from now())::int / 86400';
+         select set_integer_now_func('t', 'latest')",
+    );
+    let now = "select coalesce(max(integer_now_func), 'none') from timescaledb_information.dimensions where hypertable_name = ";
+    let archive = Archive::of(&story.source, "t", "integer_now_as", &[]);
+    for report in [story.migrate("t", &["--as", "a"]), archive.restored(&story.target, &["--as", "b"])] {
+        let listed = not_carried(&report);
+        let line = "integer_now_func: public.latest(): it uses public.t, which is called public.";
+        assert!(listed.iter().any(|found| found.starts_with(line)), "{listed:#?}");
+        assert!(report["not_carried"].to_string().contains("set_integer_now_func"), "{report}");
+    }
+    assert_eq!(story.target.value(&format!("{now}'a'")), "none");
+    // What does not read it is made, whatever the table is called.
+    story.source.run("select set_integer_now_func('t', 'clock', replace_if_exists => true)");
+    story.migrate("t", &["--as", "c", "--strict"]);
+    assert_eq!(story.target.value(&format!("{now}'c'")), "clock");
 }
 
 #[test]

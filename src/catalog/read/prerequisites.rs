@@ -54,6 +54,7 @@ impl Need {
             "policy" => Part::Policy(name),
             "foreign key" => Part::ForeignKey(name),
             "statistics" => Part::Statistics(name),
+            "integer now" => Part::IntegerNow,
             _ => Part::Table,
         }
     }

@@ -55,13 +55,16 @@ part (class, oid, whole_class, whole_oid, kind, name) as (
     where asked.class = 'pg_catalog.pg_class'::regclass and asked.oid = $2
 ),
 -- TimescaleDB calls these without a dependency of PostgreSQL's.
-called (oid) as (
-    select function.oid
+called (kind, oid) as (
+    select case when function.pronargs = 0 then 'integer now' else 'table' end, function.oid
     from _timescaledb_catalog.dimension dimension
     join _timescaledb_catalog.hypertable hypertable on hypertable.id = dimension.hypertable_id
-    join pg_catalog.pg_namespace schema on schema.nspname = dimension.partitioning_func_schema
-    join pg_catalog.pg_proc function on function.pronamespace = schema.oid
-        and function.proname = dimension.partitioning_func and function.pronargs = 1
+    join pg_catalog.pg_namespace schema
+        on schema.nspname in (dimension.partitioning_func_schema, dimension.integer_now_func_schema)
+    join pg_catalog.pg_proc function on function.pronamespace = schema.oid and case function.pronargs
+        when 1 then schema.nspname = dimension.partitioning_func_schema and function.proname = dimension.partitioning_func
+        when 0 then schema.nspname = dimension.integer_now_func_schema and function.proname = dimension.integer_now_func
+    end
     where to_regclass(format('%I.%I', hypertable.schema_name, hypertable.table_name)) = $2
 ),
 -- Some operators of an operator class are no dependencies of its own, but of its family.
@@ -86,7 +89,7 @@ referred (whole_class, whole_oid, kind, name, class, oid) as (
     join pg_catalog.pg_depend dependency
         on dependency.classid = part.class and dependency.objid = part.oid and dependency.deptype = 'n'
     union
-    select asked.class, asked.oid, 'table', '', 'pg_catalog.pg_proc'::regclass, called.oid
+    select asked.class, asked.oid, called.kind, '', 'pg_catalog.pg_proc'::regclass, called.oid
     from asked cross join called
     where asked.class = 'pg_catalog.pg_class'::regclass and asked.oid = $2
     union
