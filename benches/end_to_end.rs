@@ -142,6 +142,9 @@ impl Bench {
         };
         self.target.create_table(interval);
         self.target.create_indexes();
+        if way == Way::Backfill {
+            self.target.make_chunks();
+        }
     }
 
     fn hypercopy(&self, way: Way) -> Vec<&str> {

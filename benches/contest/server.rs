@@ -39,6 +39,11 @@ impl Server {
         self.sql(&self.shape.insert(rows));
     }
 
+    /// Makes every chunk that the rows will need, as a person has to where the edition has no `create_chunk`.
+    pub fn make_chunks(&self) {
+        self.shape.touch().iter().for_each(|statement| self.sql(statement));
+    }
+
     /// The database anew, with nothing in it but the extension.
     pub fn renew(&self) {
         let administrator = self.cluster.conninfo("template1");

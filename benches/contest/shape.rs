@@ -101,4 +101,19 @@ impl Shape {
             (self.values)()
         )
     }
+
+    /// The statements that make its chunks and leave nothing in them.
+    pub fn touch(&self) -> [String; 3] {
+        let points = format!(
+            "generate_series(timestamptz '2025-01-01 00:00:00+00', timestamptz '2025-01-10 23:59:59+00', interval '{}')",
+            self.interval
+        );
+        [
+            format!(
+                "insert into public.cpu (time, tags_id) select point, device from {points} point, generate_series(0, 99) device"
+            ),
+            "delete from public.cpu".into(),
+            "vacuum public.cpu".into(),
+        ]
+    }
 }
