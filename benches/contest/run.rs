@@ -119,7 +119,7 @@ pub fn print_table(tools: &[Tool], baseline: f64) {
     }
 }
 
-/// Writes what the tables say as one JSON document; ratios are each table's own, to its slowest.
+/// Writes what the tables say, each run's seconds included, as one JSON document.
 pub fn write_json(path: &str, header: serde_json::Value, tables: &[&[Tool]]) {
     let tables: Vec<Vec<_>> = tables.iter().map(|tools| tools.iter().map(to_json).collect()).collect();
     let document = serde_json::json!({ "of": header, "tables": tables });

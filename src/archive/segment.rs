@@ -1,6 +1,6 @@
 //! One segment: a file that is written once, under another name until it is whole, and read from its beginning.
 //!
-//! Reading and writing block, so both belong into a thread. Memory is constant: what zstd needs, some MiB, and
+//! Reading and writing block, so both belong into a thread. Memory is constant: what zstd needs for a frame at its level, and
 //! [`FRAME_BYTES`] twice for a writer, [`PIECE_BYTES`] for a reader.
 //!
 //! **Invariant:** a file that has a segment's name was on the disk, whole, before it got that. A reader hands out no more

@@ -3,30 +3,36 @@
 mod copy;
 mod dump;
 mod import;
+mod jobs;
+mod manual;
+mod migrate;
 mod patience;
 mod rechunk;
 mod restore;
+mod values;
+mod verify;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hypercopy::connect::Conninfo;
-use hypercopy::error::{Error, Kind, Result};
-use hypercopy::ident::{MAX_IDENT_BYTES, QualifiedName};
-use hypercopy::migrate::{self, IfExists, Origin, Parts, Repair, Resume};
-use hypercopy::plan::{HashRequest, Range};
-use hypercopy::throttle::Rate;
-use hypercopy::verify::{self, Mode};
+use hypercopy::error::Result;
+use hypercopy::migrate::Origin;
+use hypercopy::verify::Mode;
 
 use self::copy::{DefinitionArguments, JobArguments, LayoutArguments, RangeArguments};
 pub use self::dump::{ArchiveArguments, ArchiveCommand, CheckArguments, DumpArguments};
 pub use self::import::ImportArguments;
+pub use self::jobs::{JobsArguments, JobsCommand};
+pub use self::manual::{CompletionsArguments, ManArguments};
+pub use self::migrate::MigrateArguments;
 use self::patience::PatienceArguments;
 pub use self::rechunk::RechunkArguments;
 pub use self::restore::RestoreArguments;
+use self::values::{bytes, chunk_size, duration, hash_partitions, interval, new_name, rate, resume, seconds};
+pub use self::verify::VerifyArguments;
 
 /// Moves TimescaleDB hypertables: between clusters, into new chunk layouts, in parallel and verified.
 #[derive(Debug, Parser)]
@@ -195,53 +201,6 @@ pub struct InspectArguments {
     pub json: bool,
 }
 
-#[derive(Debug, Args)]
-pub struct JobsArguments {
-    /// Whose ledger
-    #[arg(
-        long,
-        value_name = "CONNINFO",
-        env = "HYPERCOPY_TARGET",
-        hide_env_values = true,
-        default_value = "",
-        global = true
-    )]
-    pub target: String,
-    /// Print one JSON document
-    #[arg(long, global = true)]
-    pub json: bool,
-    #[command(subcommand)]
-    pub command: Option<JobsCommand>,
-}
-
-#[derive(Clone, Copy, Debug, Subcommand)]
-pub enum JobsCommand {
-    /// All jobs (what is done without a command)
-    List,
-    /// One job, with its tasks
-    Show {
-        /// Its number
-        id: i64,
-    },
-    /// Forget a job that is finished, or whose table was dropped
-    Clean {
-        /// Its number
-        id: i64,
-    },
-}
-
-#[derive(Debug, Args)]
-pub struct CompletionsArguments {
-    /// Whose: source what is printed, or put it where the shell looks for completions
-    pub shell: clap_complete::Shell,
-}
-
-#[derive(Debug, Args)]
-pub struct ManArguments {
-    /// A directory that is there, such as /usr/local/share/man/man1
-    pub directory: PathBuf,
-}
-
 /// A table of two ends, and who is at work on it.
 #[derive(Debug, Args)]
 pub struct TableArguments {
@@ -276,145 +235,6 @@ impl TableArguments {
     pub fn target(&self) -> Result<Conninfo> {
         conninfo("--target", &self.target)
     }
-}
-
-#[derive(Debug, Args)]
-pub struct VerifyArguments {
-    #[command(flatten)]
-    pub table: TableArguments,
-    /// Its name on the target [default: the same schema and name]
-    #[arg(long = "as", value_name = "SCHEMA.TABLE")]
-    pub target_table: Option<String>,
-    /// Compare the numbers of rows only; no rows are read from the servers
-    #[arg(long)]
-    pub counts_only: bool,
-    /// Copy the ranges that differ again, each in one transaction that deletes what the target has there; asks first where no
-    /// job of hypercopy has made the target's table
-    #[arg(long)]
-    pub repair: bool,
-    /// Repair also a table that no job of hypercopy has made, without asking
-    #[arg(long, requires = "repair")]
-    pub yes: bool,
-    #[command(flatten)]
-    pub output: OutputArguments,
-}
-
-impl VerifyArguments {
-    /// The engine's terms for copying these ranges anew.
-    pub fn repair(&self, ranges: Vec<(Range, u64)>, any_table: bool) -> Result<migrate::Request> {
-        Ok(migrate::Request {
-            origin: self.table.origin()?,
-            target: self.table.target()?,
-            target_table: self.target_table.clone(),
-            parts: Parts::All,
-            chunk_interval: None,
-            hash_partitions: None,
-            preserve_chunks: false,
-            compress: None,
-            from: self.table.range.from.clone(),
-            until: self.table.range.until.clone(),
-            max_new_chunks: MAX_NEW_CHUNKS,
-            jobs: self.table.jobs(),
-            verify: Mode::Checksum,
-            with_dependencies: false,
-            strict: false,
-            resume: Resume::default(),
-            restart: false,
-            if_exists: IfExists::default(),
-            retry_for: REPAIR_PATIENCE,
-            yield_after: None,
-            dry_run: false,
-            repair: Some(Repair { ranges, any_table }),
-        })
-    }
-
-    /// The engine's terms.
-    pub fn request(&self) -> Result<verify::Request> {
-        let table = &self.table;
-        QualifiedName::parse(&table.table, "")?;
-        self.target_table.as_deref().map(|name| QualifiedName::parse(name, "")).transpose()?;
-        Ok(verify::Request {
-            source: table.source()?,
-            target: table.target()?,
-            table: table.table.clone(),
-            target_table: self.target_table.clone(),
-            from: table.range.from.clone(),
-            until: table.range.until.clone(),
-            jobs: table.jobs(),
-            counts_only: self.counts_only,
-        })
-    }
-}
-
-/// A number of bytes, with a unit or without.
-fn bytes(text: &str) -> Option<u64> {
-    const UNITS: [(&str, u64); 9] = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("TiB", 1 << 40),
-        ("kB", 1000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-        ("TB", 1_000_000_000_000),
-        ("B", 1),
-    ];
-    let text = text.trim();
-    let (number, unit) =
-        UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit))).unwrap_or((text, 1));
-    number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit))
-}
-
-/// The size of a chunk.
-fn chunk_size(text: &str) -> Result<u64, String> {
-    let wrong = || format!("\"{text}\" is no number of bytes: write 500MB or 1GB");
-    bytes(text).filter(|bytes| *bytes > 0).ok_or_else(wrong)
-}
-
-/// Bytes or rows in a second.
-fn rate(text: &str) -> Result<Rate, String> {
-    let wrong = || format!("\"{text}\" is no rate: write 50MB/s or 100000rows/s");
-    let amount = text.trim().strip_suffix("/s").ok_or_else(wrong)?.trim();
-    match amount.strip_suffix("rows") {
-        Some(rows) => {
-            let rows: f64 = rows.trim().parse().map_err(|_| wrong())?;
-            Some(rows).filter(|rows| rows.is_finite() && *rows > 0.0).map(Rate::Rows).ok_or_else(wrong)
-        }
-        None => bytes(amount).filter(|bytes| *bytes > 0).map(|bytes| Rate::Bytes(bytes as f64)).ok_or_else(wrong),
-    }
-}
-
-#[derive(Debug, Args)]
-pub struct MigrateArguments {
-    #[command(flatten)]
-    pub table: TableArguments,
-    #[command(flatten)]
-    pub layout: LayoutArguments,
-    #[command(flatten)]
-    pub definition: DefinitionArguments,
-    /// Compare the target with what was read: its rows per range, or a checksum over every bit of them
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = VerifyArgument::Counts)]
-    pub verify: VerifyArgument,
-    /// Go on with an unfinished job. What earlier runs copied is compared with the source, and copied again where that has
-    /// changed; 'trust' compares nothing (the source is quiet), 'trust-before VALUE' nothing before that value of the time
-    /// dimension, 'follow-deletes' lets ranges become empty as well
-    #[arg(long, value_name = "HOW", help_heading = "Job", num_args = 0..=1, require_equals = true,
-        default_value = "", default_missing_value = "", hide_default_value = true, value_parser = resume)]
-    pub resume: Resume,
-    #[command(flatten)]
-    pub job: JobArguments,
-    /// Give way when somebody has waited this long behind our locks on the source: release them, wait, and resume
-    /// [default: say who waits, and go on]
-    #[arg(long = "yield", value_name = "SECONDS", help_heading = "Job", value_parser = seconds)]
-    pub yield_after: Option<Duration>,
-    /// Print what would be done, and change nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Refuse where something of the source would not be carried, instead of listing it
-    #[arg(long)]
-    pub strict: bool,
-    #[command(flatten)]
-    pub output: OutputArguments,
 }
 
 #[derive(Debug, Args)]
@@ -474,54 +294,8 @@ pub enum ProgressArgument {
 }
 
 const MAX_NEW_CHUNKS: u64 = 10_000;
-/// As long as a migration tries again by itself.
-const REPAIR_PATIENCE: Duration = Duration::from_secs(300);
-
 /// More workers than this saturate most servers; ask for them by name.
 const DEFAULT_JOBS_LIMIT: usize = 8;
-
-impl MigrateArguments {
-    /// The engine's terms.
-    pub fn request(&self) -> Result<migrate::Request> {
-        let table = &self.table;
-        QualifiedName::parse(&table.table, "")?;
-        let (layout, job) = (&self.layout, &self.job);
-        let hash_partitions = layout.check()?;
-        let if_exists = job.if_exists();
-        if if_exists == IfExists::Append {
-            layout.refuse_beside("--if-exists append")?;
-        }
-        if job.restart && self.resume != Resume::Compare {
-            return Err(
-                Error::new(Kind::Usage, "--restart forgets what --resume would go on with").hint("Choose one of them.")
-            );
-        }
-        Ok(migrate::Request {
-            origin: table.origin()?,
-            target: table.target()?,
-            target_table: layout.target_table.clone(),
-            parts: Parts::All,
-            chunk_interval: layout.chunk_interval.clone(),
-            hash_partitions,
-            preserve_chunks: layout.chunk_layout.is_some(),
-            compress: layout.compress.clone(),
-            from: table.range.from.clone(),
-            until: table.range.until.clone(),
-            max_new_chunks: layout.max_new_chunks,
-            jobs: table.jobs(),
-            verify: self.verify.mode(),
-            with_dependencies: self.definition.with_dependencies,
-            strict: self.strict,
-            resume: self.resume.clone(),
-            restart: job.restart,
-            if_exists,
-            retry_for: job.patience.retry_for,
-            yield_after: self.yield_after,
-            dry_run: self.dry_run,
-            repair: None,
-        })
-    }
-}
 
 pub fn default_jobs() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(DEFAULT_JOBS_LIMIT)
@@ -566,97 +340,16 @@ fn wants_more(arguments: &[OsString]) -> bool {
         || (before == "--compress" && last == "older-than")
 }
 
-fn resume(text: &str) -> Result<Resume, String> {
-    let before = text.strip_prefix("trust-before").and_then(|rest| rest.strip_prefix([' ', '=']));
-    match (text, before.map(str::trim)) {
-        ("", _) => Ok(Resume::Compare),
-        ("trust", _) => Ok(Resume::Trust),
-        ("follow-deletes", _) => Ok(Resume::FollowDeletes),
-        (_, Some(value)) if !value.is_empty() => Ok(Resume::TrustBefore(value.to_string())),
-        _ => Err("it takes nothing, trust, trust-before VALUE or follow-deletes".to_string()),
-    }
-}
-
-/// A number and a unit, as PostgreSQL's settings take them.
-fn duration(text: &str) -> Result<Duration, String> {
-    const UNITS: [(&str, f64); 5] = [("ms", 0.001), ("min", 60.0), ("s", 1.0), ("h", 3600.0), ("d", 86_400.0)];
-    let unit = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?.trim(), seconds)));
-    let (number, seconds) = unit.ok_or("it takes a number and a unit: ms, s, min, h or d")?;
-    let number: f64 = number.parse().map_err(|_| "the number before the unit is none")?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|_| "it is out of range".to_string())
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    match text.parse::<f64>() {
-        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| "it is out of range".to_string()),
-        Err(_) => duration(text),
-    }
-}
-
-/// An interval is read by the server; what no server would take is wrong already here.
-fn interval(text: &str) -> Result<()> {
-    let is_wrong = text.trim().is_empty() || text.trim().parse::<i64>().is_ok_and(|integer| integer <= 0);
-    match is_wrong {
-        false => Ok(()),
-        true => Err(Error::new(Kind::Usage, format!("--chunk-interval \"{text}\" is no interval"))
-            .hint("Write an interval such as '1 day', or a positive integer for an integer dimension.")),
-    }
-}
-
-fn hash_partitions(text: &str) -> Result<HashRequest> {
-    if text == "none" {
-        return Ok(HashRequest::None);
-    }
-    let wrong = || {
-        Error::new(Kind::Usage, format!("--hash-partitions \"{text}\" is not COLUMN:N"))
-            .hint("Write the column's name, a colon and a number, such as device_id:4; or none.")
-    };
-    let (column, partitions) = text.rsplit_once(':').ok_or_else(wrong)?;
-    // A column is named as a table would be: folded to lower case unless it is quoted.
-    let column = QualifiedName::parse(column, "")?;
-    if !column.schema.is_empty() {
-        return Err(wrong());
-    }
-    let partitions = partitions.trim().parse().map_err(|_| wrong())?;
-    if !(1..=MAX_PARTITIONS).contains(&partitions) {
-        return Err(Error::new(Kind::Usage, format!("--hash-partitions \"{text}\" is no number of partitions"))
-            .hint(format!("It goes from 1 to {MAX_PARTITIONS}.")));
-    }
-    Ok(HashRequest::Column { column: column.name, partitions })
-}
-
-/// TimescaleDB numbers the partitions of a dimension by a smallint.
-const MAX_PARTITIONS: i32 = i16::MAX as i32;
-
-/// The name of a table to be made: a longer one than PostgreSQL keeps would be cut, and then be another one.
-fn new_name(text: &str) -> Result<()> {
-    let name = QualifiedName::parse(text, "")?;
-    match [name.schema, name.name].into_iter().find(|part| part.len() > MAX_IDENT_BYTES) {
-        None => Ok(()),
-        Some(long) => Err(Error::new(Kind::Usage, format!("--as names \"{long}\", which has {} bytes", long.len()))
-            .hint(format!("PostgreSQL keeps {MAX_IDENT_BYTES} bytes of a name."))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use hypercopy::migrate::Resume;
+
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         use clap::CommandFactory;
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn times_take_a_unit() {
-        assert_eq!(duration("5min"), Ok(Duration::from_secs(300)));
-        assert_eq!(duration("500 ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("1.5h"), Ok(Duration::from_secs(5400)));
-        assert_eq!(seconds("30"), Ok(Duration::from_secs(30)));
-        for wrong in ["", "5", "-1s", "min", "1 week", "NaNs", "infs"] {
-            assert!(duration(wrong).is_err(), "{wrong}");
-        }
     }
 
     #[test]
@@ -678,25 +371,6 @@ mod tests {
         assert_eq!(resume(&["--resume=trust-before=2025-01-01 12:00"]), before);
         for wrong in ["--resume=perhaps", "--resume=trust-before", "--resume=trust-before="] {
             assert_eq!(resume(&[wrong]), None, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_interval_is_positive() {
-        assert!(interval("1 day").is_ok() && interval("86400").is_ok());
-        for wrong in ["", " ", "0", "-5"] {
-            assert_eq!(interval(wrong).unwrap_err().kind(), Kind::Usage, "{wrong}");
-        }
-    }
-
-    #[test]
-    fn hash_partitions_take_a_column_and_a_number() {
-        let column = |name: &str, partitions| HashRequest::Column { column: name.into(), partitions };
-        assert_eq!(hash_partitions("Device:4").unwrap(), column("device", 4));
-        assert_eq!(hash_partitions("\"a:b\":2").unwrap(), column("a:b", 2));
-        assert_eq!(hash_partitions("none").unwrap(), HashRequest::None);
-        for wrong in ["device", "device:", "device:x", ":4", "a.b:2", "device:0", "device:-1", "device:32768"] {
-            assert_eq!(hash_partitions(wrong).unwrap_err().kind(), Kind::Usage, "{wrong}");
         }
     }
 }
